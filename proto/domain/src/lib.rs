@@ -1,0 +1,34 @@
+//! The vocabulary of Reprise: ids, units, study and task specifications,
+//! results, and what a worker offers.
+//!
+//! What belongs here is what crosses the wire, the journal or a study file, and
+//! nothing else: a type that only one side needs stays on that side. No
+//! behaviour beyond validation, no IO, no clock, no randomness.
+
+#![warn(missing_docs)]
+
+pub mod benchmark;
+pub mod capability;
+pub mod ids;
+pub mod measure;
+pub mod outcome;
+pub mod protocol;
+pub mod space;
+pub mod study;
+pub mod task;
+pub mod units;
+
+pub use benchmark::{BenchmarkRef, BuiltinBenchmark};
+pub use capability::{Capability, Device};
+pub use ids::{AttemptId, Digest, ParseIdError, StudyName, TaskKey, WorkerId};
+pub use measure::{
+    EpochMeasures, EvaluateResult, PretrainResult, SearchResult, TaskResult, Trajectory, Usage,
+};
+pub use outcome::{AttemptOutcome, Failure, FailureClass};
+pub use protocol::{Protocol, Quirks};
+pub use space::{ArchIndex, Dataset, SpaceName};
+pub use task::{
+    Budget, EncodingName, EvaluateSpec, MethodSpec, ModelName, NoopSpec, PretrainSpec, Recipe,
+    SearchSpec, TaskSpec,
+};
+pub use units::{Accuracy, Seconds, Seed, UnitError};

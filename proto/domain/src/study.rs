@@ -1,0 +1,228 @@
+//! A study as it is submitted: validated, defaults filled in, every outside file
+//! replaced by its digest. The text form that people write, and its error
+//! messages, live in the coordinator's `study_file` module.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::benchmark::BenchmarkRef;
+use crate::ids::StudyName;
+use crate::protocol::{Protocol, Quirks};
+use crate::space::{ArchIndex, Dataset, SpaceName};
+use crate::task::{Budget, MethodSpec, ModelName, ModelSizes, Recipe};
+use crate::units::{Seconds, Seed};
+
+/// A whole study.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudySpec {
+    /// Its name.
+    pub name: StudyName,
+    /// The space that everything in it is about.
+    pub space: SpaceName,
+    /// The protocol it started from, for people; `quirks` decides.
+    pub protocol: Protocol,
+    /// The quirks in force.
+    pub quirks: Quirks,
+    /// Pretraining runs.
+    pub pretrain: Vec<PretrainPlan>,
+    /// Search trials.
+    pub search: Option<SearchPlan>,
+    /// Real trainings.
+    pub evaluate: Option<EvaluatePlan>,
+    /// Tasks that do nothing.
+    pub noop: Option<NoopPlan>,
+    /// How failing tasks are retried.
+    pub retry: RetryPolicy,
+    /// What a failed task means for the rest.
+    pub on_failure: OnFailure,
+}
+
+/// Seeds of a sweep: 1, 2, 3, … in the order given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seeds(pub Vec<Seed>);
+
+impl Seeds {
+    /// Bound of one sweep, so that a typing error cannot plan a billion tasks.
+    pub const MAX: usize = 1_000_000;
+
+    /// `first..=last`.
+    pub fn range(first: u64, last: u64) -> Self {
+        Self((first..=last).map(Seed).collect())
+    }
+
+    /// The seeds in order.
+    pub fn iter(&self) -> impl Iterator<Item = Seed> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Seeds {
+    /// `1..20` for a run of consecutive seeds, else a comma list.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [first, .., last] if self.0.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0) => {
+                write!(f, "{first}..{last}")
+            }
+            seeds => {
+                for (position, seed) in seeds.iter().enumerate() {
+                    let separator = if position == 0 { "" } else { "," };
+                    write!(f, "{separator}{seed}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Pretraining runs that differ in their seed only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PretrainPlan {
+    /// Which autoencoder.
+    pub model: ModelName,
+    /// Its sizes.
+    pub sizes: ModelSizes,
+    /// Passes over the training graphs.
+    pub epochs: u32,
+    /// Graphs a step.
+    pub batch: u32,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Bound of the global gradient norm.
+    pub clip: f64,
+    /// Latent points drawn for validity and uniqueness.
+    pub latent_points: u32,
+    /// Repetition seeds.
+    pub seeds: Seeds,
+}
+
+/// Search trials: every method on every data set with every seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchPlan {
+    /// Data sets, each with the budget that ends a trial on it.
+    pub datasets: Vec<DatasetBudget>,
+    /// Where accuracies come from.
+    pub benchmark: BenchmarkRef,
+    /// The methods.
+    pub methods: Vec<MethodPlan>,
+    /// Repetition seeds. A trial on an embedding takes the embedding of
+    /// pretraining seed number `(position of the seed) mod (pretraining seeds)`,
+    /// so that the trials of a method are spread evenly over the embeddings.
+    pub seeds: Seeds,
+}
+
+/// A data set and the budget of a trial on it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DatasetBudget {
+    /// The data set.
+    pub dataset: Dataset,
+    /// The budget.
+    pub budget: Budget,
+}
+
+/// One method of a study.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MethodPlan {
+    /// Row label in tables; unique in the study.
+    pub label: String,
+    /// The method and its settings.
+    pub method: MethodSpec,
+    /// The autoencoder whose embedding it searches, or the discrete encoding.
+    pub encoding: Option<ModelName>,
+}
+
+/// Real trainings of many architectures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluatePlan {
+    /// Which architectures.
+    pub architectures: ArchSelection,
+    /// Images they are trained on.
+    pub dataset: Dataset,
+    /// How they are trained.
+    pub recipe: Recipe,
+    /// Repetition seeds.
+    pub seeds: Seeds,
+}
+
+/// A choice of architectures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArchSelection {
+    /// Every index of the space.
+    All,
+    /// One representative of each functionally distinct cell; the other indices
+    /// take the numbers of their representative.
+    Unique,
+    /// The first so many of [`ArchSelection::Unique`], for trials.
+    FirstUnique(u32),
+    /// These indices.
+    Listed(Vec<ArchIndex>),
+}
+
+/// Tasks that do nothing, to measure the orchestrator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoopPlan {
+    /// How many.
+    pub tasks: u32,
+    /// How long each holds its slot, in milliseconds.
+    pub hold_ms: u32,
+    /// Attempts of each that fail before one succeeds.
+    pub failures: u32,
+}
+
+/// How failing tasks are retried.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Attempts that may fail by the task's own fault before it is given up.
+    pub attempts: u32,
+    /// Wait before the second attempt; doubled for each further one.
+    pub backoff: Seconds,
+    /// Workers that a task may be lost with before it is quarantined.
+    pub lost_workers: u32,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            backoff: Seconds::new(1.0).unwrap_or_default(),
+            lost_workers: 5,
+        }
+    }
+}
+
+/// What a failed task means for the rest of its study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// The study goes on and says what is missing.
+    #[default]
+    Continue,
+    /// No further task of the study is started.
+    Stop,
+    /// The same after so many failed tasks.
+    StopAfter(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_print_as_written_in_study_files() {
+        assert_eq!(Seeds::range(1, 500).to_string(), "1..500");
+        assert_eq!(Seeds(vec![Seed(1), Seed(3)]).to_string(), "1,3");
+        assert_eq!(Seeds(vec![Seed(4)]).to_string(), "4");
+    }
+}

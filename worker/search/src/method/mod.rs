@@ -1,0 +1,28 @@
+//! Search methods: ask/tell state machines with their randomness inside.
+//!
+//! A method never sees a test accuracy (INV-9): [`SearchMethod::tell`] carries
+//! the guiding validation accuracy and nothing else.
+
+use reprise_domain::{Accuracy, ArchIndex};
+
+/// What a method wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Buy this architecture.
+    Buy(ArchIndex),
+    /// Nothing is left that the method would buy.
+    Exhausted,
+}
+
+/// A search method. One `ask` is answered by one `tell` before the next `ask`.
+pub trait SearchMethod: std::fmt::Debug {
+    /// The next architecture to buy.
+    fn ask(&mut self) -> Ask;
+
+    /// The guiding validation accuracy of the architecture asked for last.
+    fn tell(&mut self, arch: ArchIndex, validation: Accuracy);
+
+    /// The whole state, randomness included, as text: a method restored from it
+    /// asks for the same architectures as the original.
+    fn snapshot(&self) -> String;
+}

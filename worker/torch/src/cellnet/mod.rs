@@ -1,0 +1,1 @@
+//! Networks stacked from a searched cell, trained on real images.

@@ -1,0 +1,10 @@
+//! Everything that computes with libtorch: the graph autoencoder and the
+//! networks that architectures are trained in. The only package that uses `tch`;
+//! its public signatures carry plain vectors and domain types.
+//!
+//! Not here: search methods (`reprise-search`) and the worker's session.
+
+#![warn(missing_docs)]
+
+pub mod autoencoder;
+pub mod cellnet;

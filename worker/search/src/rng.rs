@@ -115,7 +115,7 @@ mod tests {
     fn draws_have_the_moments_of_their_distributions() {
         // 100,000 draws: the bounds are more than five standard errors wide.
         let mut stream = Stream::new(b"moments", "test", 0);
-        let draws = 100_000;
+        let draws = 100_000_i64;
         let normals: Vec<f64> = (0..draws).map(|_| stream.normal()).collect();
         let mean = normals.iter().sum::<f64>() / draws as f64;
         let variance = normals.iter().map(|x| x * x).sum::<f64>() / draws as f64;
@@ -123,7 +123,7 @@ mod tests {
             mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03,
             "{mean} {variance}"
         );
-        let mut counts = [0; 7];
+        let mut counts = [0_i64; 7];
         (0..draws).for_each(|_| counts[stream.index(7)] += 1);
         assert!(
             counts.iter().all(|&n| (n - draws / 7).abs() < 600),

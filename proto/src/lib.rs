@@ -1,1 +1,40 @@
-//! Placeholder.
+//! The wire: schema, committed bindings, conversions and the error vocabulary.
+//!
+//! What belongs here is the translation between bytes and `reprise-domain`.
+//! Generated types ([`pb`]) are named here and in the two gRPC edges (the
+//! coordinator's `api::grpc`, the worker's `session`) and nowhere else.
+//!
+//! Version policy: [`PROTOCOL_VERSION`] is raised when an old peer would
+//! misunderstand a new one. Adding an optional field does not raise it; peers of
+//! different versions refuse each other by name.
+
+#![warn(missing_docs)]
+
+#[cfg(feature = "client")]
+pub mod client;
+pub mod convert;
+pub mod status;
+
+/// Generated bindings; `tests/codegen.rs` keeps them current.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code"
+)]
+pub mod pb {
+    include!("gen/reprise.v1.rs");
+}
+
+/// Version of the worker protocol.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Largest message that either side accepts, in bytes. Results are a few
+/// kilobytes and artifacts travel in chunks; a study of a million listed seeds
+/// is 7 MB.
+pub const MAX_MESSAGE_BYTES: usize = 32 << 20;
+
+/// Largest chunk of an artifact, in bytes.
+pub const CHUNK_BYTES: usize = 1 << 20;

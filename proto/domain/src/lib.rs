@@ -14,6 +14,7 @@ pub mod measure;
 pub mod outcome;
 pub mod protocol;
 pub mod space;
+pub mod status;
 pub mod study;
 pub mod task;
 pub mod units;

@@ -1,0 +1,63 @@
+//! What the core asks the shell to do.
+
+use reprise_domain::{AttemptId, Digest, StudyName, WorkerId};
+
+use super::event::Event;
+
+/// The answer to one input.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Step {
+    /// What changed; to be made durable before any action (INV-6).
+    pub events: Vec<Event>,
+    /// What to do then, in this order.
+    pub actions: Vec<Action>,
+}
+
+/// Something for the shell to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send these attempts to a worker, to run in this order.
+    Start {
+        /// Who runs them.
+        worker: WorkerId,
+        /// What is run.
+        attempts: Vec<AttemptId>,
+    },
+    /// These attempts are not current any more: the worker is to drop them.
+    Stop {
+        /// Who has them.
+        worker: WorkerId,
+        /// What is dropped.
+        attempts: Vec<AttemptId>,
+    },
+    /// The worker may forget its copy of this report.
+    Acknowledge {
+        /// Who reported.
+        worker: WorkerId,
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// Store the payload that came with the report, in the transaction that
+    /// makes the step's events durable.
+    RecordResult {
+        /// The attempt that won.
+        attempt: AttemptId,
+    },
+    /// Somebody who watches this study has something new to see.
+    StudyChanged {
+        /// Its name.
+        study: StudyName,
+    },
+    /// Two attempts at one task gave different results, against INV-7. Said once
+    /// a task.
+    Nondeterminism {
+        /// The attempt that came second.
+        attempt: AttemptId,
+        /// Who reported it.
+        worker: WorkerId,
+        /// Digest of the result that stays.
+        recorded: Digest,
+        /// Digest of the other result.
+        reported: Digest,
+    },
+}

@@ -1,0 +1,174 @@
+//! The state machine as the shell sees it.
+
+use reprise_domain::{StudyName, TaskKey, TaskSpec};
+
+use super::action::Step;
+use super::event::Event;
+use super::input::{Input, Refusal};
+use super::session::deadline;
+use super::settings::Settings;
+use super::state::{Effects, State};
+use super::turn::{self, Turn};
+use super::view::{StudyView, TaskView, WorkerView};
+use super::worker::Link;
+use super::{invariants, view};
+use crate::Timestamp;
+
+/// Up to so many tasks, debug builds check the invariants after every step; the
+/// check reads the whole state, so with more it would turn linear work quadratic.
+const CHECKED_TASKS: usize = 256;
+
+/// The state of all studies, tasks and workers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Core {
+    settings: Settings,
+    state: State,
+}
+
+/// An event that does not fit the state: the journal is not the one that led to
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an event of the journal does not fit the state before it: `{event}`")]
+pub struct Misfit {
+    event: String,
+}
+
+impl Core {
+    /// An empty state.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            state: State::new(&settings),
+        }
+    }
+
+    /// Decides what an input means, and applies it.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Result<Step, Refusal> {
+        let mut turn = Turn::new(&mut self.state, &self.settings, now);
+        match input {
+            Input::Submit {
+                spec,
+                digest,
+                plan,
+                amend,
+            } => turn.submit(spec, digest, plan, amend)?,
+            Input::Cancel { study } => turn.cancel(study)?,
+            Input::Pause { study } => turn.pause(study)?,
+            Input::Resume { study } => turn.resume(study)?,
+            Input::Hello {
+                worker,
+                capability,
+                holding,
+            } => {
+                turn.hello(worker, capability, &holding)?;
+            }
+            Input::Disconnected { worker } => turn.disconnected(worker),
+            Input::Heartbeat { worker } => turn.heartbeat(worker)?,
+            Input::Draining { worker } => turn.draining(worker)?,
+            Input::Report {
+                worker,
+                attempt,
+                end,
+            } => turn.report(worker, attempt, end),
+            Input::Tick => turn.tick(),
+        }
+        let step = turn.finish();
+        self.debug_check();
+        Ok(step)
+    }
+
+    /// Leases ready tasks to the workers that have credit. To be called after
+    /// every batch of inputs; without anything to lease it costs next to nothing.
+    pub fn schedule(&mut self, now: Timestamp) -> Step {
+        let mut effects = Effects::default();
+        let mut step = self.state.assign(now, &mut effects);
+        turn::finish(&self.state, &mut step, effects);
+        self.debug_check();
+        step
+    }
+
+    /// Applies an event of the journal that happened `at`.
+    pub fn replay(&mut self, event: &Event, at: Timestamp) -> Result<(), Misfit> {
+        self.state
+            .apply(event, at, &mut Effects::default())
+            .ok_or_else(|| Misfit {
+                event: format!("{event:?}").chars().take(200).collect(),
+            })
+    }
+
+    /// To be called once after the replay: every worker counts as disconnected
+    /// since `now` and has the whole grace to come back.
+    pub fn resume(&mut self, now: Timestamp) {
+        let ids: Vec<_> = self.state.workers.keys().copied().collect();
+        for id in ids {
+            self.state.connect(id, now);
+            self.state.set_link(id, Link::Gone { since: now });
+        }
+        self.debug_check();
+    }
+
+    /// When [`Input::Tick`] is due next: the end of a wait, or the moment from
+    /// which a worker counts as silent or lost.
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        let Settings {
+            heartbeat_timeout: silence,
+            reconnect_grace: grace,
+            ..
+        } = self.settings;
+        let workers = self.state.workers.values();
+        let deadlines = workers.map(|worker| deadline(worker, silence, grace));
+        deadlines
+            .chain(self.state.backoffs.first().map(|&(until, _)| until))
+            .min()
+    }
+
+    /// Where a study stands.
+    pub fn study(&self, name: &StudyName) -> Option<StudyView<'_>> {
+        self.state
+            .find_study(name)
+            .map(|ix| view::study(&self.state, ix))
+    }
+
+    /// The names of all studies, in alphabetical order.
+    pub fn studies(&self) -> impl Iterator<Item = &StudyName> {
+        self.state.study_index.keys()
+    }
+
+    /// Where a task stands.
+    pub fn task(&self, key: TaskKey) -> Option<TaskView<'_>> {
+        self.state.find(key).map(|ix| view::task(&self.state, ix))
+    }
+
+    /// The tasks of a study in plan order.
+    pub fn study_tasks(&self, name: &StudyName) -> Option<impl Iterator<Item = TaskView<'_>>> {
+        let study = self.state.study(self.state.find_study(name)?);
+        Some(study.tasks.iter().map(|&ix| view::task(&self.state, ix)))
+    }
+
+    /// What a task is.
+    pub fn spec(&self, key: TaskKey) -> Option<&TaskSpec> {
+        self.state.find(key).map(|ix| &self.state.task(ix).spec)
+    }
+
+    /// All workers that are connected or may still come back, by id.
+    pub fn workers(&self) -> Vec<WorkerView<'_>> {
+        self.state
+            .workers
+            .iter()
+            .map(|(id, worker)| view::worker(*id, worker))
+            .collect()
+    }
+
+    /// Checks everything that must hold between steps; says what does not.
+    /// Reads the whole state.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        invariants::check(&self.state)
+    }
+
+    fn debug_check(&self) {
+        if cfg!(debug_assertions) && self.state.tasks.len() <= CHECKED_TASKS {
+            let checked = self.check_invariants();
+            debug_assert!(checked.is_ok(), "{checked:?}");
+        }
+    }
+}

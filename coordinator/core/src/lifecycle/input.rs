@@ -1,0 +1,156 @@
+//! What the shell tells the core, and why the core may refuse it.
+
+use reprise_domain::study::StudySpec;
+use reprise_domain::{
+    AttemptId, Capability, Digest, Failure, Seconds, StudyName, TaskKey, WorkerId,
+};
+
+use crate::plan::Plan;
+
+/// Something that happened outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A client starts a study, takes it up again, or amends it.
+    Submit {
+        /// The study.
+        spec: StudySpec,
+        /// [`crate::plan::study_digest`] of `spec`.
+        digest: Digest,
+        /// [`crate::plan::plan`] of `spec`.
+        plan: Plan,
+        /// Whether a study of the same name and another digest is replaced.
+        amend: bool,
+    },
+    /// A client ends a study; what only this study wants is stopped.
+    Cancel {
+        /// Its name.
+        study: StudyName,
+    },
+    /// A client holds a study: nothing further of it is started.
+    Pause {
+        /// Its name.
+        study: StudyName,
+    },
+    /// A client lets a paused study go on.
+    Resume {
+        /// Its name.
+        study: StudyName,
+    },
+    /// A worker has connected, for the first time or again.
+    Hello {
+        /// Who.
+        worker: WorkerId,
+        /// What it offers.
+        capability: Capability,
+        /// Attempts that it still runs or whose results it still holds.
+        holding: Vec<AttemptId>,
+    },
+    /// The newest session of a worker has ended. The shell keeps the end of an
+    /// older session, noticed late, to itself.
+    Disconnected {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A sign of life.
+    Heartbeat {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A worker takes nothing more and leaves once it holds nothing. To be said
+    /// again after every [`Input::Hello`].
+    Draining {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// An attempt has ended.
+    Report {
+        /// Who reports it.
+        worker: WorkerId,
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How it ended.
+        end: AttemptEnd,
+    },
+    /// Time has passed; due at [`super::Core::next_wakeup`].
+    Tick,
+}
+
+/// How an attempt ended, without the payload that the shell keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttemptEnd {
+    /// The task is done.
+    Finished {
+        /// Digest of the canonical JSON of the result.
+        result: Digest,
+        /// How long it held its slot.
+        seconds: Seconds,
+    },
+    /// The attempt failed.
+    Failed(Failure),
+    /// The worker hands the task back, for no fault of the task.
+    Returned,
+}
+
+/// Why an input was not accepted; nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such study.
+    #[error("there is no study `{study}`")]
+    UnknownStudy {
+        /// The name asked for.
+        study: StudyName,
+    },
+    /// The study has ended, so it can be neither paused nor resumed.
+    #[error("study `{study}` has been {how}; submit it again to take it up")]
+    StudyEnded {
+        /// Its name.
+        study: StudyName,
+        /// `cancelled` or `stopped`.
+        how: &'static str,
+    },
+    /// A study of this name and another spec is known.
+    #[error(
+        "study `{study}` is known with another spec: `{reused}` tasks would be reused, \
+         `{added}` added, `{dropped}` dropped"
+    )]
+    SpecChanged {
+        /// Its name.
+        study: StudyName,
+        /// Tasks that both specs have.
+        reused: usize,
+        /// Tasks that only the new spec has.
+        added: usize,
+        /// Tasks that only the known spec has.
+        dropped: usize,
+    },
+    /// The plan has one task twice.
+    #[error("the plan has the task `{task}` twice")]
+    RepeatedTask {
+        /// Its key.
+        task: TaskKey,
+    },
+    /// A task of the plan reads what no earlier task of the plan makes.
+    #[error("task `{task}` reads `{input}`, which no earlier task of the plan makes")]
+    InputNotPlanned {
+        /// The reader's key.
+        task: TaskKey,
+        /// The missing task's key.
+        input: TaskKey,
+    },
+    /// The worker is not known, or was declared lost: it has to say hello.
+    #[error("worker `{worker}` is not known: expected a hello first")]
+    UnknownWorker {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// The worker offers nothing, or more than can be true.
+    #[error("worker `{worker}` offers `{slots}` slots: expected 1 to `{limit}`")]
+    Slots {
+        /// Who.
+        worker: WorkerId,
+        /// What it offers.
+        slots: u32,
+        /// The most that is believed.
+        limit: u32,
+    },
+}

@@ -1,0 +1,38 @@
+//! What becomes of studies, tasks, attempts and workers.
+//!
+//! [`Core`] takes an [`Input`], decides, and answers with a [`Step`]: events that
+//! say what changed and actions that the shell carries out once the events are
+//! durable. Replaying the events gives the state back (INV-5); they hold
+//! decisions, never questions, so no policy runs in a replay.
+//!
+//! Only who is connected is not journalled: a restart forgets it on purpose, and
+//! every worker is given the reconnection grace to come back with its attempts.
+
+mod action;
+mod apply;
+mod attempt;
+mod core;
+mod event;
+mod input;
+mod invariants;
+mod retry;
+mod session;
+mod settings;
+mod state;
+mod study;
+mod submit;
+mod task;
+mod turn;
+mod view;
+mod worker;
+
+pub use action::{Action, Step};
+pub use core::{Core, Misfit};
+pub use event::{Event, FORMAT, Verdict};
+pub use input::{AttemptEnd, Input, Refusal};
+pub use settings::Settings;
+pub use view::{StageView, StudyView, TaskPhase, TaskView, WorkerView};
+
+pub(crate) use state::{Effects, State};
+pub(crate) use study::StudyIx;
+pub(crate) use task::TaskIx;

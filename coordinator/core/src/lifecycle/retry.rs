@@ -1,0 +1,98 @@
+//! How often a task is tried again, and when.
+
+use std::time::Duration;
+
+use reprise_domain::study::RetryPolicy;
+use reprise_domain::{FailureClass, Seconds};
+
+use super::event::Verdict;
+use super::state::State;
+use super::task::TaskIx;
+use crate::Timestamp;
+
+/// The longest wait between two attempts. A doubling wait reaches it within a
+/// dozen failures; what is not mended in an hour is for a person to look at.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(3600);
+
+impl State {
+    /// The policy for a task: of the studies that want it, the most patient
+    /// value of each bound.
+    pub(super) fn retry_policy(&self, ix: TaskIx) -> RetryPolicy {
+        let studies = self
+            .task(ix)
+            .interests
+            .iter()
+            .map(|interest| self.study(interest.study));
+        let policies = studies
+            .filter(|study| study.control.is_live())
+            .map(|study| study.spec.retry);
+        policies.reduce(most_patient).unwrap_or_default()
+    }
+
+    /// What follows when an attempt at the task fails now.
+    pub(super) fn verdict(&self, ix: TaskIx, class: FailureClass, now: Timestamp) -> Verdict {
+        let policy = self.retry_policy(ix);
+        match class {
+            FailureClass::Permanent => Verdict::GiveUp,
+            FailureClass::WorkerLost if self.is_poisonous(ix, policy) => Verdict::GiveUp,
+            FailureClass::WorkerLost => Verdict::Retry,
+            FailureClass::Task | FailureClass::OutOfMemory => {
+                let failures = self.task(ix).failures + 1;
+                if failures >= policy.attempts {
+                    Verdict::GiveUp
+                } else {
+                    Verdict::RetryAt(now.after(backoff(policy.backoff, failures)))
+                }
+            }
+        }
+    }
+
+    /// Whether losing one more worker is one too many.
+    pub(super) fn is_poisonous(&self, ix: TaskIx, policy: RetryPolicy) -> bool {
+        self.task(ix).lost + 1 >= policy.lost_workers
+    }
+}
+
+fn most_patient(a: RetryPolicy, b: RetryPolicy) -> RetryPolicy {
+    RetryPolicy {
+        attempts: a.attempts.max(b.attempts),
+        backoff: if a.backoff < b.backoff {
+            b.backoff
+        } else {
+            a.backoff
+        },
+        lost_workers: a.lost_workers.max(b.lost_workers),
+    }
+}
+
+/// The wait after the given number of failures, from 1: doubled each time.
+fn backoff(first: Seconds, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(64);
+    let seconds = first.get() * 2f64.powi(doublings as i32);
+    Duration::from_secs_f64(seconds.min(LONGEST_BACKOFF.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(first: f64, failures: u32, expected_ms: u128) {
+        let wait = backoff(Seconds::new(first).unwrap(), failures);
+        assert_eq!(
+            wait.as_millis(),
+            expected_ms,
+            "{first} s after {failures} failures"
+        );
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_an_hour() {
+        check(1.0, 1, 1000);
+        check(1.0, 2, 2000);
+        check(1.0, 5, 16_000);
+        check(1.0, 13, 3_600_000);
+        check(1.0, u32::MAX, 3_600_000);
+        check(0.0, 9, 0);
+        check(f64::MAX, 3, 3_600_000);
+    }
+}

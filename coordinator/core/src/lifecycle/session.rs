@@ -1,0 +1,174 @@
+//! Decisions about workers: who joins, who is silent, who is lost.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use reprise_domain::{AttemptId, Capability, WorkerId};
+
+use super::action::Action;
+use super::event::Event;
+use super::input::Refusal;
+use super::task::TaskIx;
+use super::turn::Turn;
+use super::worker::{Link, Worker};
+use crate::Timestamp;
+
+/// The most slots of one worker that are believed: more than any machine has,
+/// few enough that a wrong number cannot drain the queue into one worker.
+const MAX_SLOTS: u32 = 4096;
+
+impl Turn<'_> {
+    pub(super) fn hello(
+        &mut self,
+        worker: WorkerId,
+        capability: Capability,
+        holding: &[AttemptId],
+    ) -> Result<(), Refusal> {
+        let slots = capability.slots;
+        if !(1..=MAX_SLOTS).contains(&slots) {
+            return Err(Refusal::Slots {
+                worker,
+                slots,
+                limit: MAX_SLOTS,
+            });
+        }
+        // What it should have and has not was lost when its process ended.
+        let holding_set: HashSet<_> = holding.iter().copied().collect();
+        self.lose(worker, |attempt| !holding_set.contains(&attempt));
+        let known = self.state.workers.get(&worker);
+        if known.is_none_or(|known| known.capability != capability) {
+            self.emit(Event::WorkerJoined { worker, capability });
+        }
+        self.state.connect(worker, self.now);
+        let is_current = |attempt: &AttemptId| {
+            let ix = self.state.find(attempt.task);
+            ix.is_some_and(|ix| self.state.task(ix).is_current(worker, *attempt))
+        };
+        let attempts: Vec<_> = holding
+            .iter()
+            .filter(|held| !is_current(held))
+            .copied()
+            .collect();
+        if !attempts.is_empty() {
+            self.act(Action::Stop { worker, attempts });
+        }
+        Ok(())
+    }
+
+    pub(super) fn disconnected(&mut self, worker: WorkerId) {
+        self.state.set_link(worker, Link::Gone { since: self.now });
+        let leaves = |worker: &Worker| worker.draining && worker.held.is_empty();
+        if self.state.workers.get(&worker).is_some_and(leaves) {
+            self.emit(Event::WorkerLeft { worker });
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, worker: WorkerId) -> Result<(), Refusal> {
+        if self.heard(worker) {
+            Ok(())
+        } else {
+            Err(Refusal::UnknownWorker { worker })
+        }
+    }
+
+    pub(super) fn draining(&mut self, worker: WorkerId) -> Result<(), Refusal> {
+        match self.state.workers.get_mut(&worker) {
+            Some(known) => known.draining = true,
+            None => return Err(Refusal::UnknownWorker { worker }),
+        }
+        self.heard(worker);
+        self.state.refresh_worker(worker);
+        Ok(())
+    }
+
+    /// Notes a sign of life; says whether the worker is known.
+    pub(super) fn heard(&mut self, worker: WorkerId) -> bool {
+        let Some(known) = self.state.workers.get_mut(&worker) else {
+            return false;
+        };
+        let silent = !known.is_connected();
+        known.heard(self.now);
+        if silent {
+            self.state.refresh_worker(worker);
+        }
+        true
+    }
+
+    /// Lets time have its effects: silence, loss, and the end of waits.
+    pub(super) fn tick(&mut self) {
+        let settings = *self.settings;
+        let due: Vec<_> = self
+            .state
+            .workers
+            .iter()
+            .filter(|(_, worker)| {
+                deadline(worker, settings.heartbeat_timeout, settings.reconnect_grace) <= self.now
+            })
+            .map(|(id, worker)| (*id, worker.is_connected()))
+            .collect();
+        for (worker, connected) in due {
+            if connected {
+                self.state
+                    .set_link(worker, Link::Silent { since: self.now });
+            } else {
+                self.lose(worker, |_| true);
+                self.emit(Event::WorkerLeft { worker });
+            }
+        }
+        let woken = self
+            .state
+            .backoffs
+            .iter()
+            .take_while(|(until, _)| *until <= self.now);
+        let tasks: Vec<_> = woken.map(|&(_, ix)| self.state.task(ix).key).collect();
+        if !tasks.is_empty() {
+            self.emit(Event::Woken { tasks });
+        }
+    }
+
+    /// Takes those attempts of a worker back that are `gone`.
+    ///
+    /// A worker runs what it holds in lease order, so the first ones, as many as
+    /// it has slots, were probably running: only against these a loss counts.
+    /// Else a deep queue of harmless tasks would share the blame of a poisonous
+    /// one.
+    fn lose(&mut self, worker: WorkerId, gone: impl Fn(AttemptId) -> bool) {
+        let Some(known) = self.state.workers.get(&worker) else {
+            return;
+        };
+        let (mut counted, mut unbegun, mut quarantined) = (Vec::new(), Vec::new(), Vec::new());
+        let mut given_up: Vec<TaskIx> = Vec::new();
+        let slots = known.capability.slots as usize;
+        for (place, &ix) in known.held.values().enumerate() {
+            let attempt = self.state.task(ix).newest();
+            if !gone(attempt) {
+                continue;
+            }
+            if place >= slots {
+                unbegun.push(attempt);
+            } else if self.state.is_poisonous(ix, self.state.retry_policy(ix)) {
+                quarantined.push(attempt);
+                given_up.push(ix);
+            } else {
+                counted.push(attempt);
+            }
+        }
+        if !(counted.is_empty() && unbegun.is_empty() && quarantined.is_empty()) {
+            self.emit(Event::Lost {
+                worker,
+                counted,
+                unbegun,
+                quarantined,
+            });
+            self.stop_failed_studies(&given_up);
+        }
+    }
+}
+
+/// When something happens to a worker that is not heard of until then.
+pub(super) fn deadline(worker: &Worker, silence: Duration, grace: Duration) -> Timestamp {
+    match worker.link {
+        Link::Connected { seen } => seen.after(silence),
+        Link::Silent { since } | Link::Gone { since } => since.after(grace),
+    }
+}

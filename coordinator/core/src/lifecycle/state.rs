@@ -1,0 +1,339 @@
+//! The state and its smallest transitions. Each keeps the counts, the queues and
+//! the orders in step with the tasks, so that no other code has to.
+//!
+//! What follows from a transition (dependents, retries) is decided one level up,
+//! in `apply`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use reprise_domain::{AttemptId, StudyName, TaskKey, TaskSpec, WorkerId};
+
+use super::settings::Settings;
+use super::study::{Control, Study, StudyIx};
+use super::task::{Interest, Lease, Phase, Task, TaskIx, TaskState};
+use super::worker::{Link, Worker};
+use crate::Timestamp;
+use crate::scheduler::{Classes, Credit, FairShare, LoadKey, Loads};
+
+/// Everything that the core knows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct State {
+    pub(crate) credit: Credit,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) task_index: HashMap<TaskKey, TaskIx>,
+    /// Tasks that read from a task, for those that any task reads from.
+    pub(crate) dependents: HashMap<TaskIx, Vec<TaskIx>>,
+    pub(crate) studies: Vec<Study>,
+    pub(crate) study_index: BTreeMap<StudyName, StudyIx>,
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    pub(crate) backoffs: BTreeSet<(Timestamp, TaskIx)>,
+    pub(crate) classes: Classes,
+    pub(crate) fair: FairShare,
+    pub(crate) loads: Loads,
+    /// Leases made so far.
+    pub(crate) leases: u64,
+}
+
+/// What a transition means for the outside; a replay drops it.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// Attempts that are not current any more although their worker has them.
+    pub(crate) stops: BTreeMap<WorkerId, Vec<AttemptId>>,
+    /// Studies with something new to see, each once.
+    pub(crate) touched: Vec<StudyIx>,
+}
+
+impl Effects {
+    pub(crate) fn touch(&mut self, study: StudyIx) {
+        if !self.touched.contains(&study) {
+            self.touched.push(study);
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            credit: Credit::new(settings.lease_window),
+            tasks: Vec::new(),
+            task_index: HashMap::new(),
+            dependents: HashMap::new(),
+            studies: Vec::new(),
+            study_index: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            backoffs: BTreeSet::new(),
+            classes: Classes::default(),
+            fair: FairShare::default(),
+            loads: Loads::default(),
+            leases: 0,
+        }
+    }
+
+    pub(crate) fn find(&self, key: TaskKey) -> Option<TaskIx> {
+        self.task_index.get(&key).copied()
+    }
+
+    pub(crate) fn task(&self, ix: TaskIx) -> &Task {
+        &self.tasks[ix.row()]
+    }
+
+    pub(crate) fn find_study(&self, name: &StudyName) -> Option<StudyIx> {
+        self.study_index.get(name).copied()
+    }
+
+    pub(crate) fn study(&self, ix: StudyIx) -> &Study {
+        &self.studies[ix.row()]
+    }
+
+    /// The task whose current attempt this is.
+    pub(crate) fn leased(&self, attempt: AttemptId) -> Option<(TaskIx, Lease)> {
+        let ix = self.find(attempt.task)?;
+        match &self.task(ix).state {
+            TaskState::Leased(lease) if self.task(ix).attempts == attempt.number => {
+                Some((ix, *lease))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether any study still wants the task done.
+    pub(crate) fn is_wanted(&self, ix: TaskIx) -> bool {
+        self.task(ix)
+            .interests
+            .iter()
+            .any(|interest| self.study(interest.study).control.is_live())
+    }
+
+    /// Where a task belongs that nobody has and nothing holds back: its inputs
+    /// decide.
+    pub(crate) fn entry_state(&self, spec: &TaskSpec) -> TaskState {
+        let mut entry = TaskState::Ready;
+        for key in spec.inputs() {
+            match self.find(key).map(|input| self.task(input).state.phase()) {
+                Some(Phase::Finished) => {}
+                Some(Phase::GivenUp | Phase::Blocked) => return TaskState::Blocked,
+                _ => entry = TaskState::Waiting,
+            }
+        }
+        entry
+    }
+
+    /// Adds a task that no study has had before.
+    pub(crate) fn add_task(&mut self, key: TaskKey, spec: &TaskSpec) -> TaskIx {
+        let ix = TaskIx(u32::try_from(self.tasks.len()).expect("fewer than 2^32 tasks fit memory"));
+        let known = spec.inputs().into_iter().filter_map(|key| self.find(key));
+        let inputs: Vec<TaskIx> = known.collect();
+        for input in &inputs {
+            self.dependents.entry(*input).or_default().push(ix);
+        }
+        let state = self.entry_state(spec);
+        let class = self.classes.intern(spec);
+        self.classes.row_mut(class).ready += u32::from(state == TaskState::Ready);
+        self.tasks.push(Task {
+            key,
+            spec: spec.clone(),
+            class,
+            input: inputs.first().copied(),
+            interests: Vec::new(),
+            attempts: 0,
+            failures: 0,
+            lost: 0,
+            disputed: false,
+            state,
+        });
+        self.task_index.insert(key, ix);
+        ix
+    }
+
+    /// Makes a study want a task, at the end of its plan.
+    pub(crate) fn attach(&mut self, study: StudyIx, stage: u32, ix: TaskIx) {
+        let task = &mut self.tasks[ix.row()];
+        let owner = &mut self.studies[study.row()];
+        let position = owner.tasks.len() as u32;
+        owner.tasks.push(ix);
+        owner.enter(stage, position, task);
+        task.interests.push(Interest {
+            study,
+            position,
+            stage,
+        });
+        self.refresh_study(study);
+    }
+
+    /// Moves a task on. All counts and queues follow; leases are taken and given
+    /// back by [`State::lease`] and [`State::end_lease`].
+    pub(crate) fn set(
+        &mut self,
+        ix: TaskIx,
+        next: TaskState,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let task = &mut self.tasks[ix.row()];
+        let from = std::mem::replace(&mut task.state, next);
+        debug_assert_ne!(
+            from.phase(),
+            Phase::Finished,
+            "INV-2: a finished task stays finished"
+        );
+        match from {
+            TaskState::Ready => self.classes.row_mut(task.class).ready -= 1,
+            TaskState::BackingOff { until } => {
+                self.backoffs.remove(&(until, ix));
+            }
+            _ => {}
+        }
+        match task.state {
+            TaskState::Ready => self.classes.row_mut(task.class).ready += 1,
+            TaskState::BackingOff { until } => {
+                self.backoffs.insert((until, ix));
+            }
+            _ => {}
+        }
+        for place in 0..self.task(ix).interests.len() {
+            let task = &self.tasks[ix.row()];
+            let Interest {
+                study,
+                position,
+                stage,
+            } = task.interests[place];
+            let owner = &mut self.studies[study.row()];
+            owner.leave(stage, position, from.phase());
+            owner.enter(stage, position, task);
+            if task.state.phase() == Phase::Leased {
+                owner.started.get_or_insert(at);
+            }
+            effects.touch(study);
+            self.settle(study, at);
+        }
+    }
+
+    /// Brings a study's end and its place in the fair order up to date.
+    pub(crate) fn settle(&mut self, study: StudyIx, at: Timestamp) {
+        let owner = &mut self.studies[study.row()];
+        let ended = owner.open == 0 || owner.control == Control::Cancelled;
+        owner.finished = if ended {
+            owner.finished.or(Some(at))
+        } else {
+            None
+        };
+        self.refresh_study(study);
+    }
+
+    /// Puts a study into the fair order, or takes it out.
+    pub(crate) fn refresh_study(&mut self, study: StudyIx) {
+        let owner = &mut self.studies[study.row()];
+        let runnable = owner.control == Control::Running && !owner.queue.is_empty();
+        if runnable == owner.runnable {
+            return;
+        }
+        owner.runnable = runnable;
+        if runnable {
+            owner.virtual_time = self.fair.enter(study, owner.virtual_time);
+        } else {
+            self.fair.leave(study, owner.virtual_time);
+        }
+    }
+
+    /// What `task` takes of `worker`'s credit: by the worker's own rate if it has
+    /// one, else by everybody's.
+    pub(crate) fn cost(&self, worker: WorkerId, task: TaskIx) -> u32 {
+        let class = self.task(task).class;
+        let own = self
+            .workers
+            .get(&worker)
+            .and_then(|worker| worker.rates.mean(class));
+        self.credit.cost(own.or(self.classes.row(class).mean))
+    }
+
+    /// Gives the next attempt of a task to a worker.
+    pub(crate) fn lease(
+        &mut self,
+        worker: WorkerId,
+        ix: TaskIx,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) -> Option<AttemptId> {
+        let cost = self.cost(worker, ix);
+        self.workers.get(&worker)?;
+        self.charge(ix);
+        self.leases += 1;
+        let lease = Lease {
+            worker,
+            sequence: self.leases,
+            cost,
+        };
+        self.tasks[ix.row()].attempts += 1;
+        self.set(ix, TaskState::Leased(lease), at, effects);
+        let input = self.task(ix).input;
+        let holder = self.workers.get_mut(&worker)?;
+        holder.take(ix, &lease);
+        input.into_iter().for_each(|input| holder.remember(input));
+        self.refresh_worker(worker);
+        Some(self.task(ix).newest())
+    }
+
+    /// Takes the current attempt from its worker. The task's state is still
+    /// `Leased`; the caller moves it on.
+    pub(crate) fn end_lease(&mut self, ix: TaskIx) -> Option<WorkerId> {
+        let TaskState::Leased(lease) = self.task(ix).state else {
+            return None;
+        };
+        self.workers.get_mut(&lease.worker)?.give_back(&lease);
+        self.refresh_worker(lease.worker);
+        Some(lease.worker)
+    }
+
+    /// Charges every running study that wants the task.
+    fn charge(&mut self, ix: TaskIx) {
+        let task = &self.tasks[ix.row()];
+        let work = self.credit.charge(self.classes.row(task.class).mean);
+        let mut start = None;
+        for interest in &task.interests {
+            let owner = &mut self.studies[interest.study.row()];
+            if owner.runnable {
+                start = start.into_iter().chain([owner.virtual_time]).min();
+                owner.virtual_time = self.fair.charge(interest.study, owner.virtual_time, work);
+            }
+        }
+        start.into_iter().for_each(|start| self.fair.serve(start));
+    }
+
+    /// Puts a worker into the order of loads at its present place, or takes it
+    /// out.
+    pub(crate) fn refresh_worker(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        let available = worker.is_connected() && !worker.draining;
+        let place = available
+            .then(|| LoadKey::new(id, worker.capability.slots, worker.held.len(), worker.used));
+        if place != worker.load {
+            worker
+                .load
+                .into_iter()
+                .for_each(|old| self.loads.remove(old));
+            place.into_iter().for_each(|new| self.loads.insert(new));
+            worker.load = place;
+        }
+    }
+
+    /// Notes that a worker's session has begun.
+    pub(crate) fn connect(&mut self, id: WorkerId, now: Timestamp) {
+        let credit = self.credit;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.link = Link::Connected { seen: now };
+            worker.draining = false;
+            worker.limit = credit.of(worker.capability.slots).max(worker.used);
+            self.refresh_worker(id);
+        }
+    }
+
+    /// Changes whether a worker is there.
+    pub(crate) fn set_link(&mut self, id: WorkerId, link: Link) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.link = link;
+            self.refresh_worker(id);
+        }
+    }
+}

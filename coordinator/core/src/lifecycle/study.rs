@@ -1,0 +1,162 @@
+//! One study: its plan, its counts and what of it can be leased.
+
+use std::collections::BTreeSet;
+
+use reprise_domain::study::{OnFailure, StudySpec};
+use reprise_domain::{Digest, Seconds};
+
+use super::task::{Phase, Task, TaskIx, TaskState};
+use crate::Timestamp;
+use crate::plan::Stage;
+use crate::scheduler::ReadyQueue;
+
+/// Position of a study in the state's table. Studies are never removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct StudyIx(pub(crate) u32);
+
+impl StudyIx {
+    pub(crate) const fn row(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Whether a study's tasks are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// They are.
+    Running,
+    /// Not until a client says so.
+    Paused,
+    /// No further ones, because too many failed.
+    Stopped,
+    /// No further ones, because a client said so.
+    Cancelled,
+}
+
+impl Control {
+    /// Whether the study still wants its tasks done.
+    pub(crate) const fn is_live(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+}
+
+/// A study.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Study {
+    pub(crate) spec: StudySpec,
+    pub(crate) digest: Digest,
+    pub(crate) control: Control,
+    /// Its tasks in plan order.
+    pub(crate) tasks: Vec<TaskIx>,
+    pub(crate) stages: Vec<Tally>,
+    /// Tasks in an open phase.
+    pub(crate) open: u32,
+    /// Positions of the tasks that were given up.
+    pub(crate) given_up: BTreeSet<u32>,
+    /// Its ready tasks.
+    pub(crate) queue: ReadyQueue,
+    /// Work that was leased for it, in microseconds, as fair sharing counts it.
+    pub(crate) virtual_time: u64,
+    /// Whether fair sharing considers it: it is running and has ready tasks.
+    pub(crate) runnable: bool,
+    pub(crate) submitted: Timestamp,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) finished: Option<Timestamp>,
+}
+
+impl Study {
+    /// A study without tasks yet.
+    pub(crate) fn new(spec: StudySpec, digest: Digest, at: Timestamp) -> Self {
+        Self {
+            spec,
+            digest,
+            control: Control::Running,
+            tasks: Vec::new(),
+            stages: Vec::new(),
+            open: 0,
+            given_up: BTreeSet::new(),
+            queue: ReadyQueue::default(),
+            virtual_time: 0,
+            runnable: false,
+            submitted: at,
+            started: None,
+            finished: None,
+        }
+    }
+
+    /// Position of `stage` among the study's stages, added at need.
+    pub(crate) fn stage(&mut self, stage: &Stage) -> u32 {
+        // Tasks of a stage follow each other in a plan, so the last one is right
+        // nearly always.
+        let known = self.stages.iter().rposition(|tally| tally.stage == *stage);
+        let row = known.unwrap_or_else(|| {
+            self.stages.push(Tally::new(stage.clone()));
+            self.stages.len() - 1
+        });
+        row as u32
+    }
+
+    /// Counts a task in.
+    pub(crate) fn enter(&mut self, stage: u32, position: u32, task: &Task) {
+        let phase = task.state.phase();
+        let tally = &mut self.stages[stage as usize];
+        tally.counts[phase as usize] += 1;
+        self.open += u32::from(phase.is_open());
+        match &task.state {
+            TaskState::Ready => self.queue.insert(position, task.input),
+            TaskState::Finished { seconds, .. } => tally.seconds = tally.seconds + *seconds,
+            TaskState::GivenUp(_) => {
+                self.given_up.insert(position);
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts a task out of a phase that it leaves. No task leaves
+    /// [`Phase::Finished`] (INV-2), so seconds are never taken back.
+    pub(crate) fn leave(&mut self, stage: u32, position: u32, phase: Phase) {
+        self.stages[stage as usize].counts[phase as usize] -= 1;
+        self.open -= u32::from(phase.is_open());
+        match phase {
+            Phase::Ready => self.queue.remove(position),
+            Phase::GivenUp => {
+                self.given_up.remove(&position);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether so many of its tasks failed that nothing further is started.
+    pub(crate) fn has_failed_enough(&self) -> bool {
+        let limit = match self.spec.on_failure {
+            OnFailure::Continue => return false,
+            OnFailure::Stop => 1,
+            OnFailure::StopAfter(limit) => limit.max(1) as usize,
+        };
+        self.given_up.len() >= limit
+    }
+}
+
+/// Counts of one stage.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tally {
+    pub(crate) stage: Stage,
+    /// Tasks in each [`Phase`].
+    pub(crate) counts: [u32; Phase::COUNT],
+    /// Slot seconds of the finished ones.
+    pub(crate) seconds: Seconds,
+}
+
+impl Tally {
+    fn new(stage: Stage) -> Self {
+        Self {
+            stage,
+            counts: [0; Phase::COUNT],
+            seconds: Seconds::ZERO,
+        }
+    }
+
+    pub(crate) const fn count(&self, phase: Phase) -> u64 {
+        self.counts[phase as usize] as u64
+    }
+}

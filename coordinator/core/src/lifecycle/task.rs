@@ -1,0 +1,137 @@
+//! One task: what it is and where it stands.
+
+use reprise_domain::{AttemptId, Digest, Failure, Seconds, TaskKey, TaskSpec, WorkerId};
+
+use super::study::StudyIx;
+use crate::Timestamp;
+use crate::scheduler::ClassIx;
+
+/// Position of a task in the state's table. Tasks are never removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskIx(pub(crate) u32);
+
+impl TaskIx {
+    pub(crate) const fn row(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A task, shared by all studies that want it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Task {
+    pub(crate) key: TaskKey,
+    pub(crate) spec: TaskSpec,
+    /// Tasks that are expected to take equally long.
+    pub(crate) class: ClassIx,
+    /// The first task that it reads from: what locality goes by.
+    pub(crate) input: Option<TaskIx>,
+    /// Studies that have it in their plan, ended ones included.
+    pub(crate) interests: Vec<Interest>,
+    /// Attempts made, which is also the number of the newest one.
+    pub(crate) attempts: u32,
+    /// Attempts that failed by the task's own fault since it last started afresh.
+    pub(crate) failures: u32,
+    /// Workers that were lost while it ran, since it last started afresh.
+    pub(crate) lost: u32,
+    /// Whether a second, different result was reported.
+    pub(crate) disputed: bool,
+    pub(crate) state: TaskState,
+}
+
+impl Task {
+    /// The newest attempt.
+    pub(crate) fn newest(&self) -> AttemptId {
+        AttemptId {
+            task: self.key,
+            number: self.attempts,
+        }
+    }
+
+    /// Whether a report of `attempt` by `worker` can still decide the task (INV-1).
+    pub(crate) fn is_current(&self, worker: WorkerId, attempt: AttemptId) -> bool {
+        matches!(&self.state, TaskState::Leased(lease) if lease.worker == worker)
+            && attempt == self.newest()
+    }
+}
+
+/// That a study has a task in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Interest {
+    pub(crate) study: StudyIx,
+    /// Position in the study's plan.
+    pub(crate) position: u32,
+    /// Position among the study's stages.
+    pub(crate) stage: u32,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum TaskState {
+    /// An input has not finished yet.
+    Waiting,
+    /// It can be leased.
+    Ready,
+    /// It may be tried again from then on.
+    BackingOff { until: Timestamp },
+    /// A worker has it.
+    Leased(Lease),
+    /// It is done.
+    Finished { result: Digest, seconds: Seconds },
+    /// It will not be tried again unless its study is submitted again.
+    GivenUp(Box<Failure>),
+    /// An input was given up.
+    Blocked,
+    /// No study wants it any more.
+    Cancelled,
+}
+
+/// The current attempt of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) worker: WorkerId,
+    /// Counts all leases; a worker runs what it holds in this order.
+    pub(crate) sequence: u64,
+    /// Credit that it takes of its worker, in microseconds of one slot.
+    pub(crate) cost: u32,
+}
+
+/// [`TaskState`] without its data, to count by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Waiting,
+    Ready,
+    BackingOff,
+    Leased,
+    Finished,
+    GivenUp,
+    Blocked,
+    Cancelled,
+}
+
+impl Phase {
+    /// How many phases there are.
+    pub(crate) const COUNT: usize = 8;
+
+    /// Whether the task can still come to finish without being submitted again.
+    pub(crate) const fn is_open(self) -> bool {
+        matches!(
+            self,
+            Self::Waiting | Self::Ready | Self::BackingOff | Self::Leased
+        )
+    }
+}
+
+impl TaskState {
+    pub(crate) const fn phase(&self) -> Phase {
+        match self {
+            Self::Waiting => Phase::Waiting,
+            Self::Ready => Phase::Ready,
+            Self::BackingOff { .. } => Phase::BackingOff,
+            Self::Leased(_) => Phase::Leased,
+            Self::Finished { .. } => Phase::Finished,
+            Self::GivenUp(_) => Phase::GivenUp,
+            Self::Blocked => Phase::Blocked,
+            Self::Cancelled => Phase::Cancelled,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The state as clients and the shell may see it.
+
+use reprise_domain::status::{FailedTask, StageStatus, StudyState, StudyStatus};
+use reprise_domain::study::StudySpec;
+use reprise_domain::{
+    AttemptId, Capability, Digest, Failure, Seconds, TaskKey, TaskSpec, WorkerId,
+};
+
+use super::state::State;
+use super::study::{Control, StudyIx, Tally};
+use super::task::{Phase, TaskIx, TaskState};
+use super::worker::Worker;
+use crate::Timestamp;
+use crate::plan::Stage;
+
+/// The most failures that a view lists; the counts are of all.
+const LISTED_FAILURES: usize = 100;
+
+/// Where a study stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyView<'a> {
+    /// The study.
+    pub spec: &'a StudySpec,
+    /// Digest of `spec`.
+    pub digest: Digest,
+    /// What it is doing.
+    pub state: StudyState,
+    /// Whether nothing of it is left that can run without a client's doing. What
+    /// it shares with studies that go on may still finish.
+    pub done: bool,
+    /// Whether it stopped itself because of failed tasks.
+    pub stopped: bool,
+    /// Counts of each stage, in plan order.
+    pub stages: Vec<StageView<'a>>,
+    /// Tasks that were given up, in plan order, at most 100 of them.
+    pub failures: Vec<FailedTask>,
+    /// When it was first submitted.
+    pub submitted: Timestamp,
+    /// When one of its tasks was first leased.
+    pub started: Option<Timestamp>,
+    /// When it came to be done.
+    pub finished: Option<Timestamp>,
+}
+
+impl StudyView<'_> {
+    /// The view as clients get it, with the number of `workers` connected.
+    pub fn status(&self, workers: u32) -> StudyStatus {
+        StudyStatus {
+            name: self.spec.name.clone(),
+            digest: self.digest,
+            state: self.state,
+            stages: self.stages.iter().map(StageView::status).collect(),
+            failures: self.failures.clone(),
+            workers,
+            spec: self.spec.clone(),
+        }
+    }
+}
+
+/// Counts of one stage of a study. `planned` is the sum of the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageView<'a> {
+    /// Which stage.
+    pub stage: &'a Stage,
+    /// All tasks.
+    pub planned: u64,
+    /// Finished ones.
+    pub finished: u64,
+    /// Those that a worker has.
+    pub running: u64,
+    /// Those that only a worker is missing for.
+    pub ready: u64,
+    /// Those whose inputs have not finished yet.
+    pub waiting: u64,
+    /// Those that wait after a failure.
+    pub backing_off: u64,
+    /// Those given up.
+    pub failed: u64,
+    /// Those that cannot start because an input was given up.
+    pub blocked: u64,
+    /// Cancelled ones.
+    pub cancelled: u64,
+    /// Slot seconds of the finished ones: `seconds / finished` is what one of
+    /// those left will take.
+    pub seconds: Seconds,
+}
+
+impl<'a> StageView<'a> {
+    fn new(tally: &'a Tally) -> Self {
+        Self {
+            stage: &tally.stage,
+            planned: tally.counts.iter().copied().map(u64::from).sum(),
+            finished: tally.count(Phase::Finished),
+            running: tally.count(Phase::Leased),
+            ready: tally.count(Phase::Ready),
+            waiting: tally.count(Phase::Waiting),
+            backing_off: tally.count(Phase::BackingOff),
+            failed: tally.count(Phase::GivenUp),
+            blocked: tally.count(Phase::Blocked),
+            cancelled: tally.count(Phase::Cancelled),
+            seconds: tally.seconds,
+        }
+    }
+
+    /// The counts as clients get them.
+    pub fn status(&self) -> StageStatus {
+        StageStatus {
+            stage: self.stage.to_string(),
+            planned: self.planned,
+            finished: self.finished,
+            running: self.running,
+            failed: self.failed,
+            blocked: self.blocked,
+            cancelled: self.cancelled,
+            seconds: self.seconds,
+        }
+    }
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskView<'a> {
+    /// Its key.
+    pub key: TaskKey,
+    /// What it is.
+    pub spec: &'a TaskSpec,
+    /// Attempts made; the number of the newest one. Of a finished task, the
+    /// newest attempt is the one that won.
+    pub attempts: u32,
+    /// Where it stands.
+    pub phase: TaskPhase<'a>,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TaskPhase<'a> {
+    /// An input has not finished yet.
+    Waiting,
+    /// Only a worker is missing.
+    Ready,
+    /// It waits after a failure.
+    BackingOff {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A worker has it.
+    Leased {
+        /// The current attempt.
+        attempt: AttemptId,
+        /// Who has it.
+        worker: WorkerId,
+    },
+    /// It is done.
+    Finished {
+        /// Digest of its result.
+        result: Digest,
+        /// How long it held its slot.
+        seconds: Seconds,
+    },
+    /// It was given up.
+    GivenUp(&'a Failure),
+    /// It cannot start because an input was given up.
+    Blocked {
+        /// The task that was given up.
+        by: TaskKey,
+        /// Why that one was.
+        failure: &'a Failure,
+    },
+    /// No study wants it any more.
+    Cancelled,
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerView<'a> {
+    /// Its id.
+    pub id: WorkerId,
+    /// What it offers.
+    pub capability: &'a Capability,
+    /// Whether it is connected; else it may still come back.
+    pub connected: bool,
+    /// Whether it takes nothing more.
+    pub draining: bool,
+    /// Attempts that it holds, running or not begun.
+    pub held: usize,
+}
+
+pub(super) fn study(state: &State, ix: StudyIx) -> StudyView<'_> {
+    let study = state.study(ix);
+    let done = study.open == 0 || study.control == Control::Cancelled;
+    let failures = study.given_up.iter().take(LISTED_FAILURES);
+    StudyView {
+        spec: &study.spec,
+        digest: study.digest,
+        state: match study.control {
+            Control::Cancelled => StudyState::Cancelled,
+            _ if done => StudyState::Done,
+            Control::Paused => StudyState::Paused,
+            Control::Running | Control::Stopped => StudyState::Running,
+        },
+        done,
+        stopped: study.control == Control::Stopped,
+        stages: study.stages.iter().map(StageView::new).collect(),
+        failures: failures
+            .filter_map(|&position| failed(state, study.tasks[position as usize]))
+            .collect(),
+        submitted: study.submitted,
+        started: study.started,
+        finished: study.finished,
+    }
+}
+
+fn failed(state: &State, ix: TaskIx) -> Option<FailedTask> {
+    let task = state.task(ix);
+    let TaskState::GivenUp(failure) = &task.state else {
+        return None;
+    };
+    Some(FailedTask {
+        task: task.key,
+        title: task.spec.to_string(),
+        attempts: task.attempts,
+        failure: failure.as_ref().clone(),
+    })
+}
+
+pub(super) fn task(state: &State, ix: TaskIx) -> TaskView<'_> {
+    let task = state.task(ix);
+    let phase = match &task.state {
+        TaskState::Waiting => TaskPhase::Waiting,
+        TaskState::Ready => TaskPhase::Ready,
+        TaskState::BackingOff { until } => TaskPhase::BackingOff { until: *until },
+        TaskState::Leased(lease) => TaskPhase::Leased {
+            attempt: task.newest(),
+            worker: lease.worker,
+        },
+        TaskState::Finished { result, seconds } => TaskPhase::Finished {
+            result: *result,
+            seconds: *seconds,
+        },
+        TaskState::GivenUp(failure) => TaskPhase::GivenUp(failure),
+        TaskState::Blocked => match blocker(state, &task.spec) {
+            Some((by, failure)) => TaskPhase::Blocked { by, failure },
+            None => TaskPhase::Waiting,
+        },
+        TaskState::Cancelled => TaskPhase::Cancelled,
+    };
+    TaskView {
+        key: task.key,
+        spec: &task.spec,
+        attempts: task.attempts,
+        phase,
+    }
+}
+
+/// The given up task behind a blocked one. Inputs come first in a plan, so the
+/// chain has no circle.
+fn blocker<'a>(state: &'a State, spec: &TaskSpec) -> Option<(TaskKey, &'a Failure)> {
+    spec.inputs().into_iter().find_map(|key| {
+        let input = state.task(state.find(key)?);
+        match &input.state {
+            TaskState::GivenUp(failure) => Some((key, failure.as_ref())),
+            TaskState::Blocked => blocker(state, &input.spec),
+            _ => None,
+        }
+    })
+}
+
+pub(super) fn worker(id: WorkerId, worker: &Worker) -> WorkerView<'_> {
+    WorkerView {
+        id,
+        capability: &worker.capability,
+        connected: worker.is_connected(),
+        draining: worker.draining,
+        held: worker.held.len(),
+    }
+}

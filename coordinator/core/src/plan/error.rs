@@ -1,0 +1,81 @@
+//! Why a study cannot be planned.
+
+use reprise_domain::{Dataset, ModelName, Seed};
+
+use super::Stage;
+
+/// A study that cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The study asks for nothing.
+    #[error("the study has no tasks: expected `pretrain`, `search`, `evaluate` or `noop` entries")]
+    NoTasks,
+    /// The study asks for more than the coordinator holds.
+    #[error("the study has more than `{limit}` tasks")]
+    TooManyTasks {
+        /// The most that a study may have.
+        limit: usize,
+    },
+    /// The study has more stages than can be reported on.
+    #[error("the study has `{stages}` stages: expected at most `{limit}`")]
+    TooManyStages {
+        /// Its pretraining entries, and its methods times its data sets.
+        stages: usize,
+        /// The most that a study may have.
+        limit: usize,
+    },
+    /// A method searches an embedding that the study does not make.
+    #[error(
+        "method `{label}` searches the embedding of `{model}`, which no `pretrain` entry makes"
+    )]
+    EncodingWithoutPretrain {
+        /// Label of the method.
+        label: String,
+        /// The autoencoder that it names.
+        model: ModelName,
+    },
+    /// Two pretraining entries of one autoencoder: which one a method means
+    /// would be unclear.
+    #[error("two `pretrain` entries have the model `{model}`: expected one for each model")]
+    RepeatedModel {
+        /// The autoencoder.
+        model: ModelName,
+    },
+    /// Two methods would share a row of the tables.
+    #[error("two methods have the label `{label}`: expected each label once")]
+    RepeatedLabel {
+        /// The label.
+        label: String,
+    },
+    /// A data set is listed twice.
+    #[error("the data set `{dataset}` is listed twice")]
+    RepeatedDataset {
+        /// The data set.
+        dataset: Dataset,
+    },
+    /// A sweep without seeds.
+    #[error("{sweep} has no seeds: expected at least one")]
+    NoSeeds {
+        /// The part of the study.
+        sweep: String,
+    },
+    /// A seed that occurs twice would be counted twice.
+    #[error("{sweep} has the seed `{seed}` twice")]
+    RepeatedSeed {
+        /// The part of the study.
+        sweep: String,
+        /// The seed.
+        seed: Seed,
+    },
+    /// Two entries ask for exactly the same task, so that their numbers would
+    /// not be independent.
+    #[error("`{title}` is planned twice, by `{first}` and by `{second}`")]
+    RepeatedTask {
+        /// The task, for people.
+        title: String,
+        /// The stage that has it.
+        first: Stage,
+        /// The stage that has it again.
+        second: Stage,
+    },
+}

@@ -1,0 +1,245 @@
+//! Unfolds a study's sweeps into tasks.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
+use reprise_domain::study::{
+    ArchSelection, EvaluatePlan, NoopPlan, PretrainPlan, SearchPlan, Seeds, StudySpec,
+};
+use reprise_domain::{
+    ArchIndex, EncodingName, EvaluateSpec, ModelName, NoopSpec, PretrainSpec, SearchSpec, Seed,
+    TaskKey, TaskSpec,
+};
+
+use super::{Plan, PlanError, PlannedTask, Stage, task_key};
+
+/// The most tasks of one study, about half a gigabyte of them.
+pub const MAX_TASKS: usize = 1_000_000;
+
+/// The most stages of one study: the rows of its progress display, and a bound of
+/// the work of counting.
+pub const MAX_STAGES: usize = 1000;
+
+/// Unfolds `study`. `architectures` lists the indices that a selection stands
+/// for, in the space's order.
+pub fn plan(
+    study: &StudySpec,
+    architectures: &dyn Fn(&ArchSelection) -> Vec<ArchIndex>,
+) -> Result<Plan, PlanError> {
+    let search = study.search.as_ref();
+    let searched = search.map_or(0, |search| {
+        search.methods.len().saturating_mul(search.datasets.len())
+    });
+    let stages = study.pretrain.len().saturating_add(searched);
+    if stages > MAX_STAGES {
+        return Err(PlanError::TooManyStages {
+            stages,
+            limit: MAX_STAGES,
+        });
+    }
+    let mut expansion = Expansion {
+        study,
+        tasks: Vec::new(),
+        pretrained: HashMap::new(),
+    };
+    for (entry, pretrain) in study.pretrain.iter().enumerate() {
+        expansion.pretrain(entry, pretrain)?;
+    }
+    if let Some(search) = search {
+        expansion.search(search)?;
+    }
+    if let Some(evaluate) = &study.evaluate {
+        expansion.evaluate(evaluate, &architectures(&evaluate.architectures))?;
+    }
+    if let Some(noop) = study.noop {
+        expansion.noop(noop)?;
+    }
+    expansion.finish()
+}
+
+/// The tasks so far.
+struct Expansion<'a> {
+    study: &'a StudySpec,
+    tasks: Vec<PlannedTask>,
+    /// Keys of the pretraining tasks of each model, in seed order.
+    pretrained: HashMap<ModelName, Vec<TaskKey>>,
+}
+
+impl Expansion<'_> {
+    fn pretrain(&mut self, entry: usize, plan: &PretrainPlan) -> Result<(), PlanError> {
+        let stage = Stage::Pretrain {
+            entry,
+            model: plan.model,
+        };
+        check_seeds(&plan.seeds, &stage.to_string())?;
+        self.reserve([plan.seeds.len()])?;
+        let mut keys = Vec::with_capacity(plan.seeds.len());
+        for seed in plan.seeds.iter() {
+            let spec = PretrainSpec {
+                space: self.study.space,
+                model: plan.model,
+                sizes: plan.sizes,
+                epochs: plan.epochs,
+                batch: plan.batch,
+                learning_rate: plan.learning_rate,
+                clip: plan.clip,
+                latent_points: plan.latent_points,
+                quirks: self.study.quirks.pretrain,
+                seed,
+            };
+            keys.push(self.push(TaskSpec::Pretrain(spec), stage.clone()));
+        }
+        match self.pretrained.insert(plan.model, keys) {
+            None => Ok(()),
+            Some(_) => Err(PlanError::RepeatedModel { model: plan.model }),
+        }
+    }
+
+    fn search(&mut self, plan: &SearchPlan) -> Result<(), PlanError> {
+        check_seeds(&plan.seeds, "search")?;
+        if let Some(dataset) = first_repeated(plan.datasets.iter().map(|entry| entry.dataset)) {
+            return Err(PlanError::RepeatedDataset { dataset });
+        }
+        if let Some(label) = first_repeated(plan.methods.iter().map(|method| &method.label)) {
+            return Err(PlanError::RepeatedLabel {
+                label: label.clone(),
+            });
+        }
+        self.reserve([plan.methods.len(), plan.datasets.len(), plan.seeds.len()])?;
+        for method in &plan.methods {
+            let encodings = self.encodings(&method.label, method.encoding)?;
+            for entry in &plan.datasets {
+                let stage = Stage::Search {
+                    method: method.label.clone(),
+                    dataset: entry.dataset,
+                };
+                for (position, seed) in plan.seeds.iter().enumerate() {
+                    let spec = SearchSpec {
+                        space: self.study.space,
+                        dataset: entry.dataset,
+                        benchmark: plan.benchmark,
+                        method: method.method,
+                        encoding: encodings[position % encodings.len()],
+                        budget: entry.budget,
+                        quirks: self.study.quirks.search,
+                        seed,
+                    };
+                    self.push(TaskSpec::Search(spec), stage.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the trials of a method see, to be dealt out in turn; never empty.
+    fn encodings(
+        &self,
+        label: &str,
+        model: Option<ModelName>,
+    ) -> Result<Vec<EncodingName>, PlanError> {
+        let Some(model) = model else {
+            return Ok(vec![EncodingName::Discrete]);
+        };
+        let keys =
+            self.pretrained
+                .get(&model)
+                .ok_or_else(|| PlanError::EncodingWithoutPretrain {
+                    label: label.to_owned(),
+                    model,
+                })?;
+        Ok(keys
+            .iter()
+            .map(|&pretrain| EncodingName::Embedding { pretrain })
+            .collect())
+    }
+
+    fn evaluate(
+        &mut self,
+        plan: &EvaluatePlan,
+        architectures: &[ArchIndex],
+    ) -> Result<(), PlanError> {
+        check_seeds(&plan.seeds, "evaluate")?;
+        self.reserve([architectures.len(), plan.seeds.len()])?;
+        for &arch in architectures {
+            for seed in plan.seeds.iter() {
+                let spec = EvaluateSpec {
+                    space: self.study.space,
+                    arch,
+                    dataset: plan.dataset,
+                    recipe: plan.recipe,
+                    seed,
+                };
+                self.push(TaskSpec::Evaluate(spec), Stage::Evaluate);
+            }
+        }
+        Ok(())
+    }
+
+    fn noop(&mut self, plan: NoopPlan) -> Result<(), PlanError> {
+        self.reserve([plan.tasks as usize])?;
+        for seed in 1..=u64::from(plan.tasks) {
+            let spec = NoopSpec {
+                seed: Seed(seed),
+                hold_ms: plan.hold_ms,
+                failures: plan.failures,
+            };
+            self.push(TaskSpec::Noop(spec), Stage::Noop);
+        }
+        Ok(())
+    }
+
+    /// Checks the number of tasks before any of them takes memory.
+    fn reserve<const N: usize>(&mut self, factors: [usize; N]) -> Result<(), PlanError> {
+        let added = factors.into_iter().try_fold(1, usize::checked_mul);
+        match added.and_then(|added| added.checked_add(self.tasks.len())) {
+            Some(total) if total <= MAX_TASKS => {
+                self.tasks.reserve(total - self.tasks.len());
+                Ok(())
+            }
+            _ => Err(PlanError::TooManyTasks { limit: MAX_TASKS }),
+        }
+    }
+
+    fn push(&mut self, spec: TaskSpec, stage: Stage) -> TaskKey {
+        let key = task_key(&spec);
+        self.tasks.push(PlannedTask { key, spec, stage });
+        key
+    }
+
+    fn finish(self) -> Result<Plan, PlanError> {
+        if self.tasks.is_empty() {
+            return Err(PlanError::NoTasks);
+        }
+        let mut seen: HashMap<TaskKey, &Stage> = HashMap::with_capacity(self.tasks.len());
+        for task in &self.tasks {
+            if let Some(first) = seen.insert(task.key, &task.stage) {
+                return Err(PlanError::RepeatedTask {
+                    title: task.spec.to_string(),
+                    first: first.clone(),
+                    second: task.stage.clone(),
+                });
+            }
+        }
+        Ok(Plan { tasks: self.tasks })
+    }
+}
+
+fn check_seeds(seeds: &Seeds, sweep: &str) -> Result<(), PlanError> {
+    if seeds.is_empty() {
+        return Err(PlanError::NoSeeds {
+            sweep: sweep.to_owned(),
+        });
+    }
+    match first_repeated(seeds.iter()) {
+        None => Ok(()),
+        Some(seed) => Err(PlanError::RepeatedSeed {
+            sweep: sweep.to_owned(),
+            seed,
+        }),
+    }
+}
+
+fn first_repeated<T: Eq + Hash + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
+    let mut seen = HashSet::new();
+    items.into_iter().find(|&item| !seen.insert(item))
+}

@@ -1,0 +1,93 @@
+//! The round of leasing: least loaded worker, fairest study, best task, until
+//! nothing fits.
+
+use reprise_domain::{AttemptId, WorkerId};
+
+use crate::Timestamp;
+use crate::lifecycle::{Action, Effects, Event, State, Step, TaskIx};
+
+impl State {
+    /// Leases what can be leased. Each lease is applied as it is decided, by the
+    /// same code that replays it; the work done is proportional to what is
+    /// leased.
+    pub(crate) fn assign(&mut self, at: Timestamp, effects: &mut Effects) -> Step {
+        let mut step = Step::default();
+        while let Some(worker) = self.loads.first() {
+            let attempts = self.fill(worker, at, effects);
+            if attempts.is_empty() {
+                // The least loaded worker is full, so all are; or nothing is ready.
+                break;
+            }
+            step.events.push(Event::Leased {
+                worker,
+                attempts: attempts.clone(),
+            });
+            step.actions.push(Action::Start { worker, attempts });
+        }
+        step
+    }
+
+    /// Leases to one worker, at most its share of what is ready.
+    fn fill(&mut self, worker: WorkerId, at: Timestamp, effects: &mut Effects) -> Vec<AttemptId> {
+        let mut attempts = Vec::new();
+        let Some(allowance) = self.allowance(worker) else {
+            return attempts;
+        };
+        while (attempts.len() as u64) < allowance.tasks {
+            let Some(task) = self.choose(worker) else {
+                break;
+            };
+            if !self.fits(worker, task, allowance.credit) {
+                break;
+            }
+            let Some(attempt) = self.lease(worker, task, at, effects) else {
+                break;
+            };
+            attempts.push(attempt);
+        }
+        attempts
+    }
+
+    /// What `worker` may take of the work that is ready now: its slots' share of
+    /// the tasks, and of each slot's window no more than an even spread of the
+    /// ready work would fill. As the queue runs out the windows shrink with it
+    /// (guided self-scheduling, Polychronopoulos and Kuck, 1987).
+    fn allowance(&self, worker: WorkerId) -> Option<Allowance> {
+        let (mut tasks, mut work) = (0, 0);
+        for row in self.classes.rows() {
+            tasks += u64::from(row.ready);
+            work += u64::from(row.ready) * u64::from(self.credit.cost(row.mean));
+        }
+        let slots = u64::from(self.workers.get(&worker)?.capability.slots);
+        let all_slots = self.loads.slots().max(1);
+        let window = u64::from(self.credit.window()).min(work / all_slots);
+        Some(Allowance {
+            tasks: (tasks * slots).div_ceil(all_slots),
+            credit: window * slots,
+        })
+    }
+
+    /// The task that `worker` does best next.
+    fn choose(&self, worker: WorkerId) -> Option<TaskIx> {
+        let study = &self.studies[self.fair.next()?.row()];
+        let inputs = &self.workers.get(&worker)?.inputs;
+        let position = study.queue.pick(inputs.iter().copied())?;
+        Some(study.tasks[position as usize])
+    }
+
+    /// Whether `worker` may take `task`: a free slot is always filled, whatever
+    /// the windows have shrunk to.
+    fn fits(&self, worker: WorkerId, task: TaskIx, credit: u64) -> bool {
+        let cost = u64::from(self.cost(worker, task));
+        self.workers.get(&worker).is_some_and(|worker| {
+            worker.held.len() < worker.capability.slots as usize || worker.used + cost <= credit
+        })
+    }
+}
+
+/// What a worker may take in one go.
+struct Allowance {
+    tasks: u64,
+    /// Bound of the credit that it uses afterwards.
+    credit: u64,
+}

@@ -1,0 +1,27 @@
+//! Who works on what next.
+//!
+//! Work is handed out on credit. Each slot of a worker may hold a window of
+//! expected work (2 s by default), so that very short tasks do not wait for round
+//! trips, while of long ones a slot holds exactly one. Workers are filled least
+//! loaded first; studies share by start-time fair queueing; inside a study plan
+//! order decides, and among tasks that read an artifact those whose artifact the
+//! worker has at hand come first. Near the end of the queue the window shrinks
+//! with the work that is left, so that no worker hoards what others could do.
+//!
+//! All choices are made here and recorded as leases; nothing is chosen when a
+//! journal is replayed.
+
+mod assign;
+mod class;
+mod credit;
+mod fair;
+mod load;
+mod queue;
+mod rate;
+
+pub(crate) use class::{ClassIx, Classes};
+pub(crate) use credit::Credit;
+pub(crate) use fair::FairShare;
+pub(crate) use load::{LoadKey, Loads};
+pub(crate) use queue::ReadyQueue;
+pub(crate) use rate::{Mean, Rates};

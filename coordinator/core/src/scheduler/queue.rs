@@ -1,0 +1,90 @@
+//! The ready tasks of one study.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::lifecycle::TaskIx;
+
+/// Ready tasks by their position in the plan.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct ReadyQueue {
+    /// All of them, each with the input that it reads.
+    order: BTreeMap<u32, Option<TaskIx>>,
+    /// Those that read an input, by input.
+    readers: BTreeMap<TaskIx, BTreeSet<u32>>,
+}
+
+impl ReadyQueue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    pub(crate) fn insert(&mut self, position: u32, input: Option<TaskIx>) {
+        self.order.insert(position, input);
+        if let Some(input) = input {
+            self.readers.entry(input).or_default().insert(position);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, position: u32) {
+        let Some(Some(input)) = self.order.remove(&position) else {
+            return;
+        };
+        if let Some(readers) = self.readers.get_mut(&input) {
+            readers.remove(&position);
+            if readers.is_empty() {
+                self.readers.remove(&input);
+            }
+        }
+    }
+
+    /// The position that a worker which has `inputs` at hand does best next.
+    ///
+    /// Plan order, except that one reader may go before another reader whose
+    /// input is not at hand. Tasks without inputs keep their place: pretraining,
+    /// which comes first in a plan, unblocks everybody.
+    pub(crate) fn pick(&self, inputs: impl IntoIterator<Item = TaskIx>) -> Option<u32> {
+        let (&head, &input) = self.order.first_key_value()?;
+        if input.is_none() {
+            return Some(head);
+        }
+        let at_hand = inputs
+            .into_iter()
+            .find_map(|input| self.readers.get(&input));
+        at_hand.and_then(BTreeSet::first).copied().or(Some(head))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: TaskIx = TaskIx(100);
+    const B: TaskIx = TaskIx(101);
+
+    fn check(ready: &[(u32, Option<TaskIx>)], at_hand: &[TaskIx], expected: Option<u32>) {
+        let mut queue = ReadyQueue::default();
+        for &(position, input) in ready {
+            queue.insert(position, input);
+        }
+        assert_eq!(
+            queue.pick(at_hand.iter().copied()),
+            expected,
+            "{ready:?} {at_hand:?}"
+        );
+        for &(position, _) in ready {
+            queue.remove(position);
+        }
+        assert_eq!(queue, ReadyQueue::default());
+    }
+
+    #[test]
+    fn plan_order_first_then_inputs_at_hand() {
+        check(&[], &[A], None);
+        check(&[(5, None), (3, None)], &[], Some(3));
+        check(&[(3, Some(A)), (4, Some(B)), (5, Some(B))], &[], Some(3));
+        check(&[(3, Some(A)), (4, Some(B)), (5, Some(B))], &[B], Some(4));
+        check(&[(3, Some(A)), (4, Some(B))], &[B, A], Some(4));
+        check(&[(3, Some(A))], &[B], Some(3));
+        check(&[(2, None), (4, Some(B))], &[B], Some(2));
+    }
+}

@@ -10,6 +10,9 @@
 
 #![warn(missing_docs)]
 
+pub mod curve;
+pub mod export;
+pub mod format;
 pub mod hypothesis;
 pub mod interval;
 pub mod multiplicity;
@@ -17,9 +20,11 @@ pub mod power;
 pub mod sample;
 pub mod student;
 pub mod summary;
+pub mod table;
 
 #[cfg(test)]
 mod testing;
 
 pub use sample::{Final, Incumbent, Run, RunSet, SampleError, Split};
 pub use summary::Summary;
+pub use table::{Cell, Column, Table};

@@ -1,0 +1,150 @@
+//! Table of pretraining runs: the measures of the last epoch, in percent.
+
+use reprise_domain::{EpochMeasures, Seed};
+
+use super::{Cell, Column, Estimate, Table};
+use crate::format::plural;
+use crate::summary::Summary;
+
+/// One finished pretraining run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PretrainRow {
+    /// Row label, usually the model's name.
+    pub label: String,
+    /// Repetition seed.
+    pub seed: Seed,
+    /// Measures of every epoch.
+    pub epochs: Vec<EpochMeasures>,
+}
+
+/// A fraction of the last epoch, and its heading.
+type Measure = (&'static str, fn(&EpochMeasures) -> f64);
+
+const MEASURES: [Measure; 6] = [
+    ("edge accuracy", |epoch| epoch.edge_accuracy),
+    ("operation accuracy", |epoch| epoch.ops_accuracy),
+    ("operation accuracy (real nodes)", |epoch| {
+        epoch.ops_accuracy_real_nodes
+    }),
+    ("exact match", |epoch| epoch.exact_match),
+    ("validity", |epoch| epoch.validity),
+    ("uniqueness", |epoch| epoch.uniqueness),
+];
+
+/// Every run by label and seed, and after the runs of a label their mean and
+/// sample standard deviation.
+pub fn pretrain_table(rows: &[PretrainRow]) -> Table {
+    let mut columns = ["model", "seed", "epochs"].map(Column::new).to_vec();
+    columns.extend(MEASURES.map(|(name, _)| Column::percent(name)));
+    let mut table = Table::new("Pretraining after the last epoch", columns);
+    let mut labels: Vec<&str> = Vec::new();
+    for row in rows {
+        if !labels.contains(&row.label.as_str()) {
+            labels.push(&row.label);
+        }
+    }
+    for label in labels {
+        let mut runs: Vec<_> = rows.iter().filter(|row| row.label == label).collect();
+        runs.sort_by_key(|row| row.seed);
+        for run in &runs {
+            table.push(run_row(run));
+        }
+        table.push(summary_row(label, &runs));
+    }
+    table.notes.push(
+        "percent; the last row of a model is the mean ± sample standard deviation over its seeds"
+            .to_owned(),
+    );
+    table
+}
+
+fn run_row(run: &PretrainRow) -> Vec<Cell> {
+    let mut row = vec![
+        Cell::text(&run.label),
+        Cell::text(run.seed.to_string()),
+        Cell::count(run.epochs.len()),
+    ];
+    row.extend(MEASURES.map(|(_, measure)| match run.epochs.last() {
+        Some(epoch) => Cell::number(100.0 * measure(epoch)),
+        None => Cell::missing("no epoch"),
+    }));
+    row
+}
+
+fn summary_row(label: &str, runs: &[&PretrainRow]) -> Vec<Cell> {
+    let mut row = vec![
+        Cell::text(label),
+        Cell::text(format!("mean of {}", plural(runs.len(), "seed"))),
+        Cell::missing("see the seeds"),
+    ];
+    row.extend(MEASURES.map(|(_, measure)| {
+        let values: Vec<f64> = runs
+            .iter()
+            .filter_map(|run| Some(100.0 * measure(run.epochs.last()?)))
+            .collect();
+        // A mean over some of the seeds would pass for one over all of them.
+        match Summary::of(&values) {
+            Some(summary) if summary.n == runs.len() => Cell::Estimate(Estimate {
+                mean: summary.mean,
+                std: summary.std,
+                interval: None,
+            }),
+            _ => Cell::missing("a seed has no value"),
+        }
+    }));
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(label: &str, seed: u64, validity: f64) -> PretrainRow {
+        let epoch = |validity| EpochMeasures {
+            loss: 0.5,
+            ops_accuracy: 1.0,
+            ops_accuracy_real_nodes: 0.99,
+            edge_accuracy: 0.98,
+            true_edge_probability: 0.9,
+            false_edge_probability: 0.1,
+            exact_match: 0.97,
+            validity,
+            uniqueness: 0.5,
+        };
+        PretrainRow {
+            label: label.to_owned(),
+            seed: Seed(seed),
+            epochs: vec![epoch(0.1), epoch(validity)],
+        }
+    }
+
+    #[test]
+    fn the_last_epoch_counts_and_seeds_are_summarised_per_model() {
+        let table = pretrain_table(&[
+            row("arch2vec", 10, 0.46),
+            row("gae", 1, 0.3),
+            row("arch2vec", 2, 0.44),
+        ]);
+        let seeds: Vec<_> = table.rows.iter().map(|row| row[1].clone()).collect();
+        assert_eq!(
+            seeds,
+            ["2", "10", "mean of 2 seeds", "1", "mean of 1 seed"].map(Cell::text)
+        );
+        let Cell::Estimate(validity) = table.rows[2][7] else {
+            panic!("{:?}", table.rows[2][7]);
+        };
+        assert!((validity.mean - 45.0).abs() < 1e-9);
+        assert!((validity.std.unwrap() - 2f64.sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_missing_value_is_not_averaged_away() {
+        let mut empty = row("gae", 2, 0.3);
+        empty.epochs.clear();
+        for broken in [empty, row("gae", 2, f64::NAN)] {
+            let table = pretrain_table(&[row("gae", 1, 0.3), broken]);
+            assert!(matches!(table.rows[1][7], Cell::Missing(_)));
+            assert_eq!(table.rows[2][7], Cell::missing("a seed has no value"));
+        }
+    }
+}

@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_key_is_the_keyed_hash_of_version_and_canonical_json() {
-        let json = br#"{"kind":"noop","seed":7,"hold_ms":5,"failures":0}"#;
+        let json = br#"{"kind":"noop","seed":7,"hold-ms":5,"failures":0}"#;
         let mut bytes = 1u32.to_le_bytes().to_vec();
         bytes.extend_from_slice(json);
         let expected = blake3::derive_key(TASK_CONTEXT, &bytes);

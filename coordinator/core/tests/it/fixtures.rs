@@ -1,0 +1,155 @@
+//! Studies, workers and failures to test with.
+
+use reprise_core::lifecycle::Input;
+use reprise_core::plan::{Plan, plan, study_digest};
+use reprise_domain::protocol::{Protocol, Quirks};
+use reprise_domain::study::{
+    DatasetBudget, MethodPlan, NoopPlan, OnFailure, PretrainPlan, RetryPolicy, SearchPlan, Seeds,
+    StudySpec,
+};
+use reprise_domain::task::ModelSizes;
+use reprise_domain::{
+    BenchmarkRef, Budget, Capability, Dataset, Device, Digest, Failure, FailureClass, MethodSpec,
+    ModelName, Seconds, SpaceName, WorkerId,
+};
+use uuid::Uuid;
+
+/// A study that asks for nothing yet.
+pub(crate) fn empty(name: &str) -> StudySpec {
+    StudySpec {
+        name: name.parse().unwrap(),
+        space: SpaceName::Nasbench201,
+        protocol: Protocol::Reference,
+        quirks: Quirks::of(Protocol::Reference),
+        pretrain: Vec::new(),
+        search: None,
+        evaluate: None,
+        noop: None,
+        retry: RetryPolicy::default(),
+        on_failure: OnFailure::Continue,
+    }
+}
+
+/// A study of tasks that do nothing; equal numbers plan equal tasks.
+pub(crate) fn noops(name: &str, tasks: u32) -> StudySpec {
+    let noop = Some(NoopPlan {
+        tasks,
+        hold_ms: 0,
+        failures: 0,
+    });
+    StudySpec {
+        noop,
+        ..empty(name)
+    }
+}
+
+/// A pretraining entry.
+pub(crate) fn pretraining(model: ModelName, seeds: Seeds) -> PretrainPlan {
+    PretrainPlan {
+        model,
+        sizes: ModelSizes::default(),
+        epochs: 1,
+        batch: 32,
+        learning_rate: 0.001,
+        clip: 5.0,
+        latent_points: 10,
+        seeds,
+    }
+}
+
+/// A method with its published settings.
+pub(crate) fn method(label: &str, encoding: Option<ModelName>) -> MethodPlan {
+    let method = match encoding {
+        None => MethodSpec::Random,
+        Some(_) => MethodSpec::Dngo {
+            initial: 16,
+            batch: 1,
+            epochs: 100,
+            target: 1.0,
+        },
+    };
+    MethodPlan {
+        label: label.to_owned(),
+        method,
+        encoding,
+    }
+}
+
+/// Searches of `methods` on CIFAR-10.
+pub(crate) fn searches(methods: Vec<MethodPlan>, seeds: Seeds) -> SearchPlan {
+    SearchPlan {
+        datasets: vec![DatasetBudget {
+            dataset: Dataset::Cifar10,
+            budget: Budget::Queries(10),
+        }],
+        benchmark: BenchmarkRef::Table {
+            digest: Digest::from_bytes([9; 32]),
+        },
+        methods,
+        seeds,
+    }
+}
+
+/// A study of pretrainings and of searches on their embeddings.
+pub(crate) fn embedded(name: &str, pretrainings: u64, trials: u64) -> StudySpec {
+    let model = ModelName::Arch2vec;
+    StudySpec {
+        pretrain: vec![pretraining(model, Seeds::range(1, pretrainings))],
+        search: Some(searches(
+            vec![method("dngo", Some(model))],
+            Seeds::range(1, trials),
+        )),
+        ..empty(name)
+    }
+}
+
+/// The plan of a study that names no architectures.
+pub(crate) fn planned(spec: &StudySpec) -> Plan {
+    plan(spec, &|_| Vec::new()).unwrap()
+}
+
+/// The submission of a study.
+pub(crate) fn submission(spec: &StudySpec, amend: bool) -> Input {
+    Input::Submit {
+        digest: study_digest(spec),
+        plan: planned(spec),
+        spec: spec.clone(),
+        amend,
+    }
+}
+
+/// A worker by number.
+pub(crate) fn worker(number: u128) -> WorkerId {
+    WorkerId(Uuid::from_u128(number))
+}
+
+/// What a worker with so many slots offers.
+pub(crate) fn offer(slots: u32) -> Capability {
+    Capability {
+        slots,
+        host: "host".to_owned(),
+        device: Device::Cpu {
+            model: "cpu".to_owned(),
+        },
+        version: "1".to_owned(),
+        libtorch: "2".to_owned(),
+    }
+}
+
+/// A failure of a class.
+pub(crate) fn failure(class: FailureClass) -> Failure {
+    Failure {
+        class,
+        message: "it broke".to_owned(),
+        log: vec!["the last line".to_owned()],
+    }
+}
+
+/// A result by number.
+pub(crate) fn result(number: u8) -> Digest {
+    Digest::from_bytes([number; 32])
+}
+
+pub(crate) fn seconds(seconds: f64) -> Seconds {
+    Seconds::new(seconds).unwrap()
+}

@@ -1,0 +1,232 @@
+//! Attempts: fencing, retrying, quarantine.
+
+use std::time::Duration;
+
+use reprise_core::lifecycle::{Action, AttemptEnd, Event, Input, TaskPhase};
+use reprise_domain::{AttemptId, FailureClass};
+
+use crate::fixtures::{embedded, noops, planned, result, submission, worker};
+use crate::lab::{Lab, first_task};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn started(slots: u32, tasks: u32) -> (Lab, Vec<AttemptId>) {
+    let mut lab = Lab::with(&noops("s", tasks));
+    lab.hello(worker(1), slots, &[]);
+    let attempts = lab.lease();
+    (lab, attempts)
+}
+
+fn records(step: &reprise_core::lifecycle::Step) -> usize {
+    let recorded = |action: &&Action| matches!(action, Action::RecordResult { .. });
+    step.actions.iter().filter(recorded).count()
+}
+
+#[test]
+fn a_finished_attempt_wins_its_task() {
+    let (mut lab, attempts) = started(1, 1);
+    let step = lab.finish(worker(1), attempts[0], 7);
+    assert_eq!(records(&step), 1);
+    let TaskPhase::Finished { result: won, .. } = lab.phase(attempts[0].task) else {
+        panic!()
+    };
+    assert_eq!(won, result(7));
+    assert!(lab.is_done(&noops("s", 1)));
+}
+
+#[test]
+fn a_repeated_report_is_acknowledged_and_changes_nothing() {
+    let (mut lab, attempts) = started(1, 1);
+    lab.finish(worker(1), attempts[0], 7);
+    let again = lab.finish(worker(1), attempts[0], 7);
+    assert_eq!(again.events, []);
+    assert_eq!(records(&again), 0);
+}
+
+#[test]
+fn a_result_from_before_a_loss_is_superseded() {
+    let (mut lab, attempts) = started(1, 1);
+    lab.handle(Input::Disconnected { worker: worker(1) });
+    lab.pass_ticking(LONG);
+    let late = lab.finish(worker(1), attempts[0], 7);
+    assert!(matches!(late.events[..], [Event::Superseded { .. }]));
+    assert_eq!(records(&late), 0);
+    assert_eq!(lab.phase(attempts[0].task), TaskPhase::Ready);
+}
+
+#[test]
+fn a_late_result_does_not_touch_the_attempt_that_replaced_it() {
+    let (mut lab, old) = started(1, 1);
+    lab.handle(Input::Disconnected { worker: worker(1) });
+    lab.pass_ticking(LONG);
+    lab.hello(worker(2), 1, &[]);
+    let new = lab.lease();
+    assert_eq!(
+        (new[0].task, new[0].number),
+        (old[0].task, old[0].number + 1)
+    );
+    lab.fail(worker(1), old[0], FailureClass::Permanent);
+    lab.finish(worker(1), old[0], 7);
+    let leased = TaskPhase::Leased {
+        attempt: new[0],
+        worker: worker(2),
+    };
+    assert_eq!(lab.phase(new[0].task), leased);
+}
+
+#[test]
+fn only_the_holder_may_report_an_attempt() {
+    let (mut lab, attempts) = started(1, 1);
+    lab.hello(worker(2), 1, &[]);
+    let step = lab.finish(worker(2), attempts[0], 7);
+    assert_eq!(records(&step), 0);
+    assert!(matches!(
+        lab.phase(attempts[0].task),
+        TaskPhase::Leased { .. }
+    ));
+}
+
+#[test]
+fn a_differing_second_result_is_reported_once_and_never_counts() {
+    let (mut lab, old) = started(1, 1);
+    lab.handle(Input::Disconnected { worker: worker(1) });
+    lab.pass_ticking(LONG);
+    lab.hello(worker(2), 1, &[]);
+    let new = lab.lease();
+    lab.finish(worker(2), new[0], 7);
+    assert_eq!(
+        lab.finish(worker(1), old[0], 7).events,
+        [],
+        "an equal one is no news"
+    );
+    let dispute = lab.finish(worker(1), old[0], 8);
+    let expected = Action::Nondeterminism {
+        attempt: old[0],
+        worker: worker(1),
+        recorded: result(7),
+        reported: result(8),
+    };
+    assert!(dispute.actions.contains(&expected));
+    assert_eq!(lab.finish(worker(1), old[0], 9).events, []);
+    let TaskPhase::Finished { result: won, .. } = lab.phase(old[0].task) else {
+        panic!()
+    };
+    assert_eq!(won, result(7));
+}
+
+#[test]
+fn attempts_that_were_never_made_are_acknowledged_and_ignored() {
+    let (mut lab, attempts) = started(1, 1);
+    for wrong in [
+        AttemptId {
+            number: 0,
+            ..attempts[0]
+        },
+        AttemptId {
+            number: 2,
+            ..attempts[0]
+        },
+        AttemptId {
+            task: reprise_domain::TaskKey(result(1)),
+            number: 1,
+        },
+    ] {
+        assert_eq!(lab.finish(worker(1), wrong, 7).events, []);
+    }
+}
+
+#[test]
+fn a_failing_task_is_retried_with_doubling_waits_and_then_given_up() {
+    let (mut lab, mut attempts) = started(1, 1);
+    for wait in [1, 2] {
+        lab.fail(worker(1), attempts[0], FailureClass::Task);
+        lab.pass_ticking(Duration::from_millis(wait * 1000 - 1));
+        lab.handle(Input::Heartbeat { worker: worker(1) });
+        assert_eq!(lab.lease(), [], "not before {wait} s");
+        lab.pass_ticking(Duration::from_millis(1));
+        attempts = lab.lease();
+        assert_eq!(attempts.len(), 1, "after {wait} s");
+    }
+    lab.fail(worker(1), attempts[0], FailureClass::OutOfMemory);
+    let view = lab.core.study(&noops("s", 1).name).unwrap();
+    assert!(view.done);
+    assert_eq!(view.failures[0].attempts, 3);
+    assert_eq!(view.failures[0].failure.class, FailureClass::OutOfMemory);
+    assert_eq!(view.failures[0].failure.log, ["the last line"]);
+}
+
+#[test]
+fn a_permanent_failure_is_not_retried() {
+    let (mut lab, attempts) = started(1, 1);
+    lab.fail(worker(1), attempts[0], FailureClass::Permanent);
+    assert!(matches!(lab.phase(attempts[0].task), TaskPhase::GivenUp(_)));
+}
+
+#[test]
+fn a_task_handed_back_any_number_of_times_is_not_blamed() {
+    let (mut lab, mut attempts) = started(1, 1);
+    for _ in 0..50 {
+        lab.report(worker(1), attempts[0], AttemptEnd::Returned);
+        attempts = lab.lease();
+        assert_eq!(attempts.len(), 1);
+    }
+}
+
+/// Loses so many workers with two slots and a deep queue of tasks; returns how
+/// many tasks were given up.
+fn given_up_after(losses: u128) -> u64 {
+    let spec = noops("s", 200);
+    let mut lab = Lab::with(&spec);
+    // One finished task of a millisecond makes the queues deep.
+    lab.hello(worker(100), 1, &[]);
+    let first = lab.lease();
+    let seconds = crate::fixtures::seconds(0.001);
+    let end = AttemptEnd::Finished {
+        result: result(1),
+        seconds,
+    };
+    lab.report(worker(100), first[0], end);
+    lab.handle(Input::Draining {
+        worker: worker(100),
+    });
+    for number in 0..losses {
+        lab.hello(worker(number), 2, &[]);
+        assert!(lab.lease().len() > 100);
+        lab.handle(Input::Disconnected {
+            worker: worker(number),
+        });
+        lab.pass_ticking(LONG);
+    }
+    lab.stage(&spec).failed
+}
+
+#[test]
+fn a_task_that_takes_workers_down_is_quarantined_and_its_neighbours_are_not() {
+    assert_eq!(given_up_after(4), 0);
+    assert_eq!(given_up_after(5), 2);
+}
+
+#[test]
+fn what_reads_a_given_up_task_is_blocked_and_says_why() {
+    let spec = embedded("s", 1, 2);
+    let mut lab = Lab::with(&spec);
+    let trial = planned(&spec).tasks[1].key;
+    assert_eq!(lab.phase(trial), TaskPhase::Waiting);
+    lab.hello(worker(1), 4, &[]);
+    let pretraining = lab.lease();
+    assert_eq!(pretraining.len(), 1, "only the pretraining is ready");
+    lab.fail(worker(1), pretraining[0], FailureClass::Permanent);
+    let TaskPhase::Blocked { by, failure } = lab.phase(trial) else {
+        panic!()
+    };
+    assert_eq!(
+        (by, failure.message.as_str()),
+        (first_task(&spec), "it broke")
+    );
+    assert!(lab.is_done(&spec));
+    lab.handle(submission(&spec, false));
+    assert_eq!(lab.phase(trial), TaskPhase::Waiting);
+    let again = lab.lease();
+    lab.finish(worker(1), again[0], 1);
+    assert_eq!(lab.lease().len(), 2);
+}

@@ -1,0 +1,12 @@
+//! Tests of the core through its public interface: one unit-sized test for each
+//! known bug of such systems, and a simulated cluster for the unknown ones.
+
+mod fixtures;
+mod lab;
+mod lifecycle;
+mod plan;
+mod replay;
+mod scheduler;
+mod sessions;
+mod simulation;
+mod studies;

@@ -1,0 +1,208 @@
+//! Planning: which tasks a study has, and which studies have none.
+
+use std::collections::HashSet;
+
+use reprise_core::plan::{MAX_TASKS, PlanError, Stage, plan};
+use reprise_domain::study::{ArchSelection, EvaluatePlan, NoopPlan, Seeds, StudySpec};
+use reprise_domain::{
+    ArchIndex, Dataset, EncodingName, ModelName, Recipe, SearchSpec, Seed, TaskSpec,
+};
+
+use crate::fixtures::{embedded, empty, method, noops, planned, pretraining, searches};
+
+const MODEL: ModelName = ModelName::Arch2vec;
+
+fn refused(spec: &StudySpec) -> PlanError {
+    plan(spec, &|_| vec![ArchIndex(3), ArchIndex(3)]).unwrap_err()
+}
+
+#[test]
+fn trials_are_dealt_out_over_the_embeddings_in_turn() {
+    let plan = planned(&embedded("s", 3, 7));
+    let pretrained: Vec<_> = plan.tasks[..3].iter().map(|task| task.key).collect();
+    for (position, task) in plan.tasks[3..].iter().enumerate() {
+        let TaskSpec::Search(SearchSpec { encoding, seed, .. }) = task.spec else {
+            panic!()
+        };
+        let pretrain = pretrained[position % 3];
+        assert_eq!(encoding, EncodingName::Embedding { pretrain });
+        assert_eq!(seed, Seed(position as u64 + 1));
+    }
+}
+
+#[test]
+fn a_study_has_every_method_on_every_data_set_with_every_seed() {
+    let mut spec = embedded("s", 2, 5);
+    let search = spec.search.as_mut().unwrap();
+    search.methods.push(method("random", None));
+    search.datasets.push(search.datasets[0]);
+    search.datasets[1].dataset = Dataset::Cifar100;
+    spec.noop = Some(NoopPlan {
+        tasks: 3,
+        hold_ms: 0,
+        failures: 0,
+    });
+    let tasks = planned(&spec).tasks;
+    assert_eq!(tasks.len(), 2 + 2 * 2 * 5 + 3);
+    let keys: HashSet<_> = tasks.iter().map(|task| task.key).collect();
+    assert_eq!(keys.len(), tasks.len());
+    let mut stages: Vec<String> = tasks.iter().map(|task| task.stage.to_string()).collect();
+    stages.dedup();
+    let expected = [
+        "pretrain arch2vec",
+        "dngo on cifar10",
+        "dngo on cifar100",
+        "random on cifar10",
+        "random on cifar100",
+        "noop",
+    ];
+    assert_eq!(stages, expected);
+}
+
+#[test]
+fn inputs_come_before_what_reads_them() {
+    let mut seen = HashSet::new();
+    for task in planned(&embedded("s", 3, 9)).tasks {
+        assert!(task.spec.inputs().iter().all(|input| seen.contains(input)));
+        seen.insert(task.key);
+    }
+}
+
+#[test]
+fn the_name_and_the_retries_of_a_study_are_in_no_key() {
+    let mut other = embedded("other", 2, 4);
+    other.retry.attempts = 9;
+    assert_eq!(planned(&embedded("s", 2, 4)), planned(&other));
+}
+
+#[test]
+fn more_seeds_keep_the_tasks_of_the_old_ones() {
+    let keys = |spec| {
+        planned(&spec)
+            .tasks
+            .into_iter()
+            .map(|task| task.key)
+            .collect::<HashSet<_>>()
+    };
+    assert!(keys(embedded("s", 3, 10)).is_superset(&keys(embedded("s", 3, 6))));
+}
+
+#[test]
+fn every_selected_architecture_is_trained_with_every_seed() {
+    let evaluate = EvaluatePlan {
+        architectures: ArchSelection::FirstUnique(2),
+        dataset: Dataset::Digits,
+        recipe: Recipe::DigitsSmall,
+        seeds: Seeds::range(1, 2),
+    };
+    let spec = StudySpec {
+        evaluate: Some(evaluate),
+        ..empty("s")
+    };
+    let select = |selection: &ArchSelection| match selection {
+        ArchSelection::FirstUnique(2) => vec![ArchIndex(0), ArchIndex(7)],
+        other => panic!("{other:?}"),
+    };
+    let tasks = plan(&spec, &select).unwrap().tasks;
+    let titles: Vec<_> = tasks.iter().map(|task| task.spec.to_string()).collect();
+    let expected = [
+        "evaluate 0 on digits seed 1",
+        "evaluate 0 on digits seed 2",
+        "evaluate 7 on digits seed 1",
+        "evaluate 7 on digits seed 2",
+    ];
+    assert_eq!(titles, expected);
+    let repeated = RepeatedTask(refused(&spec));
+    assert_eq!(repeated.stages(), (Stage::Evaluate, Stage::Evaluate));
+}
+
+struct RepeatedTask(PlanError);
+
+impl RepeatedTask {
+    fn stages(self) -> (Stage, Stage) {
+        match self.0 {
+            PlanError::RepeatedTask { first, second, .. } => (first, second),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn studies_that_mean_nothing_are_refused() {
+    assert_eq!(refused(&empty("s")), PlanError::NoTasks);
+
+    let mut spec = embedded("s", 1, 1);
+    spec.pretrain.clear();
+    let expected = PlanError::EncodingWithoutPretrain {
+        label: "dngo".to_owned(),
+        model: MODEL,
+    };
+    assert_eq!(refused(&spec), expected);
+
+    let mut spec = embedded("s", 1, 1);
+    spec.pretrain.push(pretraining(MODEL, Seeds::range(5, 6)));
+    assert_eq!(refused(&spec), PlanError::RepeatedModel { model: MODEL });
+
+    let with_methods = |labels: [&str; 2], seeds| StudySpec {
+        search: Some(searches(
+            labels.map(|label| method(label, None)).to_vec(),
+            seeds,
+        )),
+        ..empty("s")
+    };
+    let spec = with_methods(["a", "a"], Seeds::range(1, 2));
+    assert_eq!(
+        refused(&spec),
+        PlanError::RepeatedLabel {
+            label: "a".to_owned()
+        }
+    );
+    let (first, second) =
+        RepeatedTask(refused(&with_methods(["a", "b"], Seeds::range(1, 2)))).stages();
+    assert_eq!(
+        (first.to_string(), second.to_string()),
+        ("a on cifar10".into(), "b on cifar10".into())
+    );
+
+    let sweep = || "search".to_owned();
+    let spec = with_methods(["a", "b"], Seeds(vec![]));
+    assert_eq!(refused(&spec), PlanError::NoSeeds { sweep: sweep() });
+    let spec = with_methods(["a", "b"], Seeds(vec![Seed(1), Seed(2), Seed(1)]));
+    assert_eq!(
+        refused(&spec),
+        PlanError::RepeatedSeed {
+            sweep: sweep(),
+            seed: Seed(1)
+        }
+    );
+
+    let mut spec = embedded("s", 1, 1);
+    let search = spec.search.as_mut().unwrap();
+    search.datasets.push(search.datasets[0]);
+    assert_eq!(
+        refused(&spec),
+        PlanError::RepeatedDataset {
+            dataset: Dataset::Cifar10
+        }
+    );
+}
+
+#[test]
+fn a_typing_error_cannot_plan_a_billion_tasks() {
+    assert_eq!(
+        refused(&noops("s", u32::MAX)),
+        PlanError::TooManyTasks { limit: MAX_TASKS }
+    );
+    let mut spec = embedded("s", 1, 1);
+    let search = spec.search.as_mut().unwrap();
+    search.methods = (0..2000)
+        .map(|number| method(&number.to_string(), None))
+        .collect();
+    assert_eq!(
+        refused(&spec),
+        PlanError::TooManyStages {
+            stages: 2001,
+            limit: 1000
+        }
+    );
+}

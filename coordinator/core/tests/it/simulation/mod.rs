@@ -1,0 +1,69 @@
+//! A simulated cluster: the real core, a model of the shell, of workers and of
+//! the network between them, and every fault that one seed can bring about.
+//!
+//! A schedule is a function of its seed, so a failure is replayed by its number.
+//! After every step the invariants are checked, at every crash of the coordinator
+//! the rebuilt state is compared with the lost one, and in the end everything
+//! must have finished exactly once.
+
+mod cluster;
+mod faults;
+mod ledger;
+mod node;
+mod random;
+
+use std::collections::BTreeMap;
+
+use cluster::Cluster;
+use faults::{FAULTS, Sabotage};
+
+/// Runs schedules `seeds` and returns how often each fault struck.
+fn run(seeds: std::ops::Range<u64>) -> BTreeMap<&'static str, u64> {
+    let mut struck = BTreeMap::new();
+    for seed in seeds {
+        let faults = Cluster::new(seed, None)
+            .run()
+            .unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+        for (fault, times) in faults {
+            *struck.entry(fault).or_default() += times;
+        }
+    }
+    struck
+}
+
+/// Whether a sabotaged system is caught in any of a hundred schedules.
+fn is_caught(sabotage: Sabotage) -> bool {
+    (0..100).any(|seed| Cluster::new(seed, Some(sabotage)).run().is_err())
+}
+
+#[test]
+fn every_schedule_ends_with_everything_finished_once() {
+    let struck = run(0..1500);
+    for fault in FAULTS {
+        let times = struck.get(fault).copied().unwrap_or(0);
+        assert!(
+            times > 100,
+            "`{fault}` struck {times} times only: {struck:?}"
+        );
+    }
+}
+
+#[test]
+fn a_lease_missing_in_the_journal_is_caught() {
+    assert!(is_caught(Sabotage::LosesLease));
+}
+
+#[test]
+fn results_accepted_without_fencing_are_caught() {
+    assert!(is_caught(Sabotage::IgnoresFencing));
+}
+
+#[test]
+fn a_coordinator_without_timers_is_caught() {
+    assert!(is_caught(Sabotage::NeverTicks));
+}
+
+#[test]
+fn a_worker_that_forgets_to_list_its_attempts_is_caught() {
+    assert!(is_caught(Sabotage::KeepsUnlisted));
+}

@@ -1,6 +1,11 @@
 //! Whole exports: that their bytes do not depend on the order of the runs, and
 //! that the intervals in them cover as often as they claim.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot build its input has failed"
+)]
+
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};

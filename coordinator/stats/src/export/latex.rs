@@ -8,6 +8,10 @@ const MISSING: &str = "--";
 
 const NOTATION: Notation = Notation {
     plus_minus: r"$\pm$",
+    // On one line the columns of three data sets are wider than a page.
+    join_interval: |estimate, interval| {
+        format!(r"\shortstack[r]{{{estimate}\\ \scriptsize {interval}}}")
+    },
     missing: MISSING,
     escape,
 };
@@ -89,6 +93,8 @@ fn escape(text: &str) -> String {
     for character in text.chars() {
         match character {
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', character]),
+            // House style quotes values in backticks, which LaTeX sets as a quote.
+            '`' => escaped.push('\''),
             '~' => escaped.push_str(r"\textasciitilde{}"),
             '^' => escaped.push_str(r"\textasciicircum{}"),
             '\\' => escaped.push_str(r"\textbackslash{}"),
@@ -110,6 +116,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interval::Interval;
     use crate::table::{Cell, Column, Estimate};
 
     #[test]
@@ -128,7 +135,10 @@ mod tests {
             Cell::Estimate(Estimate {
                 mean: 91.406,
                 std: Some(0.22),
-                interval: None,
+                interval: Some(Interval {
+                    low: 91.39,
+                    high: 91.42,
+                }),
             }),
             Cell::missing("no run"),
             Cell::Count(500),
@@ -143,7 +153,7 @@ mod tests {
 \cmidrule(lr){2-3}
 method & validation (\%) & test (\%) & runs \\
 \midrule
-a\_b\textbackslash{}input\{x\} & 91.41 $\pm$ 0.22 & -- & 500 \\
+a\_b\textbackslash{}input\{x\} & \shortstack[r]{91.41 $\pm$ 0.22\\ \scriptsize [91.39, 91.42]} & -- & 500 \\
 \bottomrule
 \end{tabular}
 \par\smallskip{\footnotesize --: no run\par}

@@ -8,6 +8,7 @@ const MISSING: &str = "—";
 
 const NOTATION: Notation = Notation {
     plus_minus: "±",
+    join_interval: |estimate, interval| format!("{estimate} {interval}"),
     missing: MISSING,
     escape,
 };
@@ -66,7 +67,8 @@ pub fn markdown(table: &Table) -> String {
     }
     for note in notes {
         text.push_str("* ");
-        text.push_str(&escape(note));
+        // Notes quote values in backticks.
+        text.push_str(&escape(note).replace("\\`", "`"));
         text.push('\n');
     }
     text

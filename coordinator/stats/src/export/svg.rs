@@ -14,7 +14,7 @@ use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{BLACK, Color, FontFamily, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE};
 
-use super::super::curve::{Axis, Curve, Panel};
+use crate::curve::{Axis, Curve, Panel};
 use crate::format::fixed;
 
 /// Okabe and Ito's palette for all kinds of colour vision, without its yellow,
@@ -45,6 +45,9 @@ const LABEL_LENGTH: usize = 40;
 /// vertical axis starts: the first random architectures of a search are far below
 /// everything that a reader wants to compare.
 const RUN_IN: f64 = 0.1;
+
+/// Opacity of a band: several lie over each other.
+const BAND: f64 = 0.12;
 
 type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
@@ -79,7 +82,8 @@ fn draw<DB: DrawingBackend>(
     let (rows, _) = rest.split_vertically(panels.len().div_ceil(2) as u32 * PANEL_HEIGHT);
     let areas = rows.split_evenly((panels.len().div_ceil(2), 2));
     for (panel, area) in panels.iter().zip(&areas) {
-        draw_panel(area, panel, legend)?;
+        let row = panels.iter().filter(|other| other.dataset == panel.dataset);
+        draw_panel(area, panel, Range::of(panel, row), legend)?;
     }
     root.present()
 }
@@ -87,9 +91,10 @@ fn draw<DB: DrawingBackend>(
 fn draw_panel<DB: DrawingBackend>(
     area: &DrawingArea<DB, Shift>,
     panel: &Panel,
+    range: Option<Range>,
     legend: &Legend,
 ) -> Drawn<DB> {
-    let Some(range) = Range::of(panel) else {
+    let Some(range) = range else {
         return draw_message(area, &format!("{}: no run has a query yet", panel.dataset));
     };
     let scale = TimeScale::of(panel.axis, range.right);
@@ -123,7 +128,7 @@ fn draw_panel<DB: DrawingBackend>(
     for curve in &panel.curves {
         let (color, _) = legend.style(&curve.label);
         for outline in bands(curve, range.bottom) {
-            chart.draw_series([Polygon::new(outline, color.mix(0.15))])?;
+            chart.draw_series([Polygon::new(outline, color.mix(BAND))])?;
         }
     }
     for curve in &panel.curves {
@@ -161,17 +166,20 @@ struct Range {
 }
 
 impl Range {
-    /// From the points of all curves; absent when there are none.
-    fn of(panel: &Panel) -> Option<Self> {
-        let points = || panel.curves.iter().flat_map(|curve| &curve.points);
-        let right = points().map(|point| point.x).reduce(f64::max)?;
-        let highest = points()
-            .map(|point| point.q3.max(point.mean))
-            .reduce(f64::max)?;
-        let lowest = points()
-            .filter(|point| point.x >= RUN_IN * right)
-            .map(|point| point.q1.min(point.mean))
-            .reduce(f64::min)?;
+    /// The horizontal end from `panel`, the vertical ones from its whole `row`, so
+    /// that neighbours can be compared; absent when there are no points.
+    fn of<'a>(panel: &Panel, row: impl Iterator<Item = &'a Panel>) -> Option<Self> {
+        let right = right_end(panel)?;
+        let (mut lowest, mut highest) = (f64::INFINITY, f64::NEG_INFINITY);
+        for panel in row {
+            let run_in = RUN_IN * right_end(panel).unwrap_or(0.0);
+            for point in panel.curves.iter().flat_map(|curve| &curve.points) {
+                highest = highest.max(point.q3).max(point.mean);
+                if point.x >= run_in {
+                    lowest = lowest.min(point.q1).min(point.mean);
+                }
+            }
+        }
         let pad = (0.05 * (highest - lowest)).max(0.01);
         Some(Self {
             right: if right > 0.0 { right } else { 1.0 },
@@ -185,6 +193,12 @@ impl Range {
         let step = (self.top - self.bottom) / 7.0;
         (1.0 - step.log10().ceil()).clamp(0.0, 6.0) as usize
     }
+}
+
+/// The last position of any curve.
+fn right_end(panel: &Panel) -> Option<f64> {
+    let points = panel.curves.iter().flat_map(|curve| &curve.points);
+    points.map(|point| point.x).reduce(f64::max)
 }
 
 /// Thousands of seconds when there are many, so that labels stay short.
@@ -296,7 +310,7 @@ impl Legend {
                 // Generous for common sans-serif fonts, whose letters are about
                 // half as wide as high.
                 let letters = Self::shown(label).chars().count() as i32;
-                let width = SWATCH + 16 + letters * FONT * 3 / 5 + 40;
+                let width = SWATCH + 16 + letters * FONT * 11 / 20 + 40;
                 if x > MARGIN as i32 && x + width > 2 * PANEL_WIDTH as i32 {
                     x = MARGIN as i32;
                     y += LEGEND_ROW as i32;
@@ -324,7 +338,7 @@ impl Legend {
             let stroke: ShapeStyle = color.stroke_width(4);
             let middle = y + FONT / 2;
             let band = [(x, middle - 12), (x + SWATCH, middle + 12)];
-            area.draw(&Rectangle::new(band, color.mix(0.15).filled()))?;
+            area.draw(&Rectangle::new(band, color.mix(BAND).filled()))?;
             let dashes = if dashed { 3 } else { 1 };
             let step = SWATCH / dashes;
             for dash in 0..dashes {

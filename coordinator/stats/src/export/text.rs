@@ -7,6 +7,8 @@ use crate::table::{Cell, Column, Estimate};
 pub(super) struct Notation {
     /// Between a mean and its standard deviation.
     pub(super) plus_minus: &'static str,
+    /// Joins an estimate and its interval, which may go on a line of its own.
+    pub(super) join_interval: fn(&str, &str) -> String,
     /// In place of a missing value.
     pub(super) missing: &'static str,
     /// Makes words harmless.
@@ -40,7 +42,7 @@ impl Notation {
             .interval
             .and_then(|ends| fixed(ends.low, precision).zip(fixed(ends.high, precision)));
         if let Some((low, high)) = ends {
-            text = format!("{text} [{low}, {high}]");
+            text = (self.join_interval)(&text, &format!("[{low}, {high}]"));
         }
         Some(text)
     }

@@ -75,8 +75,8 @@ pub struct MeanTest {
 
 impl MeanTest {
     fn new(difference: f64, standard_error: f64, df: f64) -> Result<Self, TestError> {
-        // A NaN must not pass either, hence not `<=`.
-        if !(standard_error > 0.0) {
+        // Overflow of huge values gives NaN.
+        if standard_error.is_nan() || standard_error <= 0.0 {
             return Err(TestError::NoSpread);
         }
         let t = difference / standard_error;

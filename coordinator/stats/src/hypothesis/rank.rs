@@ -69,8 +69,8 @@ pub fn mann_whitney_asymptotic(left: &[f64], right: &[f64]) -> Result<RankTest, 
     let (_, ties) = midranks(&pooled(left, right));
     let u = u_statistic(left, right);
     let variance = n * m / 12.0 * (total + 1.0 - ties / (total * (total - 1.0)));
-    // A NaN must not pass either, hence not `<=`.
-    if !(variance > 0.0) {
+    // A single pair of equal values divides zero by zero.
+    if variance.is_nan() || variance <= 0.0 {
         return Err(TestError::NoSpread);
     }
     let z = (u.max(n * m - u) - n * m / 2.0 - 0.5) / variance.sqrt();
@@ -186,9 +186,8 @@ fn u_statistic(left: &[f64], right: &[f64]) -> f64 {
     ranks[..left.len()].iter().sum::<f64>() - n * (n + 1.0) / 2.0
 }
 
-/// Probabilities of `U = 0..=n m` without ties, by counting the partitions of U
-/// into at most `n` parts of at most `m` (the coefficients of the Gaussian
-/// binomial), as a share of all arrangements.
+/// Probabilities of `U = 0..=n m` without ties, every arrangement being equally
+/// likely (the recursion of Mann and Whitney, 1947).
 fn u_distribution(n: usize, m: usize) -> Vec<f64> {
     let top = n * m;
     // previous[j] is the distribution for (i - 1, j): removing the largest value
@@ -220,6 +219,10 @@ fn pooled(left: &[f64], right: &[f64]) -> Vec<f64> {
 
 /// Ranks from 1, equal values sharing their mean rank, and `sum (t³ - t)` over the
 /// groups of `t` equal values.
+#[expect(
+    clippy::float_cmp,
+    reason = "a tie is equality, not nearness, as in scipy"
+)]
 fn midranks(values: &[f64]) -> (Vec<f64>, f64) {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));

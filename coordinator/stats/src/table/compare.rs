@@ -83,6 +83,12 @@ fn difference(values: &[f64], published: &Published) -> Result<MeanTest, TestErr
 /// interval, both p-values, the verdict.
 pub fn compare_table(comparisons: &[Comparison], criterion: Criterion) -> Table {
     let level = 100.0 * (1.0 - 2.0 * criterion.alpha);
+    let points = |name: &str| {
+        Column::new(name)
+            .group("difference")
+            .unit("points")
+            .precision(3)
+    };
     let mut table = Table::new(
         "Published numbers beside ours",
         vec![
@@ -95,9 +101,9 @@ pub fn compare_table(comparisons: &[Comparison], criterion: Criterion) -> Table 
             Column::percent("mean").group("ours"),
             Column::percent("std").group("ours"),
             Column::new("runs").group("ours"),
-            Column::percent("difference"),
-            Column::percent("low").group(format!("{level:.0} % interval")),
-            Column::percent("high").group(format!("{level:.0} % interval")),
+            points("mean"),
+            points("low"),
+            points("high"),
             Column::new("p difference").precision(4),
             Column::new("p equivalence").precision(4),
             Column::new("verdict"),
@@ -107,8 +113,9 @@ pub fn compare_table(comparisons: &[Comparison], criterion: Criterion) -> Table 
         table.push(row(comparison, criterion));
     }
     table.notes.push(format!(
-        "reproduced: the difference is within ±{} points (two one-sided tests, alpha {}); \
-         not reproduced: Welch's test finds a difference and its {level:.0} % interval lies outside; \
+        "difference: ours less published, with the ends of its {level:.0} % interval; \
+         reproduced: it is within ±{} points (two one-sided tests, alpha {}); \
+         not reproduced: Welch's test finds a difference and the interval lies outside; \
          otherwise inconclusive, which more runs can settle",
         criterion.margin, criterion.alpha
     ));

@@ -18,7 +18,7 @@ pub fn pairwise_table(sets: &[RunSet]) -> Table {
             Column::new("dataset"),
             Column::new("method"),
             Column::new("against"),
-            Column::percent("difference"),
+            Column::new("difference").unit("points").precision(3),
             Column::new("p Welch").precision(4),
             Column::new("p Holm").precision(4),
             Column::new("p paired").precision(4),

@@ -72,10 +72,16 @@ fn run_row(run: &PretrainRow) -> Vec<Cell> {
 }
 
 fn summary_row(label: &str, runs: &[&PretrainRow]) -> Vec<Cell> {
+    let lengths: Vec<usize> = runs.iter().map(|run| run.epochs.len()).collect();
+    let epochs = if lengths.windows(2).all(|pair| pair[0] == pair[1]) {
+        Cell::count(lengths.first().copied().unwrap_or(0))
+    } else {
+        Cell::missing("differs between seeds")
+    };
     let mut row = vec![
         Cell::text(label),
         Cell::text(format!("mean of {}", plural(runs.len(), "seed"))),
-        Cell::missing("see the seeds"),
+        epochs,
     ];
     row.extend(MEASURES.map(|(_, measure)| {
         let values: Vec<f64> = runs

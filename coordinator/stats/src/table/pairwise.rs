@@ -24,7 +24,7 @@ pub fn pairwise_table(sets: &[RunSet]) -> Table {
             Column::new("p paired").precision(4),
             Column::new("p Mann-Whitney").precision(4),
             Column::new("probability of improvement").precision(3),
-            Column::new("Cliff's delta").precision(3),
+            Column::new("Cliff delta").precision(3),
         ],
     );
     for dataset in datasets(sets) {

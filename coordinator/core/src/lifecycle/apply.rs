@@ -54,9 +54,9 @@ impl State {
                     .workers
                     .get(worker)
                     .filter(|worker| worker.held.is_empty())?;
-                left.load
-                    .into_iter()
-                    .for_each(|load| self.loads.remove(load));
+                if let Some(load) = left.load {
+                    self.loads.remove(load);
+                }
                 self.workers.remove(worker);
                 Some(())
             }

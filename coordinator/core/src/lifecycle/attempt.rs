@@ -51,33 +51,32 @@ impl Turn<'_> {
     /// there is one, it is only noted.
     fn late_result(&mut self, ix: TaskIx, worker: WorkerId, attempt: AttemptId, result: Digest) {
         let task = self.state.task(ix);
-        match task.state {
-            TaskState::Finished {
-                result: recorded, ..
-            } => {
-                if recorded != result && !task.disputed {
-                    self.emit(Event::Disputed {
-                        attempt,
-                        worker,
-                        result,
-                    });
-                    self.act(Action::Nondeterminism {
-                        attempt,
-                        worker,
-                        recorded,
-                        reported: result,
-                    });
-                }
-            }
-            // An attempt that was never made is not worth a record.
-            _ if (1..=task.attempts).contains(&attempt.number) => {
-                self.emit(Event::Superseded {
+        let recorded = match task.state {
+            TaskState::Finished { result, .. } => Some(result),
+            _ => None,
+        };
+        match recorded {
+            Some(recorded) if recorded == result || task.disputed => {}
+            Some(recorded) => {
+                self.emit(Event::Disputed {
                     attempt,
                     worker,
                     result,
                 });
+                self.act(Action::Nondeterminism {
+                    attempt,
+                    worker,
+                    recorded,
+                    reported: result,
+                });
             }
-            _ => {}
+            // An attempt that was never made is not worth a record.
+            None if !(1..=task.attempts).contains(&attempt.number) => {}
+            None => self.emit(Event::Superseded {
+                attempt,
+                worker,
+                result,
+            }),
         }
     }
 }

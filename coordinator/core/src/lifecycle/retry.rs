@@ -12,7 +12,7 @@ use crate::Timestamp;
 
 /// The longest wait between two attempts. A doubling wait reaches it within a
 /// dozen failures; what is not mended in an hour is for a person to look at.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(3600);
+const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
 
 impl State {
     /// The policy for a task: of the studies that want it, the most patient

@@ -268,7 +268,9 @@ impl State {
         let input = self.task(ix).input;
         let holder = self.workers.get_mut(&worker)?;
         holder.take(ix, &lease);
-        input.into_iter().for_each(|input| holder.remember(input));
+        if let Some(input) = input {
+            holder.remember(input);
+        }
         self.refresh_worker(worker);
         Some(self.task(ix).newest())
     }
@@ -296,7 +298,9 @@ impl State {
                 owner.virtual_time = self.fair.charge(interest.study, owner.virtual_time, work);
             }
         }
-        start.into_iter().for_each(|start| self.fair.serve(start));
+        if let Some(start) = start {
+            self.fair.serve(start);
+        }
     }
 
     /// Puts a worker into the order of loads at its present place, or takes it
@@ -309,12 +313,12 @@ impl State {
         let place = available
             .then(|| LoadKey::new(id, worker.capability.slots, worker.held.len(), worker.used));
         if place != worker.load {
-            worker
-                .load
-                .into_iter()
-                .for_each(|old| self.loads.remove(old));
-            place.into_iter().for_each(|new| self.loads.insert(new));
-            worker.load = place;
+            if let Some(old) = std::mem::replace(&mut worker.load, place) {
+                self.loads.remove(old);
+            }
+            if let Some(new) = place {
+                self.loads.insert(new);
+            }
         }
     }
 

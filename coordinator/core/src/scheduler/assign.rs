@@ -51,7 +51,8 @@ impl State {
     /// What `worker` may take of the work that is ready now: its slots' share of
     /// the tasks, and of each slot's window no more than an even spread of the
     /// ready work would fill. As the queue runs out the windows shrink with it
-    /// (guided self-scheduling, Polychronopoulos and Kuck, 1987).
+    /// (guided self-scheduling, Polychronopoulos and Kuck, 1987). Ready tasks of
+    /// paused studies count too, which at worst leaves the windows whole.
     fn allowance(&self, worker: WorkerId) -> Option<Allowance> {
         let (mut tasks, mut work) = (0, 0);
         for row in self.classes.rows() {

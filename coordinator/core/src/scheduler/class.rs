@@ -5,51 +5,69 @@
 
 use std::collections::HashMap;
 
-use reprise_domain::{Dataset, EncodingName, ModelName, Recipe, SpaceName, TaskSpec};
+use reprise_domain::{Budget, Dataset, EncodingName, ModelName, Recipe, SpaceName, TaskSpec};
 
 use super::rate::Mean;
 
-/// What the expected duration of a task goes by.
+/// What the expected duration of a task goes by. Sizes are magnitudes, powers of
+/// two: a budget a hundred times as large is another class, and there are still
+/// few classes, however many different studies are submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Class {
     Pretrain {
         space: SpaceName,
         model: ModelName,
+        epochs: u32,
     },
     Search {
         method: &'static str,
         dataset: Dataset,
         embedded: bool,
+        budget: (bool, u32),
     },
     Evaluate {
         dataset: Dataset,
         recipe: Recipe,
     },
-    Noop,
+    Noop {
+        hold: u32,
+    },
 }
 
 impl Class {
-    const fn of(spec: &TaskSpec) -> Self {
+    fn of(spec: &TaskSpec) -> Self {
         match spec {
             TaskSpec::Pretrain(spec) => Self::Pretrain {
                 space: spec.space,
                 model: spec.model,
+                epochs: magnitude(u64::from(spec.epochs)),
             },
             TaskSpec::Search(spec) => Self::Search {
                 method: spec.method.name(),
                 dataset: spec.dataset,
                 embedded: matches!(spec.encoding, EncodingName::Embedding { .. }),
+                budget: match spec.budget {
+                    Budget::Queries(queries) => (false, magnitude(u64::from(queries))),
+                    Budget::Simulated(seconds) => (true, magnitude(seconds.get() as u64)),
+                },
             },
             TaskSpec::Evaluate(spec) => Self::Evaluate {
                 dataset: spec.dataset,
                 recipe: spec.recipe,
             },
-            TaskSpec::Noop(_) => Self::Noop,
+            TaskSpec::Noop(spec) => Self::Noop {
+                hold: magnitude(u64::from(spec.hold_ms)),
+            },
         }
     }
 }
 
-/// Position of a class in the table. There are few: a task's class has no seed.
+/// How many binary digits a size has.
+const fn magnitude(size: u64) -> u32 {
+    u64::BITS - size.leading_zeros()
+}
+
+/// Position of a class in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ClassIx(u16);
 
@@ -75,7 +93,10 @@ impl Classes {
         let rows = &mut self.rows;
         *self.index.entry(Class::of(spec)).or_insert_with(|| {
             rows.push(Row::default());
-            ClassIx(u16::try_from(rows.len() - 1).expect("classes are products of small enums"))
+            ClassIx(
+                u16::try_from(rows.len() - 1)
+                    .expect("classes are products of small enums and magnitudes"),
+            )
         })
     }
 

@@ -8,7 +8,7 @@ use reprise_domain::{AttemptId, FailureClass};
 use crate::fixtures::{embedded, noops, planned, result, submission, worker};
 use crate::lab::{Lab, first_task};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn started(slots: u32, tasks: u32) -> (Lab, Vec<AttemptId>) {
     let mut lab = Lab::with(&noops("s", tasks));

@@ -1,6 +1,8 @@
 //! Tests of the core through its public interface: one unit-sized test for each
 //! known bug of such systems, and a simulated cluster for the unknown ones.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod fixtures;
 mod lab;
 mod lifecycle;

@@ -1,7 +1,8 @@
 //! Planning: which tasks a study has, and which studies have none.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use proptest::prelude::*;
 use reprise_core::plan::{MAX_TASKS, PlanError, Stage, plan};
 use reprise_domain::study::{ArchSelection, EvaluatePlan, NoopPlan, Seeds, StudySpec};
 use reprise_domain::{
@@ -205,4 +206,21 @@ fn a_typing_error_cannot_plan_a_billion_tasks() {
             limit: 1000
         }
     );
+}
+
+proptest! {
+    #[test]
+    fn no_embedding_gets_two_trials_more_than_another(
+        pretrainings in 1u64..12,
+        trials in 1u64..60,
+    ) {
+        let tasks = planned(&embedded("s", pretrainings, trials)).tasks;
+        let mut readers: HashMap<_, u64> =
+            tasks[..pretrainings as usize].iter().map(|task| (task.key, 0)).collect();
+        for input in tasks.iter().flat_map(|task| task.spec.inputs()) {
+            *readers.get_mut(&input).unwrap() += 1;
+        }
+        let (least, most) = (readers.values().min().unwrap(), readers.values().max().unwrap());
+        prop_assert!(most - least <= 1, "{readers:?}");
+    }
 }

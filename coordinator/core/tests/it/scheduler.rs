@@ -39,6 +39,21 @@ fn a_worker_holds_two_seconds_of_work_a_slot() {
 }
 
 #[test]
+fn the_rate_of_short_tasks_says_nothing_about_long_ones() {
+    let mut lab = Lab::with(&noops("short", 2000));
+    lab.hello(worker(1), 1, &[]);
+    let first = lab.lease();
+    finish_in(&mut lab, worker(1), first[0], 0.0);
+    lab.handle(Input::Cancel {
+        study: "short".parse().unwrap(),
+    });
+    let mut long = noops("long", 2000);
+    long.noop.as_mut().unwrap().hold_ms = 60_000;
+    lab.handle(submission(&long, false));
+    assert_eq!(lab.lease().len(), 1);
+}
+
+#[test]
 fn a_slow_worker_gets_less_than_a_fast_one() {
     let mut lab = Lab::with(&noops("s", 20_000));
     for (number, time) in [(1, 0.5), (2, 0.01)] {

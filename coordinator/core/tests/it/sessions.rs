@@ -64,7 +64,7 @@ fn a_worker_is_told_to_drop_what_is_not_current() {
 #[test]
 fn a_coordinator_restart_costs_no_work() {
     let (mut lab, attempts) = started(2);
-    lab.pass(Duration::from_secs(3600));
+    lab.pass(Duration::from_hours(1));
     lab.restart();
     lab.pass_ticking(Duration::from_secs(29));
     let step = lab.hello(worker(A), 2, &attempts);
@@ -114,7 +114,7 @@ fn a_report_is_a_sign_of_life_but_not_a_connection() {
 #[test]
 fn a_lost_worker_has_to_say_hello_again() {
     let (mut lab, _) = started(1);
-    lab.pass_ticking(Duration::from_secs(60));
+    lab.pass_ticking(Duration::from_mins(1));
     let refusal = lab
         .try_handle(Input::Heartbeat { worker: worker(A) })
         .unwrap_err();

@@ -113,10 +113,10 @@ impl Cluster {
     fn step(&mut self) -> Checked {
         let node = self.random.place(self.nodes.len());
         match self.random.below(200) {
-            0..60 => self.deliver_any(),
+            0..60 => self.deliver_any()?,
             60..95 => self.obey_any(),
             95..130 => self.compute(node, true),
-            130..148 => self.schedule(),
+            130..148 => self.schedule()?,
             148..164 => self.connect(node),
             164..168 => self.send(node, Message::Heartbeat),
             168..171 => self.resend(node),
@@ -124,10 +124,11 @@ impl Cluster {
             175..177 => self.crash_node(node),
             177..178 => self.drain(node),
             178..187 => self.pass_time(),
-            187..191 => self.tick(),
-            191..199 => self.client(),
-            _ => self.crash("coordinator crash after the record"),
+            187..191 => self.tick()?,
+            191..199 => self.client()?,
+            _ => self.crash("coordinator crash after the record")?,
         }
+        Ok(())
     }
 
     // The coordinator's shell: durable first, then visible.
@@ -246,7 +247,7 @@ impl Cluster {
 
     // The network.
 
-    fn send(&mut self, node: usize, body: Message) -> Checked {
+    fn send(&mut self, node: usize, body: Message) {
         if let Some(session) = self.nodes[node].session {
             self.to_core.push(Letter {
                 node,
@@ -254,7 +255,6 @@ impl Cluster {
                 body,
             });
         }
-        Ok(())
     }
 
     /// Delivers a message to the coordinator, in any order within a session.
@@ -302,11 +302,12 @@ impl Cluster {
             }
             Message::Heartbeat if open => {
                 let heartbeat = Input::Heartbeat { worker };
-                match self.core.handle(heartbeat, self.now) {
-                    Ok(step) => self.commit(step),
-                    // Declared lost: the session is closed, the worker dials again.
-                    Err(_) => self.break_session(node),
+                if let Ok(step) = self.core.handle(heartbeat, self.now) {
+                    return self.commit(step);
                 }
+                // Declared lost: the session is closed, the worker dials again.
+                self.break_session(node);
+                Ok(())
             }
             Message::Draining if open => self.input(Input::Draining { worker }),
             Message::Closed | Message::Heartbeat | Message::Draining => Ok(()),
@@ -330,13 +331,12 @@ impl Cluster {
     }
 
     /// Delivers a message to a worker.
-    fn obey_any(&mut self) -> Checked {
+    fn obey_any(&mut self) {
         if !self.to_nodes.is_empty() {
             let place = self.random.place(self.to_nodes.len());
             let letter = self.to_nodes.remove(place);
             self.obey(letter);
         }
-        Ok(())
     }
 
     fn obey(
@@ -353,7 +353,7 @@ impl Cluster {
         }
     }
 
-    fn break_session(&mut self, node: usize) -> Checked {
+    fn break_session(&mut self, node: usize) {
         if let Some(session) = self.nodes[node].session.take() {
             self.strike("session break");
             let random = &mut self.random;
@@ -366,16 +366,15 @@ impl Cluster {
                 body: Message::Closed,
             });
         }
-        Ok(())
     }
 
     // The workers.
 
-    fn connect(&mut self, node: usize) -> Checked {
+    fn connect(&mut self, node: usize) {
         let sabotage = self.sabotage;
         let known = &mut self.nodes[node];
         if known.session.is_some() {
-            return Ok(());
+            return;
         }
         self.last_session += 1;
         known.alive = true;
@@ -385,27 +384,26 @@ impl Cluster {
         if sabotage == Some(Sabotage::KeepsUnlisted) {
             holding.extend(&known.forgotten);
         }
-        self.send(node, Message::Hello(holding))?;
-        self.resend(node)
+        self.send(node, Message::Hello(holding));
+        self.resend(node);
     }
 
     /// Reports everything again that was not acknowledged.
-    fn resend(&mut self, node: usize) -> Checked {
+    fn resend(&mut self, node: usize) {
         for (attempt, end) in self.nodes[node].spool.clone() {
             if self.nodes[node].session.is_some() {
                 self.strike("duplicate report");
             }
-            self.send(node, Message::Report(attempt, end))?;
+            self.send(node, Message::Report(attempt, end));
         }
-        Ok(())
     }
 
     /// Ends one of the attempts that a worker runs.
-    fn compute(&mut self, node: usize, faulty: bool) -> Checked {
+    fn compute(&mut self, node: usize, faulty: bool) {
         let known = &mut self.nodes[node];
         let running = known.queue.len().min(known.slots as usize);
         if !known.alive || running == 0 {
-            return Ok(());
+            return;
         }
         let attempt = known.queue.remove(self.random.place(running));
         let failed = |class| AttemptEnd::Failed(failure(class));
@@ -427,28 +425,27 @@ impl Cluster {
             }
         };
         known.spool.insert(attempt, end.clone());
-        self.send(node, Message::Report(attempt, end))
+        self.send(node, Message::Report(attempt, end));
     }
 
-    fn crash_node(&mut self, node: usize) -> Checked {
+    fn crash_node(&mut self, node: usize) {
         self.strike("worker crash");
-        self.break_session(node)?;
+        self.break_session(node);
         let disk_lost = self.random.chance(30);
         self.nodes[node].crash(disk_lost);
-        Ok(())
     }
 
-    fn drain(&mut self, node: usize) -> Checked {
+    fn drain(&mut self, node: usize) {
         if self.nodes[node].session.is_some() {
             self.strike("drain");
             self.nodes[node].draining = true;
         }
-        self.send(node, Message::Draining)
+        self.send(node, Message::Draining);
     }
 
     // Time and clients.
 
-    fn pass_time(&mut self) -> Checked {
+    fn pass_time(&mut self) {
         match self.random.below(10) {
             0 => {
                 self.strike("clock forward");
@@ -460,7 +457,6 @@ impl Cluster {
             }
             _ => self.now.0 += self.random.below(5_000),
         }
-        Ok(())
     }
 
     fn client(&mut self) -> Checked {
@@ -499,8 +495,8 @@ impl Cluster {
                 }
             }
             for node in 0..self.nodes.len() {
-                self.connect(node)?;
-                self.send(node, Message::Heartbeat)?;
+                self.connect(node);
+                self.send(node, Message::Heartbeat);
             }
             while !self.to_core.is_empty() {
                 let letter = self.to_core.remove(0);
@@ -512,7 +508,7 @@ impl Cluster {
                 self.obey(letter);
             }
             for node in 0..self.nodes.len() {
-                self.compute(node, false)?;
+                self.compute(node, false);
             }
             self.now = self.now.after(Duration::from_millis(500));
             self.tick()?;

@@ -1,4 +1,4 @@
-//! The randomness of a schedule: SplitMix64 (Steele et al., 2014).
+//! The randomness of a schedule: `SplitMix64` (Steele et al., 2014).
 
 pub(crate) struct Random(u64);
 

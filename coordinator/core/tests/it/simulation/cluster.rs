@@ -1,27 +1,23 @@
 //! The cluster and its schedule.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use reprise_core::Timestamp;
-use reprise_core::lifecycle::{Action, AttemptEnd, Core, Event, Input, Settings, Step, TaskPhase};
+use reprise_core::lifecycle::{Action, AttemptEnd, Core, Event, Input, Settings, Step};
+use reprise_domain::AttemptId;
 use reprise_domain::study::{OnFailure, StudySpec};
-use reprise_domain::{AttemptId, FailureClass, TaskKey};
 
 use super::faults::Sabotage;
 use super::ledger::Ledger;
 use super::node::{Node, Order};
 use super::random::Random;
-use crate::fixtures::{embedded, failure, noops, offer, planned, seconds, submission, worker};
+use crate::fixtures::{embedded, noops, offer, submission, worker};
 
 /// Steps of a schedule while faults strike.
 const STEPS: usize = 300;
 
-/// Rounds after which what is left would never finish.
-const ROUNDS: usize = 400;
-
 /// A message to the coordinator.
-enum Message {
+pub(super) enum Message {
     Hello(Vec<AttemptId>),
     Heartbeat,
     Draining,
@@ -30,33 +26,34 @@ enum Message {
     Closed,
 }
 
-struct Letter<T> {
-    node: usize,
-    session: u64,
-    body: T,
+pub(super) struct Letter<T> {
+    pub(super) node: usize,
+    pub(super) session: u64,
+    pub(super) body: T,
 }
 
 pub(crate) struct Cluster {
-    random: Random,
-    sabotage: Option<Sabotage>,
-    now: Timestamp,
-    core: Core,
-    journal: Vec<(Timestamp, Event)>,
-    ledger: Ledger,
-    nodes: Vec<Node>,
+    pub(super) random: Random,
+    pub(super) sabotage: Option<Sabotage>,
+    pub(super) now: Timestamp,
+    pub(super) core: Core,
+    pub(super) journal: Vec<(Timestamp, Event)>,
+    pub(super) ledger: Ledger,
+    pub(super) nodes: Vec<Node>,
     /// The session of each node that the coordinator takes to be open.
-    sessions: Vec<Option<u64>>,
-    last_session: u64,
-    to_core: Vec<Letter<Message>>,
-    to_nodes: Vec<Letter<Order>>,
+    pub(super) sessions: Vec<Option<u64>>,
+    pub(super) last_session: u64,
+    pub(super) to_core: Vec<Letter<Message>>,
+    pub(super) to_nodes: Vec<Letter<Order>>,
     /// The specs that studies have in the end.
-    studies: Vec<StudySpec>,
+    pub(super) studies: Vec<StudySpec>,
     /// Specs that clients submit while faults strike.
-    variants: Vec<StudySpec>,
-    faults: BTreeMap<&'static str, u64>,
+    pub(super) variants: Vec<StudySpec>,
+    pub(super) faults: BTreeMap<&'static str, u64>,
 }
 
-type Checked = Result<(), String>;
+/// What broke, if anything.
+pub(super) type Checked = Result<(), String>;
 
 impl Cluster {
     pub(crate) fn new(seed: u64, sabotage: Option<Sabotage>) -> Self {
@@ -105,12 +102,12 @@ impl Cluster {
         Ok(self.faults)
     }
 
-    fn strike(&mut self, fault: &'static str) {
+    pub(super) fn strike(&mut self, fault: &'static str) {
         *self.faults.entry(fault).or_default() += 1;
     }
 
     /// One thing that happens.
-    fn step(&mut self) -> Checked {
+    pub(super) fn step(&mut self) -> Checked {
         let node = self.random.place(self.nodes.len());
         match self.random.below(200) {
             0..60 => self.deliver_any()?,
@@ -133,19 +130,19 @@ impl Cluster {
 
     // The coordinator's shell: durable first, then visible.
 
-    fn input(&mut self, input: Input) -> Checked {
+    pub(super) fn input(&mut self, input: Input) -> Checked {
         match self.core.handle(input, self.now) {
             Ok(step) => self.commit(step),
             Err(_) => Ok(()),
         }
     }
 
-    fn schedule(&mut self) -> Checked {
+    pub(super) fn schedule(&mut self) -> Checked {
         let step = self.core.schedule(self.now);
         self.commit(step)
     }
 
-    fn commit(&mut self, step: Step) -> Checked {
+    pub(super) fn commit(&mut self, step: Step) -> Checked {
         if self.random.below(800) == 0 {
             return self.crash("coordinator crash before the record");
         }
@@ -167,7 +164,7 @@ impl Cluster {
             .try_for_each(|action| self.act(action))
     }
 
-    fn note(&mut self, event: &Event) {
+    pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::Failed { .. } => self.strike("failed attempt"),
             Event::Returned { .. } => self.strike("returned attempt"),
@@ -179,7 +176,7 @@ impl Cluster {
         }
     }
 
-    fn act(&mut self, action: Action) -> Checked {
+    pub(super) fn act(&mut self, action: Action) -> Checked {
         let (id, order) = match action {
             Action::Start { worker, attempts } => (worker, Order::Start(attempts)),
             Action::Stop { worker, attempts } => {
@@ -213,7 +210,7 @@ impl Cluster {
 
     /// Restarts the coordinator from its journal. What was not recorded is gone,
     /// and all connections are.
-    fn crash(&mut self, fault: &'static str) -> Checked {
+    pub(super) fn crash(&mut self, fault: &'static str) -> Checked {
         self.strike(fault);
         let mut rebuilt = Core::new(Settings::default());
         for (at, event) in &self.journal {
@@ -238,7 +235,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn tick(&mut self) -> Checked {
+    pub(super) fn tick(&mut self) -> Checked {
         if self.sabotage == Some(Sabotage::NeverTicks) {
             return Ok(());
         }
@@ -247,7 +244,7 @@ impl Cluster {
 
     // The network.
 
-    fn send(&mut self, node: usize, body: Message) {
+    pub(super) fn send(&mut self, node: usize, body: Message) {
         if let Some(session) = self.nodes[node].session {
             self.to_core.push(Letter {
                 node,
@@ -258,7 +255,7 @@ impl Cluster {
     }
 
     /// Delivers a message to the coordinator, in any order within a session.
-    fn deliver_any(&mut self) -> Checked {
+    pub(super) fn deliver_any(&mut self) -> Checked {
         if self.to_core.is_empty() {
             return Ok(());
         }
@@ -273,7 +270,7 @@ impl Cluster {
         self.deliver(letter)
     }
 
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         Letter {
             node,
@@ -331,7 +328,7 @@ impl Cluster {
     }
 
     /// Delivers a message to a worker.
-    fn obey_any(&mut self) {
+    pub(super) fn obey_any(&mut self) {
         if !self.to_nodes.is_empty() {
             let place = self.random.place(self.to_nodes.len());
             let letter = self.to_nodes.remove(place);
@@ -339,7 +336,7 @@ impl Cluster {
         }
     }
 
-    fn obey(
+    pub(super) fn obey(
         &mut self,
         Letter {
             node,
@@ -353,7 +350,7 @@ impl Cluster {
         }
     }
 
-    fn break_session(&mut self, node: usize) {
+    pub(super) fn break_session(&mut self, node: usize) {
         if let Some(session) = self.nodes[node].session.take() {
             self.strike("session break");
             let random = &mut self.random;
@@ -365,188 +362,6 @@ impl Cluster {
                 session,
                 body: Message::Closed,
             });
-        }
-    }
-
-    // The workers.
-
-    fn connect(&mut self, node: usize) {
-        let sabotage = self.sabotage;
-        let known = &mut self.nodes[node];
-        if known.session.is_some() {
-            return;
-        }
-        self.last_session += 1;
-        known.alive = true;
-        known.draining = false;
-        known.session = Some(self.last_session);
-        let mut holding = known.holding();
-        if sabotage == Some(Sabotage::KeepsUnlisted) {
-            holding.extend(&known.forgotten);
-        }
-        self.send(node, Message::Hello(holding));
-        self.resend(node);
-    }
-
-    /// Reports everything again that was not acknowledged.
-    fn resend(&mut self, node: usize) {
-        for (attempt, end) in self.nodes[node].spool.clone() {
-            if self.nodes[node].session.is_some() {
-                self.strike("duplicate report");
-            }
-            self.send(node, Message::Report(attempt, end));
-        }
-    }
-
-    /// Ends one of the attempts that a worker runs.
-    fn compute(&mut self, node: usize, faulty: bool) {
-        let known = &mut self.nodes[node];
-        let running = known.queue.len().min(known.slots as usize);
-        if !known.alive || running == 0 {
-            return;
-        }
-        let attempt = known.queue.remove(self.random.place(running));
-        let failed = |class| AttemptEnd::Failed(failure(class));
-        let chance = if faulty { self.random.below(100) } else { 100 };
-        let end = match chance {
-            _ if known.draining => AttemptEnd::Returned,
-            0..8 => failed(FailureClass::Task),
-            8..12 => failed(FailureClass::OutOfMemory),
-            12..14 => failed(FailureClass::Permanent),
-            14..16 => failed(FailureClass::WorkerLost),
-            16..22 => AttemptEnd::Returned,
-            _ => {
-                self.ledger.computed.insert(attempt);
-                let time = [0.0, 0.01, 0.7, 100.0][self.random.place(4)];
-                AttemptEnd::Finished {
-                    result: attempt.task.0,
-                    seconds: seconds(time),
-                }
-            }
-        };
-        known.spool.insert(attempt, end.clone());
-        self.send(node, Message::Report(attempt, end));
-    }
-
-    fn crash_node(&mut self, node: usize) {
-        self.strike("worker crash");
-        self.break_session(node);
-        let disk_lost = self.random.chance(30);
-        self.nodes[node].crash(disk_lost);
-    }
-
-    fn drain(&mut self, node: usize) {
-        if self.nodes[node].session.is_some() {
-            self.strike("drain");
-            self.nodes[node].draining = true;
-        }
-        self.send(node, Message::Draining);
-    }
-
-    // Time and clients.
-
-    fn pass_time(&mut self) {
-        match self.random.below(10) {
-            0 => {
-                self.strike("clock forward");
-                self.now.0 += self.random.below(100_000);
-            }
-            1 => {
-                self.strike("clock back");
-                self.now.0 -= self.random.below(20_000);
-            }
-            _ => self.now.0 += self.random.below(5_000),
-        }
-    }
-
-    fn client(&mut self) -> Checked {
-        let place = self.random.place(self.variants.len());
-        let spec = &self.variants[place];
-        let study = spec.name.clone();
-        match self.random.below(10) {
-            0 => self.input(Input::Cancel { study }),
-            1 => self.input(Input::Pause { study }),
-            2..4 => self.input(Input::Resume { study }),
-            4 => {
-                let amends = self
-                    .core
-                    .study(&study)
-                    .is_some_and(|known| known.spec != spec);
-                let input = submission(spec, true);
-                if amends {
-                    self.strike("amended study");
-                }
-                self.input(input)
-            }
-            _ => {
-                let input = submission(spec, false);
-                self.input(input)
-            }
-        }
-    }
-
-    // The end: no further fault, and everything has to come right.
-
-    fn calm_down(&mut self) -> Checked {
-        for round in 0..ROUNDS {
-            if round % 100 == 0 {
-                for spec in self.studies.clone() {
-                    self.input(submission(&spec, true))?;
-                }
-            }
-            for node in 0..self.nodes.len() {
-                self.connect(node);
-                self.send(node, Message::Heartbeat);
-            }
-            while !self.to_core.is_empty() {
-                let letter = self.to_core.remove(0);
-                self.deliver(letter)?;
-            }
-            self.schedule()?;
-            while !self.to_nodes.is_empty() {
-                let letter = self.to_nodes.remove(0);
-                self.obey(letter);
-            }
-            for node in 0..self.nodes.len() {
-                self.compute(node, false);
-            }
-            self.now = self.now.after(Duration::from_millis(500));
-            self.tick()?;
-            self.core.check_invariants()?;
-            if self.is_finished() {
-                break;
-            }
-        }
-        self.crash("coordinator crash after the record")
-    }
-
-    fn tasks(&self) -> impl Iterator<Item = TaskKey> {
-        self.studies
-            .iter()
-            .flat_map(|spec| planned(spec).tasks)
-            .map(|task| task.key)
-    }
-
-    fn is_finished(&self) -> bool {
-        self.tasks()
-            .all(|task| self.ledger.results.contains_key(&task))
-    }
-
-    fn check_end(&self) -> Checked {
-        for task in self.tasks() {
-            let phase = self.core.task(task).map(|view| view.phase);
-            let Some(TaskPhase::Finished { result, .. }) = phase else {
-                return Err(format!("`{task}` never finished: {phase:?}"));
-            };
-            if result != task.0 || self.ledger.results.get(&task) != Some(&task.0) {
-                return Err(format!("`{task}` has the result of another task"));
-            }
-        }
-        let done = |spec: &StudySpec| self.core.study(&spec.name).is_some_and(|view| view.done);
-        if self.studies.iter().all(done) {
-            Ok(())
-        } else {
-            Err("all tasks have finished and a study has not".to_owned())
         }
     }
 }

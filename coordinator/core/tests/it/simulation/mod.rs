@@ -7,9 +7,11 @@
 //! must have finished exactly once.
 
 mod cluster;
+mod ending;
 mod faults;
 mod ledger;
 mod node;
+mod outside;
 mod random;
 
 use std::collections::BTreeMap;
@@ -38,7 +40,7 @@ fn is_caught(sabotage: Sabotage) -> bool {
 
 #[test]
 fn every_schedule_ends_with_everything_finished_once() {
-    let struck = run(0..1500);
+    let struck = run(0..1000);
     for fault in FAULTS {
         let times = struck.get(fault).copied().unwrap_or(0);
         assert!(

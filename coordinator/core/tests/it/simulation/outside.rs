@@ -1,0 +1,125 @@
+//! What happens around the coordinator: workers, time and clients.
+
+use reprise_core::lifecycle::{AttemptEnd, Input};
+use reprise_domain::FailureClass;
+
+use super::cluster::{Checked, Cluster, Message};
+use super::faults::Sabotage;
+use crate::fixtures::{failure, seconds, submission};
+
+impl Cluster {
+    pub(super) fn connect(&mut self, node: usize) {
+        let sabotage = self.sabotage;
+        let known = &mut self.nodes[node];
+        if known.session.is_some() {
+            return;
+        }
+        self.last_session += 1;
+        known.alive = true;
+        known.draining = false;
+        known.session = Some(self.last_session);
+        let mut holding = known.holding();
+        if sabotage == Some(Sabotage::KeepsUnlisted) {
+            holding.extend(&known.forgotten);
+        }
+        self.send(node, Message::Hello(holding));
+        self.resend(node);
+    }
+
+    /// Reports everything again that was not acknowledged.
+    pub(super) fn resend(&mut self, node: usize) {
+        for (attempt, end) in self.nodes[node].spool.clone() {
+            if self.nodes[node].session.is_some() {
+                self.strike("duplicate report");
+            }
+            self.send(node, Message::Report(attempt, end));
+        }
+    }
+
+    /// Ends one of the attempts that a worker runs.
+    pub(super) fn compute(&mut self, node: usize, faulty: bool) {
+        let known = &mut self.nodes[node];
+        let running = known.queue.len().min(known.slots as usize);
+        if !known.alive || running == 0 {
+            return;
+        }
+        let attempt = known.queue.remove(self.random.place(running));
+        let failed = |class| AttemptEnd::Failed(failure(class));
+        let chance = if faulty { self.random.below(100) } else { 100 };
+        let end = match chance {
+            _ if known.draining => AttemptEnd::Returned,
+            0..8 => failed(FailureClass::Task),
+            8..12 => failed(FailureClass::OutOfMemory),
+            12..14 => failed(FailureClass::Permanent),
+            14..16 => failed(FailureClass::WorkerLost),
+            16..22 => AttemptEnd::Returned,
+            _ => {
+                self.ledger.computed.insert(attempt);
+                let time = [0.0, 0.01, 0.7, 100.0][self.random.place(4)];
+                AttemptEnd::Finished {
+                    result: attempt.task.0,
+                    seconds: seconds(time),
+                }
+            }
+        };
+        known.spool.insert(attempt, end.clone());
+        self.send(node, Message::Report(attempt, end));
+    }
+
+    pub(super) fn crash_node(&mut self, node: usize) {
+        self.strike("worker crash");
+        self.break_session(node);
+        let disk_lost = self.random.chance(30);
+        self.nodes[node].crash(disk_lost);
+    }
+
+    pub(super) fn drain(&mut self, node: usize) {
+        if self.nodes[node].session.is_some() {
+            self.strike("drain");
+            self.nodes[node].draining = true;
+        }
+        self.send(node, Message::Draining);
+    }
+
+    // Time and clients.
+
+    pub(super) fn pass_time(&mut self) {
+        match self.random.below(10) {
+            0 => {
+                self.strike("clock forward");
+                self.now.0 += self.random.below(100_000);
+            }
+            1 => {
+                self.strike("clock back");
+                self.now.0 -= self.random.below(20_000);
+            }
+            _ => self.now.0 += self.random.below(5_000),
+        }
+    }
+
+    pub(super) fn client(&mut self) -> Checked {
+        let place = self.random.place(self.variants.len());
+        let spec = &self.variants[place];
+        let study = spec.name.clone();
+        match self.random.below(10) {
+            0 => self.input(Input::Cancel { study }),
+            1 => self.input(Input::Pause { study }),
+            2..4 => self.input(Input::Resume { study }),
+            4 => {
+                let amends = self
+                    .core
+                    .study(&study)
+                    .is_some_and(|known| known.spec != spec);
+                let input = submission(spec, true);
+                if amends {
+                    self.strike("amended study");
+                }
+                self.input(input)
+            }
+            _ => {
+                let input = submission(spec, false);
+                self.input(input)
+            }
+        }
+    }
+}

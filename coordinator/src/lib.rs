@@ -1,1 +1,11 @@
-//! Placeholder.
+//! The coordinator: takes studies, shards them over workers, keeps what they
+//! find, and turns it into tables. Builds and runs without libtorch.
+//!
+//! The decisions are `reprise-core`'s, the numbers `reprise-stats`'; here are the
+//! shell around them (engine, journal, artifacts, gRPC) and the command line.
+
+pub mod api;
+mod architectures;
+pub mod artifact;
+pub mod engine;
+pub mod store;

@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The worker: runs tasks on this machine's slots and reports what they found.
+//!
+//! It only dials out, goes on computing when the coordinator is away, keeps every
+//! finished result on its own disk until it is acknowledged, and takes its
+//! running attempts along over reconnections.
+
+pub mod artifacts;
+pub mod cli;
+pub mod identity;
+pub mod runner;
+pub mod session;
+pub mod slots;
+pub mod spool;

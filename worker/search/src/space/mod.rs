@@ -1,8 +1,13 @@
 //! Search spaces: enumeration in the published order, encodings, validity,
 //! sampling and mutation.
 
+mod hash;
+mod md5;
+pub mod nasbench101;
+
 use reprise_domain::{ArchIndex, SpaceName};
 
+pub use self::nasbench101::Nasbench101;
 use crate::rng::Stream;
 
 /// Sizes of a space's graph encoding.

@@ -90,6 +90,20 @@ pub(crate) struct Decoded {
     pub(crate) edges: Vec<f32>,
 }
 
+impl Decoded {
+    /// The operation that a row decodes to: the first of the largest scores.
+    pub(crate) fn operation(&self, row: usize, operations: usize) -> usize {
+        let scores = &self.operations[row * operations..][..operations];
+        let mut best = 0;
+        for (operation, score) in scores.iter().enumerate() {
+            if *score > scores[best] {
+                best = operation;
+            }
+        }
+        best
+    }
+}
+
 /// Everything that training changes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {

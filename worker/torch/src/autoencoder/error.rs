@@ -192,6 +192,9 @@ pub enum PretrainError {
         /// How many there are.
         graphs: usize,
     },
+    /// Nothing to measure reconstruction by.
+    #[error("the held-out graphs lack operations, edges or absent edges to measure")]
+    Unmeasurable,
     /// The model's sizes are absurd.
     #[error(transparent)]
     Params(#[from] ParamsError),
@@ -243,6 +246,22 @@ pub enum PretrainError {
         /// How many there are.
         found: u32,
     },
+}
+
+/// Graphs that a model cannot embed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EmbedError {
+    /// The model was made for other graphs.
+    #[error("the model reads {model} operations, the graphs have {graphs}")]
+    Operations {
+        /// Operations of the model.
+        model: usize,
+        /// Operations of the graphs.
+        graphs: usize,
+    },
+    /// The model gives numbers that are not an embedding.
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
 }
 
 /// A fixture file that cannot be run.

@@ -1,20 +1,29 @@
 //! The variational graph isomorphism autoencoder of arch2vec: pretraining on a
 //! whole search space, and the embedding of it.
 
+mod checkpoint;
+pub mod embed;
 mod engine;
 mod error;
 mod graphs;
+mod measures;
 mod native;
 mod objective;
 mod params;
 mod plain;
+mod pretrain;
 mod random;
 pub mod selftest;
 mod shape;
 mod tensors;
+#[cfg(test)]
+mod test_space;
 
 pub use self::engine::{Backend, TorchDevice};
-pub use self::error::{GraphError, ParamsError, PretrainError, SelftestError, TensorFileError};
+pub use self::error::{
+    EmbedError, GraphError, ParamsError, PretrainError, SelftestError, TensorFileError,
+};
 pub use self::graphs::GraphSet;
 pub use self::params::{NamedArray, Params};
+pub use self::pretrain::{Pretrained, Pretrainer, Progress};
 pub use self::shape::Shape;

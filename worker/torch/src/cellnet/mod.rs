@@ -1,1 +1,21 @@
 //! Networks stacked from a searched cell, trained on real images.
+
+mod digits;
+mod network;
+mod op;
+mod train;
+#[cfg(test)]
+mod lab;
+
+pub use op::{CellOp, EDGES};
+
+/// Why a training gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CellNetError {
+    /// Not an operation of the space.
+    #[error("`{0}` is no cell operation")]
+    Operation(String),
+    /// The caller asked to stop.
+    #[error("stopped")]
+    Stopped,
+}

@@ -1,0 +1,8 @@
+//! The gRPC edge: the only place of this package that names generated types.
+
+mod artifact;
+mod server;
+mod study;
+mod worker;
+
+pub use server::{Server, ServerError};

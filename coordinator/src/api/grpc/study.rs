@@ -1,0 +1,177 @@
+//! Studies for clients.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::Stream;
+use reprise_core::lifecycle::Refusal;
+use reprise_domain::StudyName;
+use reprise_domain::status::{StudyState, StudyStatus};
+use reprise_proto::convert;
+use reprise_proto::pb::study_service_server::StudyService;
+use reprise_proto::pb::{
+    self, ControlRequest, ControlResponse, ListRequest, ListResponse, StatusResponse, StudyRequest, SubmitRequest,
+    SubmitResponse, TaskRecord,
+};
+use reprise_proto::status::{ApiError, ErrorCode};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::worker::unavailable;
+use crate::engine::{Control, Handle, SubmitError};
+
+/// Least time between two messages of a watch: ten a second is as fast as
+/// anybody reads.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The client's side of the coordinator.
+#[derive(Debug)]
+pub(super) struct StudyApi {
+    engine: Handle,
+    shutdown: CancellationToken,
+}
+
+impl StudyApi {
+    pub(super) fn new(engine: Handle, shutdown: CancellationToken) -> Self {
+        Self { engine, shutdown }
+    }
+}
+
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl StudyService for StudyApi {
+    type WatchStream = Streamed<StatusResponse>;
+    type ResultsStream = Streamed<TaskRecord>;
+
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
+        let request = request.into_inner();
+        let spec = convert::from_json("submit.spec", &request.spec).map_err(ApiError::from)?;
+        let resumed = self
+            .engine
+            .submit(spec, request.amend)
+            .await
+            .map_err(unavailable)?
+            .map_err(|error| submit_error(&error))?;
+        Ok(Response::new(SubmitResponse { resumed }))
+    }
+
+    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let studies = self.engine.list().await.map_err(unavailable)?;
+        Ok(Response::new(ListResponse { studies: studies.iter().map(ToString::to_string).collect() }))
+    }
+
+    async fn status(&self, request: Request<StudyRequest>) -> Result<Response<StatusResponse>, Status> {
+        let study = study_name(&request.into_inner().study)?;
+        Ok(Response::new(encode(&look_up(&self.engine, &study).await?)))
+    }
+
+    async fn watch(&self, request: Request<StudyRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let study = study_name(&request.into_inner().study)?;
+        let first = look_up(&self.engine, &study).await?;
+        let watcher = Watcher {
+            engine: self.engine.clone(),
+            changes: self.engine.changes(),
+            shutdown: self.shutdown.clone(),
+            study,
+            next: Some(first),
+        };
+        Ok(Response::new(Box::pin(futures::stream::unfold(watcher, Watcher::step))))
+    }
+
+    async fn control(&self, request: Request<ControlRequest>) -> Result<Response<ControlResponse>, Status> {
+        let request = request.into_inner();
+        let study = study_name(&request.study)?;
+        let control = match request.control() {
+            pb::Control::Cancel => Control::Cancel,
+            pb::Control::Pause => Control::Pause,
+            pb::Control::Resume => Control::Resume,
+            pb::Control::Unspecified => {
+                return Err(ApiError::new(ErrorCode::InvalidRequest, "a control request names no control").into());
+            }
+        };
+        self.engine.control(study, control).await.map_err(unavailable)?.map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(ControlResponse {}))
+    }
+
+    async fn results(&self, request: Request<StudyRequest>) -> Result<Response<Self::ResultsStream>, Status> {
+        let study = study_name(&request.into_inner().study)?;
+        let records = self.engine.records(study.clone()).await.map_err(unavailable)?.ok_or_else(|| unknown(&study))?;
+        let records = records.into_iter().map(|record| {
+            Ok(TaskRecord { task: convert::digest_bytes(record.key.0), record: convert::to_json(&record) })
+        });
+        Ok(Response::new(Box::pin(futures::stream::iter(records))))
+    }
+}
+
+/// A study that somebody watches.
+struct Watcher {
+    engine: Handle,
+    changes: tokio::sync::watch::Receiver<u64>,
+    shutdown: CancellationToken,
+    study: StudyName,
+    /// What is sent next; nothing once the study has ended.
+    next: Option<StudyStatus>,
+}
+
+impl Watcher {
+    async fn step(mut self) -> Option<(Result<StatusResponse, Status>, Self)> {
+        let current = self.next.take()?;
+        let response = encode(&current);
+        if matches!(current.state, StudyState::Running | StudyState::Paused) {
+            match self.changed().await {
+                Ok(status) => self.next = Some(status),
+                Err(None) => {}
+                Err(Some(error)) => return Some((Err(error), self)),
+            }
+        }
+        Some((Ok(response), self))
+    }
+
+    /// The next status; `None` inside the error when the coordinator stops.
+    async fn changed(&mut self) -> Result<StudyStatus, Option<Status>> {
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        tokio::select! {
+            changed = self.changes.changed() => changed.map_err(|_| None)?,
+            () = self.shutdown.cancelled() => return Err(None),
+        }
+        look_up(&self.engine, &self.study).await.map_err(|error| Some(error.into()))
+    }
+}
+
+async fn look_up(engine: &Handle, study: &StudyName) -> Result<StudyStatus, ApiError> {
+    engine.status(study.clone()).await.map_err(unavailable)?.ok_or_else(|| unknown(study))
+}
+
+fn encode(status: &StudyStatus) -> StatusResponse {
+    StatusResponse { status: convert::to_json(status) }
+}
+
+fn study_name(text: &str) -> Result<StudyName, ApiError> {
+    text.parse().map_err(|error| ApiError::new(ErrorCode::InvalidRequest, error))
+}
+
+fn unknown(study: &StudyName) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, format_args!("there is no study `{study}`"))
+        .hint("`reprise list` names the studies of this coordinator")
+}
+
+fn submit_error(error: &SubmitError) -> ApiError {
+    match error {
+        SubmitError::Plan(error) => ApiError::new(ErrorCode::InvalidRequest, error),
+        SubmitError::Refused(refusal) => refused(refusal),
+    }
+}
+
+fn refused(refusal: &Refusal) -> ApiError {
+    let code = match refusal {
+        Refusal::UnknownStudy { .. } => ErrorCode::NotFound,
+        Refusal::SpecChanged { .. } => ErrorCode::SpecChanged,
+        _ => ErrorCode::InvalidRequest,
+    };
+    let error = ApiError::new(code, refusal);
+    match refusal {
+        Refusal::SpecChanged { .. } => error.hint("pass `--amend` to go on with the new spec, or give it another name"),
+        _ => error,
+    }
+}

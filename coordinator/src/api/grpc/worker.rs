@@ -1,0 +1,155 @@
+//! A worker's session: translates its stream into requests to the engine and the
+//! engine's messages into its stream.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use reprise_domain::{AttemptId, AttemptOutcome, Capability, WorkerId};
+use reprise_proto::convert::{self, ConvertError};
+use reprise_proto::pb::from_worker::Message as FromMessage;
+use reprise_proto::pb::to_worker::Message as ToMessage;
+use reprise_proto::pb::worker_service_server::WorkerService;
+use reprise_proto::pb::{self, FromWorker, ToWorker};
+use reprise_proto::status::{ApiError, ErrorCode};
+use reprise_proto::PROTOCOL_VERSION;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::engine::{Handle, OutboxMessage, SessionId, Unavailable};
+
+/// How long a new connection may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The worker's side of the coordinator.
+#[derive(Debug)]
+pub(super) struct WorkerApi {
+    engine: Handle,
+    heartbeat_timeout: Duration,
+    shutdown: CancellationToken,
+}
+
+impl WorkerApi {
+    pub(super) fn new(engine: Handle, heartbeat_timeout: Duration, shutdown: CancellationToken) -> Self {
+        Self { engine, heartbeat_timeout, shutdown }
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerService for WorkerApi {
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<ToWorker, Status>> + Send>>;
+
+    async fn session(&self, request: Request<Streaming<FromWorker>>) -> Result<Response<Self::SessionStream>, Status> {
+        let mut stream = request.into_inner();
+        let hello = first(&mut stream).await?;
+        let (worker, capability, holding) = read_hello(hello)?;
+        let (outbox, messages) = mpsc::unbounded_channel();
+        let session = self
+            .engine
+            .hello(worker, capability, holding, outbox)
+            .await
+            .map_err(unavailable)?
+            .map_err(|refusal| ApiError::new(ErrorCode::InvalidRequest, refusal))?;
+        tracing::info!(%worker, session = session.0, "worker connected");
+        let engine = self.engine.clone();
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = listen(&mut stream, &engine, worker, session) => {
+                    if let Err(error) = ended {
+                        tracing::warn!(%worker, %error, "worker's message not understood; session closed");
+                    }
+                }
+                () = shutdown.cancelled() => {}
+            }
+            tracing::info!(%worker, session = session.0, "worker disconnected");
+            // When the engine has stopped there is nobody left to tell.
+            let _ = engine.gone(worker, session).await;
+        });
+        let timeout = u32::try_from(self.heartbeat_timeout.as_millis()).unwrap_or(u32::MAX);
+        let welcome = pb::Welcome { protocol: PROTOCOL_VERSION, heartbeat_timeout_ms: timeout };
+        let welcome = futures::stream::once(async { ToMessage::Welcome(welcome) });
+        let messages = welcome.chain(UnboundedReceiverStream::new(messages).map(to_wire));
+        let messages = messages.map(|message| Ok(ToWorker { message: Some(message) }));
+        Ok(Response::new(Box::pin(messages)))
+    }
+}
+
+async fn first(stream: &mut Streaming<FromWorker>) -> Result<pb::Hello, Status> {
+    let expected = || ApiError::new(ErrorCode::InvalidRequest, "the first message of a session must be a hello");
+    let message = tokio::time::timeout(HELLO_TIMEOUT, stream.message()).await.map_err(|_| expected())??;
+    match message.and_then(|message| message.message) {
+        Some(FromMessage::Hello(hello)) => Ok(hello),
+        _ => Err(expected().into()),
+    }
+}
+
+fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Capability, Vec<AttemptId>), ApiError> {
+    if hello.protocol != PROTOCOL_VERSION {
+        return Err(ApiError::new(
+            ErrorCode::ProtocolVersion,
+            format_args!("worker speaks protocol `{}`, coordinator speaks `{PROTOCOL_VERSION}`", hello.protocol),
+        )
+        .hint("run the same version of `reprise` and `reprise-worker`"));
+    }
+    let worker = convert::worker_id("hello.worker", &hello.worker)?;
+    let capability = convert::from_json("hello.capability", &hello.capability)?;
+    Ok((worker, capability, convert::attempts(hello.holding)?))
+}
+
+/// Passes messages on until the stream ends.
+async fn listen(
+    stream: &mut Streaming<FromWorker>,
+    engine: &Handle,
+    worker: WorkerId,
+    session: SessionId,
+) -> Result<(), ApiError> {
+    // A broken connection is an end like any other: the worker dials again.
+    while let Ok(Some(message)) = stream.message().await {
+        let told = match message.message {
+            Some(FromMessage::Report(report)) => {
+                let attempt = report.attempt.ok_or(ConvertError::Missing { field: "report.attempt" })?;
+                let outcome: AttemptOutcome = convert::from_json("report.outcome", &report.outcome)?;
+                engine.report(worker, session, AttemptId::try_from(attempt)?, outcome).await
+            }
+            Some(FromMessage::Heartbeat(pb::Heartbeat {})) | None => engine.heartbeat(worker, session).await,
+            Some(FromMessage::Draining(pb::Draining {})) => engine.draining(worker, session).await,
+            Some(FromMessage::Hello(_)) => {
+                return Err(ApiError::new(ErrorCode::InvalidRequest, "a session has one hello only"));
+            }
+        };
+        if told.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn to_wire(message: OutboxMessage) -> ToMessage {
+    let attempts = |list: Vec<AttemptId>| list.into_iter().map(pb::Attempt::from).collect();
+    match message {
+        OutboxMessage::Stop(list) => ToMessage::Stop(pb::Stop { attempts: attempts(list) }),
+        OutboxMessage::Acknowledge(list) => ToMessage::Acknowledge(pb::Acknowledge { attempts: attempts(list) }),
+        OutboxMessage::Start(assignments) => {
+            let assignments = assignments.into_iter().map(|assignment| pb::Assignment {
+                attempt: Some(assignment.attempt.into()),
+                spec: convert::to_json(&assignment.spec),
+                inputs: assignment
+                    .inputs
+                    .iter()
+                    .map(|(key, stored)| pb::Input {
+                        task: convert::digest_bytes(key.0),
+                        result: convert::to_json(&stored.result),
+                    })
+                    .collect(),
+            });
+            ToMessage::Start(pb::Start { assignments: assignments.collect() })
+        }
+    }
+}
+
+pub(super) fn unavailable(error: Unavailable) -> ApiError {
+    ApiError::new(ErrorCode::Unavailable, error)
+}

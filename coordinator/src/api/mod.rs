@@ -1,0 +1,3 @@
+//! What the coordinator offers to others: gRPC for workers and clients.
+
+pub mod grpc;

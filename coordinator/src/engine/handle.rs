@@ -1,0 +1,182 @@
+//! How the rest of the coordinator talks to the engine: requests with replies.
+
+use reprise_core::lifecycle::Refusal;
+use reprise_domain::status::{StudyStatus, TaskRecord};
+use reprise_domain::study::StudySpec;
+use reprise_domain::{AttemptId, AttemptOutcome, Capability, StudyName, TaskKey, TaskSpec, WorkerId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::service::EngineError;
+use crate::store::StoredResult;
+
+/// Requests that may wait for the engine. Workers and clients that send faster
+/// than commits complete are held back here.
+pub(super) const INBOX: usize = 4096;
+
+/// One connection of a worker. A later one of the same worker has a larger
+/// number, so that the end of an old connection is told from that of the new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// What the engine sends to a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OutboxMessage {
+    /// Attempts to run.
+    Start(Vec<Assignment>),
+    /// Attempts to drop.
+    Stop(Vec<AttemptId>),
+    /// Attempts whose reports are durable.
+    Acknowledge(Vec<AttemptId>),
+}
+
+/// An attempt with all that it needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The task.
+    pub spec: TaskSpec,
+    /// Results of the tasks that it reads.
+    pub inputs: Vec<(TaskKey, StoredResult)>,
+}
+
+/// How a client controls a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// End it.
+    Cancel,
+    /// Start nothing further of it.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+/// A request to the engine.
+#[derive(Debug)]
+pub(super) enum Request {
+    Submit { spec: Box<StudySpec>, amend: bool, reply: oneshot::Sender<Result<bool, SubmitError>> },
+    Control { study: StudyName, control: Control, reply: oneshot::Sender<Result<(), Refusal>> },
+    List { reply: oneshot::Sender<Vec<StudyName>> },
+    Status { study: StudyName, reply: oneshot::Sender<Option<StudyStatus>> },
+    Records { study: StudyName, reply: oneshot::Sender<Option<Vec<TaskRecord>>> },
+    Hello {
+        worker: WorkerId,
+        capability: Capability,
+        holding: Vec<AttemptId>,
+        outbox: mpsc::UnboundedSender<OutboxMessage>,
+        reply: oneshot::Sender<Result<SessionId, Refusal>>,
+    },
+    Report { worker: WorkerId, session: SessionId, attempt: AttemptId, outcome: Box<AttemptOutcome> },
+    Heartbeat { worker: WorkerId, session: SessionId },
+    Draining { worker: WorkerId, session: SessionId },
+    Gone { worker: WorkerId, session: SessionId },
+}
+
+/// Why a study was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The spec makes no plan.
+    #[error(transparent)]
+    Plan(#[from] reprise_core::plan::PlanError),
+    /// The core refused it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// The engine has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the coordinator is stopping")]
+pub struct Unavailable;
+
+/// A cheap way to the engine.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) inbox: mpsc::Sender<Request>,
+    pub(super) changes: watch::Receiver<u64>,
+}
+
+impl Handle {
+    /// Starts a study or takes it up again; tells whether it was known.
+    pub async fn submit(&self, spec: StudySpec, amend: bool) -> Result<Result<bool, SubmitError>, Unavailable> {
+        self.ask(|reply| Request::Submit { spec: Box::new(spec), amend, reply }).await
+    }
+
+    /// Cancels, pauses or resumes a study.
+    pub async fn control(&self, study: StudyName, control: Control) -> Result<Result<(), Refusal>, Unavailable> {
+        self.ask(|reply| Request::Control { study, control, reply }).await
+    }
+
+    /// Names of all studies.
+    pub async fn list(&self) -> Result<Vec<StudyName>, Unavailable> {
+        self.ask(|reply| Request::List { reply }).await
+    }
+
+    /// Where a study stands.
+    pub async fn status(&self, study: StudyName) -> Result<Option<StudyStatus>, Unavailable> {
+        self.ask(|reply| Request::Status { study, reply }).await
+    }
+
+    /// Every task of a study in plan order; finished ones without their results,
+    /// which the store has, are marked by `fate: unfinished` never.
+    pub(crate) async fn records(&self, study: StudyName) -> Result<Option<Vec<TaskRecord>>, Unavailable> {
+        self.ask(|reply| Request::Records { study, reply }).await
+    }
+
+    /// A worker has connected. Messages to it come out of `outbox`'s other end.
+    pub async fn hello(
+        &self,
+        worker: WorkerId,
+        capability: Capability,
+        holding: Vec<AttemptId>,
+        outbox: mpsc::UnboundedSender<OutboxMessage>,
+    ) -> Result<Result<SessionId, Refusal>, Unavailable> {
+        self.ask(|reply| Request::Hello { worker, capability, holding, outbox, reply }).await
+    }
+
+    /// An attempt has ended.
+    pub async fn report(
+        &self,
+        worker: WorkerId,
+        session: SessionId,
+        attempt: AttemptId,
+        outcome: AttemptOutcome,
+    ) -> Result<(), Unavailable> {
+        self.tell(Request::Report { worker, session, attempt, outcome: Box::new(outcome) }).await
+    }
+
+    /// A sign of life.
+    pub async fn heartbeat(&self, worker: WorkerId, session: SessionId) -> Result<(), Unavailable> {
+        self.tell(Request::Heartbeat { worker, session }).await
+    }
+
+    /// A worker takes nothing more.
+    pub async fn draining(&self, worker: WorkerId, session: SessionId) -> Result<(), Unavailable> {
+        self.tell(Request::Draining { worker, session }).await
+    }
+
+    /// A worker's connection has ended.
+    pub async fn gone(&self, worker: WorkerId, session: SessionId) -> Result<(), Unavailable> {
+        self.tell(Request::Gone { worker, session }).await
+    }
+
+    /// A number that grows whenever anything that clients see has changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+
+    async fn tell(&self, request: Request) -> Result<(), Unavailable> {
+        self.inbox.send(request).await.map_err(|_| Unavailable)
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(request(reply)).await?;
+        answer.await.map_err(|_| Unavailable)
+    }
+}
+
+impl From<EngineError> for Unavailable {
+    fn from(_: EngineError) -> Self {
+        Self
+    }
+}

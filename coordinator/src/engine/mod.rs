@@ -1,0 +1,14 @@
+//! The engine: one loop that owns the core. It takes requests, lets the core
+//! decide, makes the decisions durable in one commit for all requests that are
+//! waiting, and only then answers and acts (INV-6).
+//!
+//! The core runs ahead of the journal within one turn of the loop. When the
+//! commit fails the loop ends and the process with it: nothing that was not
+//! durable has been seen outside, and a restart reads what is.
+
+mod handle;
+mod service;
+mod turn;
+
+pub use handle::{Assignment, Control, Handle, OutboxMessage, SessionId, SubmitError, Unavailable};
+pub use service::{Config, EngineError, Service};

@@ -1,0 +1,140 @@
+//! The engine's loop: inbox, core, journal, actions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reprise_core::Timestamp;
+use reprise_core::lifecycle::{Core, Misfit, Settings};
+use reprise_core::plan::PlanError;
+use reprise_domain::{TaskKey, WorkerId};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::handle::{Handle, INBOX, OutboxMessage, Request, SessionId};
+use super::turn::Turn;
+use crate::store::{Store, StoreError, StoredResult};
+
+/// Requests that one commit may carry. More gain nothing: the commit's flush is
+/// shared by hundreds already, and a client's answer waits for the whole batch.
+const BATCH: usize = 1024;
+
+/// What the engine is steered by.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Config {
+    /// Settings of the core.
+    pub core: Settings,
+}
+
+/// Why the engine stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal does not make a state.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    /// A stored study has no plan any more.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// A connected worker.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    /// Unbounded, since the engine must not wait for a slow worker; what can be
+    /// in it is bounded by the worker's credit.
+    pub(super) outbox: mpsc::UnboundedSender<OutboxMessage>,
+    pub(super) host: String,
+}
+
+/// The engine before it runs.
+#[derive(Debug)]
+pub struct Service {
+    pub(super) core: Core,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) sessions: HashMap<WorkerId, Session>,
+    pub(super) last_session: u64,
+    /// Results of tasks that others read: few, small, and read for every trial.
+    pub(super) inputs: HashMap<TaskKey, StoredResult>,
+    inbox: mpsc::Receiver<Request>,
+    changes: watch::Sender<u64>,
+}
+
+impl Service {
+    /// Reads the journal and makes the engine ready to run.
+    pub async fn open(config: Config, store: Arc<dyn Store>) -> Result<(Self, Handle), EngineError> {
+        let mut core = Core::new(config.core);
+        let mut misfit = None;
+        let records = store
+            .replay(&mut |at, events| {
+                for event in events {
+                    if misfit.is_none() {
+                        misfit = core.replay(&event, at).err();
+                    }
+                }
+            })
+            .await?;
+        if let Some(misfit) = misfit {
+            return Err(misfit.into());
+        }
+        core.resume(now());
+        tracing::info!(records, "journal read");
+        let (requests, inbox) = mpsc::channel(INBOX);
+        let (changes, watcher) = watch::channel(0);
+        let service = Self {
+            core,
+            store,
+            sessions: HashMap::new(),
+            last_session: 0,
+            inputs: HashMap::new(),
+            inbox,
+            changes,
+        };
+        Ok((service, Handle { inbox: requests, changes: watcher }))
+    }
+
+    /// Runs until `shutdown`, or until the journal cannot be written.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), EngineError> {
+        let mut requests = Vec::with_capacity(BATCH);
+        loop {
+            let wait = self.until_wakeup();
+            let woken = tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                received = self.inbox.recv_many(&mut requests, BATCH) => {
+                    if received == 0 {
+                        return Ok(());
+                    }
+                    false
+                }
+                () = tokio::time::sleep(wait) => true,
+            };
+            let mut turn = Turn::begin(&mut self, now());
+            if woken {
+                turn.tick();
+            }
+            for request in requests.drain(..) {
+                turn.take(request);
+            }
+            if turn.commit().await? {
+                self.changes.send_modify(|version| *version += 1);
+            }
+        }
+    }
+
+    fn until_wakeup(&self) -> Duration {
+        // Without any deadline an hour is as good as for ever.
+        const IDLE: Duration = Duration::from_secs(3600);
+        // A deadline that has passed without effect must not turn into a spin.
+        const LEAST: Duration = Duration::from_millis(10);
+        self.core.next_wakeup().map_or(IDLE, |deadline| deadline.since(now()).clamp(LEAST, IDLE))
+    }
+}
+
+/// The wall clock as the core counts time.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,278 @@
+//! One turn of the engine: requests in, one commit, then replies and actions.
+
+use std::collections::HashMap;
+
+use reprise_core::Timestamp;
+use reprise_core::lifecycle::{Action, AttemptEnd, Input, Refusal, Step, TaskPhase};
+use reprise_core::plan::{plan, study_digest};
+use reprise_domain::status::{TaskFate, TaskRecord};
+use reprise_domain::study::StudySpec;
+use reprise_domain::{AttemptId, AttemptOutcome, StudyName, WorkerId};
+
+use super::handle::{Assignment, Control, OutboxMessage, Request, SessionId, SubmitError};
+use super::service::{EngineError, Service, Session};
+use crate::architectures;
+use crate::artifact::digest_of;
+use crate::store::{Batch, StoredResult};
+
+/// What is answered once the turn is durable.
+type Reply = Box<dyn FnOnce() + Send>;
+
+/// A turn in progress.
+pub(super) struct Turn<'a> {
+    engine: &'a mut Service,
+    now: Timestamp,
+    batch: Batch,
+    actions: Vec<Action>,
+    replies: Vec<Reply>,
+    /// Payloads of reports, until the core says which of them counts.
+    payloads: HashMap<AttemptId, StoredResult>,
+    /// Questions about the state, answered after the commit.
+    questions: Vec<Request>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn begin(engine: &'a mut Service, now: Timestamp) -> Self {
+        let batch = Batch { at: now, ..Batch::default() };
+        Self {
+            engine,
+            now,
+            batch,
+            actions: Vec::new(),
+            replies: Vec::new(),
+            payloads: HashMap::new(),
+            questions: Vec::new(),
+        }
+    }
+
+    pub(super) fn tick(&mut self) {
+        // A tick is never refused.
+        let _ = self.handle(Input::Tick);
+    }
+
+    pub(super) fn take(&mut self, request: Request) {
+        match request {
+            Request::Submit { spec, amend, reply } => {
+                let answer = self.submit(*spec, amend);
+                self.reply(move || drop(reply.send(answer)));
+            }
+            Request::Control { study, control, reply } => {
+                let answer = self.handle(match control {
+                    Control::Cancel => Input::Cancel { study },
+                    Control::Pause => Input::Pause { study },
+                    Control::Resume => Input::Resume { study },
+                });
+                self.reply(move || drop(reply.send(answer)));
+            }
+            Request::Hello { worker, capability, holding, outbox, reply } => {
+                let host = capability.host.clone();
+                let answer = self.handle(Input::Hello { worker, capability, holding }).map(|()| {
+                    self.engine.last_session += 1;
+                    let id = SessionId(self.engine.last_session);
+                    self.engine.sessions.insert(worker, Session { id, outbox, host });
+                    id
+                });
+                self.reply(move || drop(reply.send(answer)));
+            }
+            Request::Report { worker, session, attempt, outcome } => {
+                if self.is_current(worker, session) {
+                    self.report(worker, attempt, *outcome);
+                }
+            }
+            Request::Heartbeat { worker, session } => {
+                self.from_session(worker, session, Input::Heartbeat { worker });
+            }
+            Request::Draining { worker, session } => {
+                self.from_session(worker, session, Input::Draining { worker });
+            }
+            Request::Gone { worker, session } => {
+                if self.is_current(worker, session) {
+                    self.engine.sessions.remove(&worker);
+                    // A worker that is not known any more has nothing to lose.
+                    let _ = self.handle(Input::Disconnected { worker });
+                }
+            }
+            question @ (Request::List { .. } | Request::Status { .. } | Request::Records { .. }) => {
+                self.questions.push(question);
+            }
+        }
+    }
+
+    /// Schedules, makes everything durable, then replies and acts. Returns
+    /// whether anything changed.
+    pub(super) async fn commit(mut self) -> Result<bool, EngineError> {
+        let step = self.engine.core.schedule(self.now);
+        self.collect(step);
+        let changed = !self.batch.is_empty();
+        if changed {
+            self.engine.store.commit(&self.batch).await?;
+        }
+        for reply in self.replies {
+            reply();
+        }
+        for action in self.actions {
+            self.engine.act(action).await?;
+        }
+        for question in self.questions {
+            self.engine.answer(question).await?;
+        }
+        Ok(changed)
+    }
+
+    fn submit(&mut self, spec: StudySpec, amend: bool) -> Result<bool, SubmitError> {
+        let known = self.engine.core.study(&spec.name).is_some();
+        let space = spec.space;
+        let plan = plan(&spec, &|selection| architectures::select(space, selection))?;
+        let digest = study_digest(&spec);
+        self.handle(Input::Submit { spec, digest, plan, amend })?;
+        Ok(known)
+    }
+
+    fn report(&mut self, worker: WorkerId, attempt: AttemptId, outcome: AttemptOutcome) {
+        let end = match outcome {
+            AttemptOutcome::Finished { result, usage } => {
+                let digest = digest_of(&reprise_proto::convert::to_json(&result));
+                let host = self.engine.sessions.get(&worker).map(|session| session.host.clone());
+                let stored = StoredResult { result, usage, host: host.unwrap_or_default() };
+                self.payloads.insert(attempt, stored);
+                AttemptEnd::Finished { result: digest, seconds: usage.wall }
+            }
+            AttemptOutcome::Failed(failure) => AttemptEnd::Failed(failure),
+            AttemptOutcome::Returned => AttemptEnd::Returned,
+        };
+        // The session was checked; the core has nothing to refuse in a report.
+        let _ = self.handle(Input::Report { worker, attempt, end });
+        self.payloads.remove(&attempt);
+    }
+
+    fn from_session(&mut self, worker: WorkerId, session: SessionId, input: Input) {
+        if self.is_current(worker, session) && self.handle(input).is_err() {
+            // Declared lost while it was silent: closing the session makes it
+            // say hello again.
+            self.engine.sessions.remove(&worker);
+        }
+    }
+
+    fn handle(&mut self, input: Input) -> Result<(), Refusal> {
+        let step = self.engine.core.handle(input, self.now)?;
+        self.collect(step);
+        Ok(())
+    }
+
+    fn collect(&mut self, step: Step) {
+        self.batch.events.extend(step.events);
+        for action in step.actions {
+            if let Action::RecordResult { attempt } = action {
+                if let Some(stored) = self.payloads.remove(&attempt) {
+                    self.batch.results.push((attempt.task, stored));
+                }
+            } else {
+                self.actions.push(action);
+            }
+        }
+    }
+
+    fn is_current(&self, worker: WorkerId, session: SessionId) -> bool {
+        self.engine.sessions.get(&worker).is_some_and(|current| current.id == session)
+    }
+
+    fn reply(&mut self, reply: impl FnOnce() + Send + 'static) {
+        self.replies.push(Box::new(reply));
+    }
+}
+
+impl Service {
+    /// Carries out what the core asked for, after it is durable.
+    async fn act(&mut self, action: Action) -> Result<(), EngineError> {
+        match action {
+            Action::Start { worker, attempts } => {
+                let mut assignments = Vec::with_capacity(attempts.len());
+                for attempt in attempts {
+                    assignments.extend(self.assignment(attempt).await?);
+                }
+                self.send(worker, OutboxMessage::Start(assignments));
+            }
+            Action::Stop { worker, attempts } => self.send(worker, OutboxMessage::Stop(attempts)),
+            Action::Acknowledge { worker, attempt } => {
+                self.send(worker, OutboxMessage::Acknowledge(vec![attempt]));
+            }
+            Action::Nondeterminism { attempt, worker, recorded, reported } => {
+                tracing::error!(
+                    %attempt, %worker, %recorded, %reported,
+                    "two attempts at one task gave different results"
+                );
+            }
+            // Results were made durable with the events that name them, and
+            // watchers are woken once a turn.
+            Action::RecordResult { .. } | Action::StudyChanged { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn assignment(&mut self, attempt: AttemptId) -> Result<Option<Assignment>, EngineError> {
+        let Some(spec) = self.core.spec(attempt.task).cloned() else { return Ok(None) };
+        let mut inputs = Vec::new();
+        for key in spec.inputs() {
+            if let Some(known) = self.inputs.get(&key) {
+                inputs.push((key, known.clone()));
+            } else if let Some(stored) = self.store.result(key).await? {
+                self.inputs.insert(key, stored.clone());
+                inputs.push((key, stored));
+            }
+        }
+        Ok(Some(Assignment { attempt, spec, inputs }))
+    }
+
+    /// A worker that has gone meanwhile says hello again and is told then.
+    fn send(&mut self, worker: WorkerId, message: OutboxMessage) {
+        if let Some(session) = self.sessions.get(&worker) {
+            let _ = session.outbox.send(message);
+        }
+    }
+
+    async fn answer(&self, question: Request) -> Result<(), EngineError> {
+        match question {
+            Request::List { reply } => drop(reply.send(self.core.studies().cloned().collect())),
+            Request::Status { study, reply } => {
+                let connected = self.core.workers().iter().filter(|worker| worker.connected).count();
+                let status = self.core.study(&study).map(|view| view.status(connected as u32));
+                drop(reply.send(status));
+            }
+            Request::Records { study, reply } => drop(reply.send(self.records(&study).await?)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn records(&self, study: &StudyName) -> Result<Option<Vec<TaskRecord>>, EngineError> {
+        let Some(tasks) = self.core.study_tasks(study) else { return Ok(None) };
+        let states: Vec<_> = tasks.map(|task| (task.key, task.spec.clone(), task.attempts, fate(&task.phase))).collect();
+        let mut records = Vec::with_capacity(states.len());
+        for (key, spec, attempts, fate) in states {
+            let fate = match fate {
+                Fate::Finished => match self.store.result(key).await? {
+                    Some(StoredResult { result, usage, host }) => TaskFate::Finished { result, usage, host },
+                    None => TaskFate::Unfinished,
+                },
+                Fate::Other(fate) => *fate,
+            };
+            records.push(TaskRecord { key, spec, fate, attempts });
+        }
+        Ok(Some(records))
+    }
+}
+
+enum Fate {
+    Finished,
+    Other(Box<TaskFate>),
+}
+
+fn fate(phase: &TaskPhase<'_>) -> Fate {
+    match phase {
+        TaskPhase::Finished { .. } => Fate::Finished,
+        TaskPhase::GivenUp(failure) | TaskPhase::Blocked { failure, .. } => {
+            Fate::Other(Box::new(TaskFate::Failed((*failure).clone())))
+        }
+        _ => Fate::Other(Box::new(TaskFate::Unfinished)),
+    }
+}

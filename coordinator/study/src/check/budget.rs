@@ -1,0 +1,112 @@
+//! The data sets of a search and the budget on each.
+
+use reprise_domain::study::DatasetBudget;
+use reprise_domain::{Budget, Dataset};
+
+use super::checker::Checker;
+use super::{benchmark, duration};
+use crate::error::{Problem, StudyFileError};
+use crate::file::BenchmarkSource;
+use crate::form::BudgetForm;
+use crate::names;
+use crate::path::KeyPath;
+use crate::value::Name;
+
+/// About 32,000 years: any published budget fits, and sums stay finite.
+const LONGEST: f64 = 1e12;
+
+/// Checks `search.datasets` and `search.budget` together.
+pub(super) fn check(
+    checker: &Checker<'_>,
+    section: &KeyPath,
+    names: &[Name<Dataset>],
+    form: &BudgetForm,
+    source: &BenchmarkSource,
+) -> Result<Vec<DatasetBudget>, StudyFileError> {
+    let path = section.key("datasets");
+    let datasets: Vec<Dataset> = names.iter().map(|name| name.0).collect();
+    if datasets.is_empty() {
+        return Err(checker.wrong(&path, "at least one data set"));
+    }
+    let answered = benchmark::datasets(source, checker.space);
+    for (index, dataset) in datasets.iter().enumerate() {
+        let path = path.index(index);
+        if datasets[..index].contains(dataset) {
+            return Err(checker.wrong(&path, "every data set once"));
+        }
+        if !answered.contains(dataset) {
+            let known: Vec<&str> = answered.iter().map(|dataset| dataset.as_str()).collect();
+            let benchmark = benchmark::describe(source, checker.space);
+            let dataset = dataset.as_str();
+            let problem = Problem::DatasetNotAnswered {
+                path: path.clone(),
+                dataset,
+                benchmark,
+            };
+            let hint = format!("it answers for {}", names::listed(&known, ", "));
+            return Err(checker.at_value(&path, problem).with_hint(hint));
+        }
+    }
+    let path = section.key("budget");
+    if let Some(queries) = form.queries {
+        return of_queries(checker, &path, &datasets, form, queries);
+    }
+    for (dataset, _) in form.durations() {
+        if !datasets.contains(&dataset) {
+            let dataset = dataset.as_str();
+            let key = path.key(dataset);
+            let problem = Problem::UnusedBudget { path, dataset };
+            return Err(checker
+                .at_key(&key, problem)
+                .with_hint("remove it, or add the data set to `search.datasets`".to_owned()));
+        }
+    }
+    datasets
+        .into_iter()
+        .map(|dataset| simulated(checker, &path, form, dataset))
+        .collect()
+}
+
+fn of_queries(
+    checker: &Checker<'_>,
+    path: &KeyPath,
+    datasets: &[Dataset],
+    form: &BudgetForm,
+    queries: u32,
+) -> Result<Vec<DatasetBudget>, StudyFileError> {
+    if form.durations().next().is_some() {
+        let expected = "either `queries` or a duration for each data set";
+        return Err(checker.wrong(path, expected));
+    }
+    let queries = checker.whole(&path.key("queries"), Some(queries), 1, 1..=1_000_000)?;
+    let budget = Budget::Queries(queries);
+    Ok(datasets
+        .iter()
+        .map(|&dataset| DatasetBudget { dataset, budget })
+        .collect())
+}
+
+fn simulated(
+    checker: &Checker<'_>,
+    path: &KeyPath,
+    form: &BudgetForm,
+    dataset: Dataset,
+) -> Result<DatasetBudget, StudyFileError> {
+    let text = form.durations().find(|(given, _)| *given == dataset);
+    let Some((_, text)) = text else {
+        let dataset = dataset.as_str();
+        let problem = Problem::NoBudget {
+            path: path.clone(),
+            dataset,
+        };
+        return Err(checker.at_key(path, problem).with_hint(format!(
+            "add `{dataset}: 12000 s`, or give every data set `queries: 150`"
+        )));
+    };
+    // A budget of nothing would end every trial before its first query.
+    let seconds = duration::check(checker, &path.key(dataset.as_str()), text, 1e-3..=LONGEST)?;
+    Ok(DatasetBudget {
+        dataset,
+        budget: Budget::Simulated(seconds),
+    })
+}

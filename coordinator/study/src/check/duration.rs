@@ -1,0 +1,99 @@
+//! Durations: a number and a unit, such as `12000 s`.
+
+use std::ops::RangeInclusive;
+
+use reprise_domain::Seconds;
+
+use super::checker::Checker;
+use crate::error::StudyFileError;
+use crate::names;
+use crate::path::KeyPath;
+use crate::value::DurationText;
+
+/// Units with their length in seconds. No `m`: it reads as minutes or months.
+const UNITS: [(&str, f64); 5] = [
+    ("ms", 0.001),
+    ("s", 1.0),
+    ("min", 60.0),
+    ("h", 3600.0),
+    ("d", 86_400.0),
+];
+
+/// What is wrong with the text of a duration.
+#[derive(Debug, PartialEq)]
+enum Mistake {
+    /// There is a number alone.
+    NoUnit,
+    /// The unit is not known.
+    Unit(String),
+    /// There is no number to begin with.
+    Number,
+}
+
+/// Checks that `text` is a duration within `seconds`.
+pub(super) fn check(
+    checker: &Checker<'_>,
+    path: &KeyPath,
+    text: &DurationText,
+    seconds: RangeInclusive<f64>,
+) -> Result<Seconds, StudyFileError> {
+    let expected = "a number and a unit such as `12000 s`";
+    let found = read(&text.0).map_err(|mistake| {
+        let hint = match mistake {
+            Mistake::NoUnit => Some(format!("did you mean `{} s`?", text.0.trim())),
+            Mistake::Unit(unit) => names::hint(&unit, &UNITS.map(|(name, _)| name)),
+            Mistake::Number => None,
+        };
+        checker.wrong(path, expected).with_hint(hint)
+    })?;
+    if seconds.contains(&found)
+        && let Ok(found) = Seconds::new(found)
+    {
+        return Ok(found);
+    }
+    let (least, most) = seconds.into_inner();
+    Err(checker.wrong(path, format!("a duration from {least} s to {most} s")))
+}
+
+fn read(text: &str) -> Result<f64, Mistake> {
+    let text = text.trim();
+    // Plain decimals only: an exponent would swallow the start of a unit.
+    let end = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
+    let number: f64 = text[..end].parse().map_err(|_| Mistake::Number)?;
+    let unit = text[end..].trim();
+    if unit.is_empty() {
+        return Err(Mistake::NoUnit);
+    }
+    UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .map(|(_, seconds)| number * seconds)
+        .ok_or_else(|| Mistake::Unit(unit.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_number_and_a_unit() {
+        let check = |text: &str, expected: Result<f64, Mistake>| {
+            assert_eq!(read(text), expected, "{text}");
+        };
+        check("12000 s", Ok(12_000.0));
+        check("12000s", Ok(12_000.0));
+        check("1.5 h", Ok(5400.0));
+        check("250 ms", Ok(0.25));
+        check("2 d", Ok(172_800.0));
+        check("3 min", Ok(180.0));
+        check("12000", Err(Mistake::NoUnit));
+        check("3 m", Err(Mistake::Unit("m".to_owned())));
+        check("1e3 s", Err(Mistake::Unit("e3 s".to_owned())));
+        check("-1 s", Err(Mistake::Number));
+        check("1.2.3 s", Err(Mistake::Number));
+        check("", Err(Mistake::Number));
+        check("é", Err(Mistake::Number));
+    }
+}

@@ -1,0 +1,219 @@
+//! One search method: which settings are its own, their published defaults, and
+//! the embedding that it searches.
+
+use reprise_domain::study::{MethodPlan, PretrainPlan};
+use reprise_domain::{MethodSpec, ModelName, SpaceName};
+
+use super::checker::{Checker, FINITE, FRACTION, POSITIVE};
+use crate::error::{Problem, StudyFileError};
+use crate::form::{EncodingForm, MethodForm, MethodName};
+use crate::names;
+use crate::path::KeyPath;
+
+/// Longest label, in characters: it heads a row of every table.
+const LABEL: usize = 60;
+
+impl MethodName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::RegularizedEvolution => "regularized-evolution",
+            Self::Reinforce => "reinforce",
+            Self::Dngo => "dngo",
+        }
+    }
+
+    /// Settings of this method alone; all take `label` and `encoding`.
+    const fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Random => &[],
+            Self::RegularizedEvolution => &["population", "sample"],
+            Self::Reinforce => &["episode", "learning-rate", "baseline", "discount"],
+            Self::Dngo => &["initial", "batch", "epochs", "target"],
+        }
+    }
+
+    const fn needs_embedding(self) -> bool {
+        matches!(self, Self::Reinforce | Self::Dngo)
+    }
+}
+
+/// Settings of `REINFORCE` and `DNGO` that differ between the spaces (protocol
+/// notes, sections 5 and 6).
+struct Published {
+    baseline: f64,
+    discount: f64,
+    batch: u32,
+    target: f64,
+}
+
+impl Published {
+    const fn of(space: SpaceName) -> Self {
+        match space {
+            SpaceName::Nasbench101 => Self {
+                baseline: 0.95,
+                discount: 0.8,
+                batch: 5,
+                target: 0.95,
+            },
+            SpaceName::Nasbench201 => Self {
+                baseline: 0.4,
+                discount: 0.4,
+                batch: 1,
+                target: 1.0,
+            },
+        }
+    }
+}
+
+/// Checks one entry of `search.methods`.
+pub(super) fn check(
+    checker: &Checker<'_>,
+    path: &KeyPath,
+    form: &MethodForm,
+    pretrain: &[PretrainPlan],
+) -> Result<MethodPlan, StudyFileError> {
+    check_settings(checker, path, form)?;
+    let encoding = encoding(checker, path, form, pretrain)?;
+    let name = form.name.0.as_str();
+    let label = match (&form.label, encoding) {
+        (Some(label), _) => label.clone(),
+        (None, None) => name.to_owned(),
+        (None, Some(model)) => format!("{model}-{name}"),
+    };
+    if label.is_empty() || label.trim() != label || label.chars().count() > LABEL {
+        let expected = format!("1 to {LABEL} characters without spaces around them");
+        return Err(checker.wrong(&path.key("label"), expected));
+    }
+    Ok(MethodPlan {
+        label,
+        method: settings(checker, path, form)?,
+        encoding,
+    })
+}
+
+fn check_settings(
+    checker: &Checker<'_>,
+    path: &KeyPath,
+    form: &MethodForm,
+) -> Result<(), StudyFileError> {
+    let method = form.name.0;
+    let own = method.settings();
+    let foreign = [
+        MethodName::RegularizedEvolution,
+        MethodName::Reinforce,
+        MethodName::Dngo,
+    ]
+    .into_iter()
+    .flat_map(|other| other.settings().iter().map(move |&key| (other, key)))
+    .find(|(_, key)| !own.contains(key) && checker.tree.contains(&path.key(key)));
+    let Some((owner, key)) = foreign else {
+        return Ok(());
+    };
+    let problem = Problem::NotASetting {
+        path: path.clone(),
+        key: key.to_owned(),
+        method: method.as_str(),
+    };
+    let mut keys = own.to_vec();
+    keys.extend(["label", "encoding"]);
+    let hint = format!(
+        "`{key}` belongs to `{}`; settings of `{}`: {}",
+        owner.as_str(),
+        method.as_str(),
+        names::listed(&keys, ", ")
+    );
+    Err(checker.at_key(&path.key(key), problem).with_hint(hint))
+}
+
+fn encoding(
+    checker: &Checker<'_>,
+    path: &KeyPath,
+    form: &MethodForm,
+    pretrain: &[PretrainPlan],
+) -> Result<Option<ModelName>, StudyFileError> {
+    let method = form.name.0;
+    let path_of_encoding = path.key("encoding");
+    let model = match form.encoding.map(|name| name.0) {
+        None | Some(EncodingForm::Discrete) if !method.needs_embedding() => return Ok(None),
+        None => {
+            let problem = Problem::MissingKey {
+                path: path.clone(),
+                key: "encoding".to_owned(),
+            };
+            return Err(checker.at_key(path, problem).with_hint(format!(
+                "`{}` searches an embedding, such as `encoding: arch2vec`",
+                method.as_str()
+            )));
+        }
+        Some(_) if !method.needs_embedding() => {
+            return Err(checker
+                .wrong(&path_of_encoding, "`discrete`, or no such key")
+                .with_hint(format!(
+                    "`{}` does not look at an embedding",
+                    method.as_str()
+                )));
+        }
+        Some(EncodingForm::Discrete) => {
+            return Err(checker.wrong(&path_of_encoding, "`arch2vec` or `arch2vec-no-kl`"));
+        }
+        Some(EncodingForm::Arch2vec) => ModelName::Arch2vec,
+        Some(EncodingForm::Arch2vecNoKl) => ModelName::Arch2vecNoKl,
+    };
+    let path = path_of_encoding;
+    let name = model.as_str();
+    match pretrain.iter().filter(|plan| plan.model == model).count() {
+        1 => Ok(Some(model)),
+        0 => {
+            let problem = Problem::NotPretrained {
+                path: path.clone(),
+                model: name,
+            };
+            let hint = format!("add `{{model: {name}, seeds: 1..3}}` to `pretrain`");
+            Err(checker.at_value(&path, problem).with_hint(hint))
+        }
+        count => {
+            let problem = Problem::PretrainedTwice {
+                path: path.clone(),
+                model: name,
+                count,
+            };
+            let hint = "keep one entry of it in `pretrain`, and the others in a study of their own";
+            Err(checker.at_value(&path, problem).with_hint(hint.to_owned()))
+        }
+    }
+}
+
+/// The method with its defaults (protocol notes, sections 5 and 6; those of
+/// regularised evolution as in the curves that the paper compares with).
+fn settings(
+    checker: &Checker<'_>,
+    path: &KeyPath,
+    form: &MethodForm,
+) -> Result<MethodSpec, StudyFileError> {
+    let whole =
+        |key: &str, given, default, most| checker.whole(&path.key(key), given, default, 1..=most);
+    let real =
+        |key: &str, given, default, range| checker.real(&path.key(key), given, default, range);
+    let published = Published::of(checker.space);
+    Ok(match form.name.0 {
+        MethodName::Random => MethodSpec::Random,
+        MethodName::RegularizedEvolution => {
+            let population = whole("population", form.population, 10, 100_000)?;
+            let sample = whole("sample", form.sample, 3.min(population), population)?;
+            MethodSpec::RegularizedEvolution { population, sample }
+        }
+        MethodName::Reinforce => MethodSpec::Reinforce {
+            episode: whole("episode", form.episode, 16, 100_000)?,
+            learning_rate: real("learning-rate", form.learning_rate, 0.01, &POSITIVE)?,
+            baseline: real("baseline", form.baseline, published.baseline, &FINITE)?,
+            discount: real("discount", form.discount, published.discount, &FRACTION)?,
+        },
+        MethodName::Dngo => MethodSpec::Dngo {
+            initial: whole("initial", form.initial, 16, 100_000)?,
+            batch: whole("batch", form.batch, published.batch, 100_000)?,
+            epochs: whole("epochs", form.epochs, 100, 100_000)?,
+            target: real("target", form.target, published.target, &FINITE)?,
+        },
+    })
+}

@@ -1,0 +1,178 @@
+//! The keys of a study file and the types of their values, as plain structs.
+//!
+//! Everything that may be left out is an `Option` here, since defaults depend
+//! on the space; `check` fills them in. `#[serde(flatten)]`, untagged and
+//! internally tagged enums are not used: they lose the place of a mistake.
+
+use std::collections::BTreeMap;
+
+use reprise_domain::{BuiltinBenchmark, Dataset, ModelName, Protocol, Recipe, SpaceName};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::value::{Architectures, DurationText, Failures, Name, Numbers};
+
+/// The one key that decides how the others are read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Header {
+    pub(crate) version: Option<u32>,
+}
+
+/// A whole file.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Form {
+    /// Read before, through [`Header`].
+    #[serde(rename = "version")]
+    _version: IgnoredAny,
+    pub(crate) name: String,
+    pub(crate) space: Name<SpaceName>,
+    pub(crate) protocol: Option<Name<Protocol>>,
+    pub(crate) quirks: Option<BTreeMap<String, bool>>,
+    pub(crate) benchmark: Option<BenchmarkForm>,
+    pub(crate) pretrain: Option<Vec<PretrainForm>>,
+    pub(crate) search: Option<SearchForm>,
+    pub(crate) evaluate: Option<EvaluateForm>,
+    pub(crate) noop: Option<NoopForm>,
+    pub(crate) retry: Option<RetryForm>,
+    pub(crate) on_failure: Option<Failures>,
+}
+
+/// Exactly one key is given.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct BenchmarkForm {
+    pub(crate) builtin: Option<Name<BuiltinBenchmark>>,
+    pub(crate) table: Option<String>,
+    pub(crate) nats: Option<String>,
+    pub(crate) train: Option<Name<TrainedDataset>>,
+}
+
+/// Data sets that a query can train on.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TrainedDataset {
+    Digits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct PretrainForm {
+    pub(crate) model: Name<ModelName>,
+    pub(crate) seeds: Numbers,
+    pub(crate) epochs: Option<u32>,
+    pub(crate) batch: Option<u32>,
+    pub(crate) learning_rate: Option<f64>,
+    pub(crate) clip: Option<f64>,
+    pub(crate) latent_points: Option<u32>,
+    pub(crate) sizes: Option<SizesForm>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct SizesForm {
+    pub(crate) hidden: Option<u32>,
+    pub(crate) latent: Option<u32>,
+    pub(crate) layers: Option<u32>,
+    pub(crate) dropout: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct SearchForm {
+    pub(crate) datasets: Vec<Name<Dataset>>,
+    pub(crate) budget: BudgetForm,
+    pub(crate) seeds: Numbers,
+    pub(crate) methods: Vec<MethodForm>,
+}
+
+/// `queries`, or a duration for each data set.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct BudgetForm {
+    pub(crate) queries: Option<u32>,
+    cifar10: Option<DurationText>,
+    cifar100: Option<DurationText>,
+    #[serde(rename = "imagenet16-120")]
+    imagenet16_120: Option<DurationText>,
+    digits: Option<DurationText>,
+}
+
+impl BudgetForm {
+    /// The durations that are given.
+    pub(crate) fn durations(&self) -> impl Iterator<Item = (Dataset, &DurationText)> {
+        [
+            (Dataset::Cifar10, &self.cifar10),
+            (Dataset::Cifar100, &self.cifar100),
+            (Dataset::ImageNet16_120, &self.imagenet16_120),
+            (Dataset::Digits, &self.digits),
+        ]
+        .into_iter()
+        .filter_map(|(dataset, text)| text.as_ref().map(|text| (dataset, text)))
+    }
+}
+
+/// A search method by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum MethodName {
+    Random,
+    RegularizedEvolution,
+    Reinforce,
+    Dngo,
+}
+
+/// What a method sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) enum EncodingForm {
+    #[serde(rename = "discrete")]
+    Discrete,
+    #[serde(rename = "arch2vec")]
+    Arch2vec,
+    #[serde(rename = "arch2vec-no-kl")]
+    Arch2vecNoKl,
+}
+
+/// A method with the settings of every method; `check` knows whose is whose.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct MethodForm {
+    pub(crate) name: Name<MethodName>,
+    pub(crate) label: Option<String>,
+    pub(crate) encoding: Option<Name<EncodingForm>>,
+    pub(crate) population: Option<u32>,
+    pub(crate) sample: Option<u32>,
+    pub(crate) episode: Option<u32>,
+    pub(crate) learning_rate: Option<f64>,
+    pub(crate) baseline: Option<f64>,
+    pub(crate) discount: Option<f64>,
+    pub(crate) initial: Option<u32>,
+    pub(crate) batch: Option<u32>,
+    pub(crate) epochs: Option<u32>,
+    pub(crate) target: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct EvaluateForm {
+    pub(crate) architectures: Architectures,
+    pub(crate) dataset: Name<TrainedDataset>,
+    pub(crate) recipe: Option<Name<Recipe>>,
+    pub(crate) seeds: Numbers,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct NoopForm {
+    pub(crate) tasks: u32,
+    pub(crate) hold_ms: Option<u32>,
+    pub(crate) failures: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct RetryForm {
+    pub(crate) attempts: Option<u32>,
+    pub(crate) backoff: Option<DurationText>,
+    pub(crate) lost_workers: Option<u32>,
+}

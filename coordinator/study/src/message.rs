@@ -1,0 +1,246 @@
+//! Runs serde over a study file and turns its error text into a [`Problem`].
+//!
+//! `serde_yaml` keeps what went wrong as text only. [`Message::read`] is the one
+//! place that takes the text apart; its tests pin the texts of the version in
+//! use, and an unknown text is passed on whole rather than lost.
+
+use serde::de::DeserializeOwned;
+
+use crate::FORM_VERSION;
+use crate::error::{Problem, StudyFileError};
+use crate::form::{Form, Header};
+use crate::names::{alternatives, hint, shorten};
+use crate::path::KeyPath;
+use crate::source::{Source, Span};
+use crate::tree::Tree;
+
+/// Reads the whole form.
+pub(crate) fn deserialize(source: &Source<'_>, tree: &Tree) -> Result<Form, StudyFileError> {
+    // The version comes first: a file of another version may have other keys.
+    let header: Header = read(source, tree)?;
+    let path = KeyPath::root().key("version");
+    match header.version {
+        Some(FORM_VERSION) => read(source, tree),
+        Some(found) => {
+            let problem = Problem::Version {
+                found,
+                expected: FORM_VERSION,
+            };
+            Err(StudyFileError::new(
+                source.place(tree.value_span(&path)),
+                problem,
+            ))
+        }
+        None => {
+            let problem = Problem::MissingKey {
+                path: KeyPath::root(),
+                key: "version".to_owned(),
+            };
+            let place = source.place(tree.span(&KeyPath::root()));
+            Err(StudyFileError::new(place, problem)
+                .with_hint(format!("add `version: {FORM_VERSION}`")))
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(source: &Source<'_>, tree: &Tree) -> Result<T, StudyFileError> {
+    serde_yaml::from_str(source.text).map_err(|error| explain(source, tree, &error))
+}
+
+fn explain(source: &Source<'_>, tree: &Tree, error: &serde_yaml::Error) -> StudyFileError {
+    let Message { path, kind } = Message::read(error);
+    let known = |names: &[String], found: &str| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        (alternatives(&names), hint(found, &names))
+    };
+    let (span, problem, hint) = match kind {
+        Kind::UnknownKey { key, known: names } => {
+            let (_, hint) = known(&names, &key);
+            let span = tree.span(&path.key(&key));
+            (
+                span,
+                Problem::UnknownKey {
+                    path: path.clone(),
+                    key: shorten(&key),
+                },
+                hint,
+            )
+        }
+        Kind::UnknownName {
+            found,
+            known: names,
+        } => {
+            let (expected, hint) = known(&names, &found);
+            let found = format!("`{}`", shorten(&found));
+            // The names are in the message already; only a guess adds to it.
+            let hint = hint
+                .filter(|hint| hint.starts_with("did"))
+                .map(|hint| first_part(&hint));
+            let span = tree.value_span(&path);
+            (
+                span,
+                Problem::WrongValue {
+                    path: path.clone(),
+                    found,
+                    expected,
+                },
+                hint,
+            )
+        }
+        Kind::MissingKey { key } => (
+            tree.span(&path),
+            Problem::MissingKey {
+                path: path.clone(),
+                key,
+            },
+            None,
+        ),
+        Kind::WrongValue { expected } => {
+            let found = tree.describe(&path);
+            let span = tree.value_span(&path);
+            (
+                span,
+                Problem::WrongValue {
+                    path: path.clone(),
+                    found,
+                    expected,
+                },
+                None,
+            )
+        }
+        Kind::Other { text } => (tree.span(&path), Problem::Syntax { message: text }, None),
+    };
+    // A path that the tree does not have was not read well, or the two parsers
+    // disagree; serde's own position is then the better one.
+    let span = match error.location() {
+        Some(at) if !tree.contains(&path) => Span {
+            line: at.line(),
+            column: at.column(),
+            width: 1,
+        },
+        _ => span,
+    };
+    StudyFileError::new(source.place(span), problem).with_hint(hint)
+}
+
+fn first_part(hint: &str) -> String {
+    hint.split_inclusive('?').next().unwrap_or(hint).to_owned()
+}
+
+/// A `serde_yaml` error taken apart.
+#[derive(Debug, PartialEq)]
+struct Message {
+    path: KeyPath,
+    kind: Kind,
+}
+
+#[derive(Debug, PartialEq)]
+enum Kind {
+    UnknownKey { key: String, known: Vec<String> },
+    UnknownName { found: String, known: Vec<String> },
+    MissingKey { key: String },
+    WrongValue { expected: String },
+    Other { text: String },
+}
+
+impl Message {
+    /// Reads `[PATH: ]TEXT[ at line L column C]`.
+    fn read(error: &serde_yaml::Error) -> Self {
+        const STARTS: [&str; 6] = [
+            "unknown field `",
+            "unknown variant `",
+            "missing field `",
+            "invalid type: ",
+            "invalid value: ",
+            "invalid length ",
+        ];
+        let full = error.to_string();
+        let place = error
+            .location()
+            .map(|at| format!(" at line {} column {}", at.line(), at.column()));
+        let text = place
+            .and_then(|place| full.strip_suffix(&place))
+            .unwrap_or(&full);
+        let start = STARTS
+            .iter()
+            .filter_map(|start| match text.find(&format!(": {start}")) {
+                _ if text.starts_with(start) => Some(0),
+                position => position.map(|position| position + 2),
+            })
+            .min();
+        let Some(start) = start else {
+            return Self {
+                path: KeyPath::root(),
+                kind: Kind::Other {
+                    text: shorten(text),
+                },
+            };
+        };
+        let path = KeyPath::from_serde(text[..start].trim_end_matches(": "));
+        Self {
+            path,
+            kind: Kind::read(&text[start..]),
+        }
+    }
+}
+
+impl Kind {
+    fn read(text: &str) -> Self {
+        // A quoted name may itself hold anything, the list after it may not.
+        let quoted = |text: &str| {
+            let end = text
+                .rfind("`, ")
+                .or_else(|| text.rfind('`'))
+                .unwrap_or(text.len());
+            text[..end].to_owned()
+        };
+        if let Some(rest) = text.strip_prefix("unknown field `") {
+            let (key, known) = rest.rsplit_once("`, expected ").unwrap_or((rest, ""));
+            return Self::UnknownKey {
+                key: key.to_owned(),
+                known: in_backticks(known),
+            };
+        }
+        if let Some(rest) = text.strip_prefix("unknown variant `") {
+            let (found, known) = rest.rsplit_once("`, expected ").unwrap_or((rest, ""));
+            return Self::UnknownName {
+                found: found.to_owned(),
+                known: in_backticks(known),
+            };
+        }
+        if let Some(rest) = text.strip_prefix("missing field `") {
+            return Self::MissingKey { key: quoted(rest) };
+        }
+        match text.rsplit_once(", expected ") {
+            Some((_, expected)) => Self::WrongValue {
+                expected: plainly(expected),
+            },
+            None => Self::Other {
+                text: shorten(text),
+            },
+        }
+    }
+}
+
+/// The odd pieces of a text between backticks.
+fn in_backticks(text: &str) -> Vec<String> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What serde expects, in words of the study file.
+fn plainly(expected: &str) -> String {
+    match expected {
+        "u32" | "u64" => "a whole number from 0".to_owned(),
+        "f64" => "a number".to_owned(),
+        "a string" => "text".to_owned(),
+        "a boolean" => "`true` or `false`".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "a mapping".to_owned(),
+        expected if expected.starts_with("struct ") => "a mapping".to_owned(),
+        expected => expected.to_owned(),
+    }
+}

@@ -1,0 +1,192 @@
+//! Values of a study file that serde has no ready reading for: names of the
+//! domain, seeds, durations, and the two that are either a word or a mapping.
+//!
+//! Visitors here accept every *shape* that a value may have and leave the
+//! meaning of texts to `check`, which can say more in its messages than a serde
+//! error can carry.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// A unit variant of `T` by its name. Plain enums would do, if `serde_yaml` did
+/// not ask for "a YAML tag" where it finds a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Name<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Name<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for NameVisitor<T> {
+            type Value = Name<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                T::deserialize(text.into_deserializer()).map(Name)
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor(PhantomData))
+    }
+}
+
+/// Whole numbers from 0: one, a list, or a text such as `1..500` or `1,3,7..9`.
+#[derive(Debug, Clone)]
+pub(crate) enum Numbers {
+    One(u64),
+    Text(String),
+    List(Vec<u64>),
+}
+
+impl<'de> Deserialize<'de> for Numbers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumbersVisitor;
+
+        impl<'de> Visitor<'de> for NumbersVisitor {
+            type Value = Numbers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("whole numbers such as `1..20`, `3` or `[1, 4, 9]`")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Numbers, E> {
+                Ok(Numbers::One(number))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Numbers, E> {
+                Ok(Numbers::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Numbers, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Numbers::List)
+            }
+        }
+
+        deserializer.deserialize_any(NumbersVisitor)
+    }
+}
+
+/// A duration as written. A bare number is kept too: the message about its
+/// missing unit shows it with one.
+#[derive(Debug, Clone)]
+pub(crate) struct DurationText(pub(crate) String);
+
+impl<'de> Deserialize<'de> for DurationText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DurationVisitor;
+
+        impl Visitor<'_> for DurationVisitor {
+            type Value = DurationText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration such as `12000 s` or `1.5 h`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<DurationText, E> {
+                Ok(DurationText(text.to_owned()))
+            }
+        }
+
+        // YAML numbers reach `visit_str` as they are written.
+        deserializer.deserialize_str(DurationVisitor)
+    }
+}
+
+/// Which architectures: numbers, a word, or a mapping with one key.
+#[derive(Debug, Clone)]
+pub(crate) enum Architectures {
+    Numbers(Numbers),
+    FirstUnique(u32),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct FirstUnique {
+    first_unique: u32,
+}
+
+impl<'de> Deserialize<'de> for Architectures {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ArchitecturesVisitor;
+
+        impl<'de> Visitor<'de> for ArchitecturesVisitor {
+            type Value = Architectures;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`unique`, `all`, `{first-unique: 100}` or indices such as `0..99`")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Architectures, E> {
+                Ok(Architectures::Numbers(Numbers::One(number)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Architectures, E> {
+                Ok(Architectures::Numbers(Numbers::Text(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Architectures, A::Error> {
+                let list = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+                Ok(Architectures::Numbers(Numbers::List(list)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Architectures, A::Error> {
+                let map = FirstUnique::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Architectures::FirstUnique(map.first_unique))
+            }
+        }
+
+        deserializer.deserialize_any(ArchitecturesVisitor)
+    }
+}
+
+/// What a failed task means: a word, or a mapping with one key.
+#[derive(Debug, Clone)]
+pub(crate) enum Failures {
+    Word(FailureWord),
+    StopAfter(u32),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FailureWord {
+    Continue,
+    Stop,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct StopAfter {
+    stop_after: u32,
+}
+
+impl<'de> Deserialize<'de> for Failures {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FailuresVisitor;
+
+        impl<'de> Visitor<'de> for FailuresVisitor {
+            type Value = Failures;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`continue`, `stop` or `{stop-after: 10}`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Failures, E> {
+                FailureWord::deserialize(text.into_deserializer()).map(Failures::Word)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Failures, A::Error> {
+                let map = StopAfter::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Failures::StopAfter(map.stop_after))
+            }
+        }
+
+        deserializer.deserialize_any(FailuresVisitor)
+    }
+}

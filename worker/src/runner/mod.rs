@@ -1,0 +1,114 @@
+//! Runs one task from its spec and inputs to its result, on a slot's thread.
+
+mod benchmarks;
+mod evaluate;
+mod noop;
+mod pretrain;
+mod search;
+mod spaces;
+
+use std::path::PathBuf;
+
+use reprise_domain::{FailureClass, Seconds, TaskResult, TaskSpec};
+
+use crate::artifacts::{ArtifactError, Artifacts};
+use crate::slots::{Assignment, Cancel};
+use benchmarks::Benchmarks;
+
+/// What all slots of a worker share.
+#[derive(Debug)]
+pub struct Runner {
+    artifacts: Artifacts,
+    checkpoints: PathBuf,
+    benchmarks: Benchmarks,
+    embeddings: search::Embeddings,
+}
+
+/// A task that is done.
+#[derive(Debug)]
+pub struct Done {
+    /// Its result.
+    pub result: TaskResult,
+    /// Wall-clock time of its training loop, where it has one.
+    pub training: Option<Seconds>,
+}
+
+/// A task that is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It was asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// An artifact cannot be had.
+    #[error(transparent)]
+    Artifact(ArtifactError),
+    /// It failed; trying again may help.
+    #[error("{doing}")]
+    Failed {
+        /// What was tried.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It can never succeed.
+    #[error("{doing}")]
+    Impossible {
+        /// What was tried.
+        doing: String,
+        /// Why it cannot be.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl RunError {
+    /// What kind of failure it is.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Impossible { .. } => FailureClass::Permanent,
+            Self::Stopped | Self::Artifact(_) | Self::Failed { .. } => FailureClass::Task,
+        }
+    }
+
+    fn failed(doing: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let doing = doing.into();
+        move |source| Self::Failed { doing, source }
+    }
+
+    fn impossible(doing: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let doing = doing.into();
+        move |source| Self::Impossible { doing, source }
+    }
+}
+
+impl From<ArtifactError> for RunError {
+    fn from(error: ArtifactError) -> Self {
+        match error {
+            ArtifactError::Stopped(_) => Self::Stopped,
+            error => Self::Artifact(error),
+        }
+    }
+}
+
+impl Runner {
+    /// A runner that keeps checkpoints in a directory of its own.
+    pub fn new(artifacts: Artifacts, checkpoints: PathBuf) -> Self {
+        Self {
+            artifacts,
+            checkpoints,
+            benchmarks: Benchmarks::default(),
+            embeddings: search::Embeddings::default(),
+        }
+    }
+
+    /// Runs one attempt to its end.
+    pub fn run(&self, assignment: &Assignment, cancel: &Cancel) -> Result<Done, RunError> {
+        match &assignment.spec {
+            TaskSpec::Noop(spec) => noop::run(spec, assignment.attempt.number, cancel),
+            TaskSpec::Evaluate(spec) => evaluate::run(spec, cancel),
+            TaskSpec::Pretrain(spec) => self.pretrain(spec, assignment.attempt.task, cancel),
+            TaskSpec::Search(spec) => self.search(spec, &assignment.inputs, cancel),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The slots: one thread each, with one intra-op thread, so that two tasks on two
+//! cores do not fight over both, and so that training never holds up the session.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Instant;
+
+use reprise_domain::{AttemptId, AttemptOutcome, Failure, FailureClass, Seconds, TaskKey, TaskResult, TaskSpec, Usage};
+
+use crate::runner::{RunError, Runner};
+
+/// An attempt with all that it needs.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The task.
+    pub spec: TaskSpec,
+    /// Results of the tasks that it reads.
+    pub inputs: Vec<(TaskKey, TaskResult)>,
+}
+
+/// Tells a running task that its result is not wanted any more.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks the task to stop soon.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it should stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The threads that compute.
+#[derive(Debug)]
+pub struct Slots {
+    jobs: Vec<mpsc::Sender<(Assignment, Cancel)>>,
+    free: Vec<usize>,
+}
+
+/// A slot has ended an attempt.
+#[derive(Debug)]
+pub struct Ended {
+    /// Which slot is free again.
+    pub slot: usize,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+}
+
+impl Slots {
+    /// Starts `count` threads; `ended` is called on them after each attempt.
+    pub fn start(
+        count: usize,
+        runner: &Arc<Runner>,
+        ended: impl Fn(Ended) + Clone + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let mut jobs = Vec::with_capacity(count);
+        for slot in 0..count {
+            let (sender, receiver) = mpsc::channel::<(Assignment, Cancel)>();
+            let (runner, ended) = (Arc::clone(runner), ended.clone());
+            thread::Builder::new().name(format!("slot-{slot}")).spawn(move || {
+                reprise_torch::use_one_thread();
+                for (assignment, cancel) in receiver {
+                    let outcome = run(&runner, &assignment, &cancel);
+                    ended(Ended { slot, attempt: assignment.attempt, outcome });
+                }
+            })?;
+            jobs.push(sender);
+        }
+        Ok(Self { jobs, free: (0..count).rev().collect() })
+    }
+
+    /// Whether a slot is free.
+    pub fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Runs an attempt on a free slot; gives it back when there is none.
+    pub fn run(&mut self, assignment: Assignment, cancel: Cancel) -> Result<(), Assignment> {
+        let Some(slot) = self.free.pop() else { return Err(assignment) };
+        self.jobs[slot].send((assignment, cancel)).map_err(|mpsc::SendError((assignment, _))| assignment)
+    }
+
+    /// Marks a slot free after its attempt has [`Ended`].
+    pub fn release(&mut self, slot: usize) {
+        self.free.push(slot);
+    }
+}
+
+fn run(runner: &Runner, assignment: &Assignment, cancel: &Cancel) -> AttemptOutcome {
+    let started = Instant::now();
+    // libtorch reports its errors by unwinding; one bad task must not take the
+    // slot down with it.
+    let ran = catch_unwind(AssertUnwindSafe(|| runner.run(assignment, cancel)));
+    let wall = Seconds::new(started.elapsed().as_secs_f64()).unwrap_or_default();
+    match ran {
+        Ok(Ok(done)) => {
+            AttemptOutcome::Finished { result: done.result, usage: Usage { wall, training: done.training } }
+        }
+        Ok(Err(RunError::Stopped)) => AttemptOutcome::Returned,
+        Ok(Err(error)) => failed(error.class(), &error),
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("the task panicked without a message");
+            AttemptOutcome::Failed(failure(FailureClass::Task, format!("task panicked: {message}"), Vec::new()))
+        }
+    }
+}
+
+fn failed(class: FailureClass, error: &RunError) -> AttemptOutcome {
+    let mut log = Vec::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        log.push(format!("caused by: {cause}"));
+        source = cause.source();
+    }
+    AttemptOutcome::Failed(failure(class, error.to_string(), log))
+}
+
+fn failure(class: FailureClass, message: String, log: Vec<String>) -> Failure {
+    // One line, of a length that a table of failures can show.
+    let message = message.lines().next().unwrap_or_default().chars().take(500).collect();
+    Failure { class, message, log }
+}

@@ -1,0 +1,91 @@
+//! A space small enough for tests: four nodes, input and output with two of two
+//! operations between, and any edges that keep the chain.
+
+use reprise_domain::{ArchIndex, SpaceName};
+use reprise_search::rng::Stream;
+use reprise_search::space::{GraphDims, PADDING, SearchSpace};
+
+use super::shape::Shape;
+
+/// Cells: 4 choices of operations times 8 of the edges beside the chain, then as
+/// many again of two nodes fewer, as padding, by operations alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TestSpace;
+
+const NODES: usize = 4;
+const FULL: usize = 32;
+const SHORT: usize = 2;
+
+impl TestSpace {
+    pub(crate) fn shape() -> Shape {
+        Shape {
+            operations: 4,
+            hidden: 16,
+            latent: 4,
+            layers: 2,
+        }
+    }
+}
+
+impl SearchSpace for TestSpace {
+    fn name(&self) -> SpaceName {
+        SpaceName::Nasbench201
+    }
+
+    fn len(&self) -> usize {
+        FULL + SHORT
+    }
+
+    fn dims(&self) -> GraphDims {
+        GraphDims {
+            nodes: NODES,
+            operations: 4,
+        }
+    }
+
+    fn encode(&self, arch: ArchIndex, adjacency: &mut [u8], operations: &mut [u8]) {
+        adjacency.fill(0);
+        // Cells in a mixed order, so that the held-out ones are of every kind.
+        let cell = arch.row() * 7 % self.len();
+        if let Some(short) = cell.checked_sub(FULL) {
+            operations.copy_from_slice(&[0, 1 + short as u8, 3, PADDING]);
+            adjacency[1] = 1;
+            adjacency[NODES + 2] = 1;
+            return;
+        }
+        let bit = |position: usize| (cell >> position & 1) as u8;
+        operations.copy_from_slice(&[0, 1 + bit(0), 1 + bit(1), 3]);
+        for (from, to, present) in [
+            (0, 1, 1),
+            (1, 2, 1),
+            (2, 3, 1),
+            (0, 2, bit(2)),
+            (0, 3, bit(3)),
+            (1, 3, bit(4)),
+        ] {
+            adjacency[from * NODES + to] = present;
+        }
+    }
+
+    fn mutate(&self, parent: ArchIndex, _: &mut Stream) -> ArchIndex {
+        ArchIndex((parent.0 + 1) % self.len() as u32)
+    }
+
+    fn is_valid(&self, adjacency: &[u8], operations: &[u8], lenient: bool) -> bool {
+        let ends = operations[0] == 0 && operations[NODES - 1] == 3;
+        let chain = adjacency[1] == 1 && adjacency[NODES + 2] == 1 && adjacency[2 * NODES + 3] == 1;
+        ends && (lenient || chain)
+    }
+
+    fn identity(&self, adjacency: &[u8], operations: &[u8]) -> u128 {
+        let bytes = adjacency.iter().map(|&edge| u128::from(edge));
+        let edges = bytes.fold(0, |all, edge| all << 1 | edge);
+        operations
+            .iter()
+            .fold(edges, |all, &op| all << 3 | u128::from(op))
+    }
+
+    fn representatives(&self) -> Vec<ArchIndex> {
+        (0..self.len() as u32).map(ArchIndex).collect()
+    }
+}

@@ -176,3 +176,51 @@ pub(crate) struct RetryForm {
     pub(crate) backoff: Option<DurationText>,
     pub(crate) lost_workers: Option<u32>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::quirk_names;
+    use crate::value::{FirstUnique, StopAfter};
+
+    /// The keys of `T`, from the message about a key that it does not have.
+    fn keys<T: for<'de> Deserialize<'de> + std::fmt::Debug>() -> Vec<String> {
+        let message = serde_yaml::from_str::<T>("{'?': 1}")
+            .unwrap_err()
+            .to_string();
+        let (_, known) = message.split_once("expected ").unwrap();
+        known
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn the_reference_explains_every_key() {
+        let reference = include_str!("../../../configs/README.md");
+        let sections = [
+            keys::<Form>(),
+            keys::<BenchmarkForm>(),
+            keys::<PretrainForm>(),
+            keys::<SizesForm>(),
+            keys::<SearchForm>(),
+            keys::<BudgetForm>(),
+            keys::<MethodForm>(),
+            keys::<EvaluateForm>(),
+            keys::<FirstUnique>(),
+            keys::<NoopForm>(),
+            keys::<RetryForm>(),
+            keys::<StopAfter>(),
+            quirk_names(),
+        ];
+        assert_eq!(sections.iter().flatten().count(), 69);
+        for key in sections.iter().flatten() {
+            let row = reference
+                .lines()
+                .any(|line| line.starts_with(&format!("| `{key}`")));
+            assert!(row, "configs/README.md has no table row for `{key}`");
+        }
+    }
+}

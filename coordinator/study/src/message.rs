@@ -187,13 +187,6 @@ impl Message {
 impl Kind {
     fn read(text: &str) -> Self {
         // A quoted name may itself hold anything, the list after it may not.
-        let quoted = |text: &str| {
-            let end = text
-                .rfind("`, ")
-                .or_else(|| text.rfind('`'))
-                .unwrap_or(text.len());
-            text[..end].to_owned()
-        };
         if let Some(rest) = text.strip_prefix("unknown field `") {
             let (key, known) = rest.rsplit_once("`, expected ").unwrap_or((rest, ""));
             return Self::UnknownKey {
@@ -209,7 +202,8 @@ impl Kind {
             };
         }
         if let Some(rest) = text.strip_prefix("missing field `") {
-            return Self::MissingKey { key: quoted(rest) };
+            let key = rest.trim_end_matches('`').to_owned();
+            return Self::MissingKey { key };
         }
         match text.rsplit_once(", expected ") {
             Some((_, expected)) => Self::WrongValue {
@@ -238,9 +232,109 @@ fn plainly(expected: &str) -> String {
         "f64" => "a number".to_owned(),
         "a string" => "text".to_owned(),
         "a boolean" => "`true` or `false`".to_owned(),
-        "a sequence" => "a list".to_owned(),
+        "a sequence" => "a list, in `[ ]` or as lines that start with `- `".to_owned(),
         "a map" => "a mapping".to_owned(),
         expected if expected.starts_with("struct ") => "a mapping".to_owned(),
         expected => expected.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// Texts of `serde_yaml_ng` 0.10 and serde 1.0. When an update changes them,
+    /// [`Message::read`] is what has to follow.
+    fn check<T: DeserializeOwned + std::fmt::Debug>(yaml: &str, path: &str, kind: Kind) {
+        let error = serde_yaml::from_str::<T>(yaml).unwrap_err();
+        let path = KeyPath::from_serde(path);
+        assert_eq!(Message::read(&error), Message { path, kind }, "{error}");
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the way it fails matters")]
+    struct Inner {
+        size: u32,
+        kind: Option<Fruit>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    enum Fruit {
+        Apple,
+        Pear,
+        Plum,
+    }
+
+    type Outer = BTreeMap<String, Vec<Inner>>;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_texts_of_serde_yaml_are_read() {
+        let unknown = |key: &str| Kind::UnknownKey {
+            key: key.to_owned(),
+            known: names(&["size", "kind"]),
+        };
+        let wrong = |expected: &str| Kind::WrongValue {
+            expected: expected.to_owned(),
+        };
+        check::<Outer>("a:\n- size: 1\n- siez: 2\n", "a[1]", unknown("siez"));
+        check::<Inner>("siez: 2", ".", unknown("siez"));
+        check::<Outer>(
+            "a: [{}]",
+            "a[0]",
+            Kind::MissingKey {
+                key: "size".to_owned(),
+            },
+        );
+        check::<Outer>(
+            "a: 3",
+            "a",
+            wrong("a list, in `[ ]` or as lines that start with `- `"),
+        );
+        check::<Outer>("a: [3]", "a[0]", wrong("a mapping"));
+        check::<Outer>(
+            "a: [{size: -3}]",
+            "a[0].size",
+            wrong("a whole number from 0"),
+        );
+        check::<Outer>(
+            "a: [{size: 9999999999}]",
+            "a[0].size",
+            wrong("a whole number from 0"),
+        );
+        check::<Vec<f64>>("[x]", "[0]", wrong("a number"));
+        check::<Vec<bool>>("[yes]", "[0]", wrong("`true` or `false`"));
+        check::<Vec<String>>("[[a]]", "[0]", wrong("text"));
+        let known = names(&["Apple", "Pear", "Plum"]);
+        let found = "Grape".to_owned();
+        let kind = Kind::UnknownName { found, known };
+        check::<Outer>("a: [{size: 1, kind: Grape}]", "a[0].kind", kind);
+    }
+
+    #[test]
+    fn a_name_that_imitates_a_message_is_still_only_a_name() {
+        let key = "x`, expected `y";
+        let kind = Kind::UnknownKey {
+            key: key.to_owned(),
+            known: names(&["size", "kind"]),
+        };
+        check::<Inner>(&format!("\"{key}\": 1"), ".", kind);
+    }
+
+    #[test]
+    fn an_unknown_text_is_passed_on() {
+        let text = "deserializing from YAML containing more than one document i…";
+        let kind = Kind::Other {
+            text: text.to_owned(),
+        };
+        check::<Inner>("size: 1\n---\nsize: 2", ".", kind);
     }
 }

@@ -24,8 +24,13 @@ pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
         .iter()
         .map(|&name| (strsim::damerau_levenshtein(&found, name), name))
         .min()?;
-    let extends = found.len() >= 3 && (name.starts_with(&found) || found.starts_with(name));
-    (distance <= (name.len() / 3).max(1) || extends).then_some(name)
+    // A third of the letters may differ, but never all of them.
+    let shorter = name.len().min(found.len());
+    if distance <= (name.len() / 3).max(1) && distance < shorter {
+        return Some(name);
+    }
+    let begins = |name: &&&str| found.len() >= 3 && name.starts_with(&found);
+    known.iter().find(begins).copied()
 }
 
 /// What to tell somebody who wrote `found` where one of `known` belongs.
@@ -72,6 +77,7 @@ mod tests {
         check("smaple", Some("sample"));
         check("pop", Some("population"));
         check("temperature", None);
+        check("x", None);
         check("", None);
         check(&"population".repeat(100), None);
     }

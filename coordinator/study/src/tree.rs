@@ -114,6 +114,8 @@ impl Node {
     fn describe(&self) -> String {
         match &self.value {
             Value::Scalar(text) => format!("`{}`", shorten(text)),
+            Value::List(nodes) if nodes.is_empty() => "an empty list".to_owned(),
+            Value::Map(entries) if entries.is_empty() => "an empty mapping".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a mapping".to_owned(),
         }

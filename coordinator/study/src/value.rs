@@ -9,7 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A unit variant of `T` by its name. Plain enums would do, if `serde_yaml` did
@@ -147,17 +147,11 @@ impl<'de> Deserialize<'de> for Architectures {
 }
 
 /// What a failed task means: a word, or a mapping with one key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Failures {
-    Word(FailureWord),
-    StopAfter(u32),
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum FailureWord {
     Continue,
     Stop,
+    StopAfter(u32),
 }
 
 #[derive(Debug, Deserialize)]
@@ -178,7 +172,11 @@ impl<'de> Deserialize<'de> for Failures {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Failures, E> {
-                FailureWord::deserialize(text.into_deserializer()).map(Failures::Word)
+                match text {
+                    "continue" => Ok(Failures::Continue),
+                    "stop" => Ok(Failures::Stop),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Failures, A::Error> {

@@ -100,7 +100,7 @@ fn simulated(
             dataset,
         };
         return Err(checker.at_key(path, problem).with_hint(format!(
-            "add `{dataset}: 12000 s`, or give every data set `queries: 150`"
+            "add a duration such as `{dataset}: 12000 s`, or give all of them `queries: 150`"
         )));
     };
     // A budget of nothing would end every trial before its first query.

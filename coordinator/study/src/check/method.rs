@@ -148,7 +148,7 @@ fn encoding(
         }
         Some(_) if !method.needs_embedding() => {
             return Err(checker
-                .wrong(&path_of_encoding, "`discrete`, or no such key")
+                .wrong(&path_of_encoding, "`discrete` or no key at all")
                 .with_hint(format!(
                     "`{}` does not look at an embedding",
                     method.as_str()

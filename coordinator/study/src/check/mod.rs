@@ -21,8 +21,11 @@ use crate::form::{Form, NoopForm, RetryForm};
 use crate::path::KeyPath;
 use crate::source::Source;
 use crate::tree::Tree;
-use crate::value::{FailureWord, Failures};
+use crate::value::Failures;
 use checker::Checker;
+
+#[cfg(test)]
+pub(crate) use quirks::quirk_names;
 
 /// Checks a whole form.
 pub(crate) fn study(
@@ -64,7 +67,7 @@ pub(crate) fn study(
         ));
     }
     let retry = retry(&checker, form.retry.unwrap_or_default())?;
-    let on_failure = on_failure(&checker, form.on_failure.as_ref())?;
+    let on_failure = on_failure(&checker, form.on_failure)?;
     let spec = StudySpec {
         name,
         space,
@@ -110,12 +113,12 @@ fn retry(checker: &Checker<'_>, form: RetryForm) -> Result<RetryPolicy, StudyFil
     })
 }
 
-fn on_failure(checker: &Checker<'_>, form: Option<&Failures>) -> Result<OnFailure, StudyFileError> {
+fn on_failure(checker: &Checker<'_>, form: Option<Failures>) -> Result<OnFailure, StudyFileError> {
     Ok(match form {
         None => OnFailure::default(),
-        Some(Failures::Word(FailureWord::Continue)) => OnFailure::Continue,
-        Some(Failures::Word(FailureWord::Stop)) => OnFailure::Stop,
-        Some(&Failures::StopAfter(count)) => {
+        Some(Failures::Continue) => OnFailure::Continue,
+        Some(Failures::Stop) => OnFailure::Stop,
+        Some(Failures::StopAfter(count)) => {
             let path = KeyPath::root().key("on-failure").key("stop-after");
             OnFailure::StopAfter(checker.whole(&path, Some(count), 1, 1..=1_000_000)?)
         }

@@ -43,7 +43,7 @@ pub(super) fn check(
 
 /// The names of all quirks, in the domain's order.
 #[cfg(test)]
-pub(crate) fn all_names() -> Vec<String> {
+pub(crate) fn quirk_names() -> Vec<String> {
     let quirks = Quirks::of(Protocol::Reference);
     let (pretrain, search) = (mapping(&quirks.pretrain), mapping(&quirks.search));
     names(&pretrain)

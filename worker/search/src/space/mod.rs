@@ -1,13 +1,20 @@
 //! Search spaces: enumeration in the published order, encodings, validity,
 //! sampling and mutation.
 
+mod csv_form;
 mod hash;
 mod md5;
 pub mod nasbench101;
+pub mod nasbench201;
+
+use std::sync::Arc;
 
 use reprise_domain::{ArchIndex, SpaceName};
 
+pub use self::csv_form::write_csv;
 pub use self::nasbench101::Nasbench101;
+use self::nasbench101::unpruned_hash;
+pub use self::nasbench201::{CellOp, Nasbench201};
 use crate::rng::Stream;
 
 /// Sizes of a space's graph encoding.
@@ -64,3 +71,11 @@ pub trait SearchSpace: Send + Sync + std::fmt::Debug {
 
 /// The operation of a node that does not exist.
 pub const PADDING: u8 = u8::MAX;
+
+/// The space of a name, enumerated.
+pub fn open(name: SpaceName) -> Arc<dyn SearchSpace> {
+    match name {
+        SpaceName::Nasbench101 => Arc::new(Nasbench101::enumerate()),
+        SpaceName::Nasbench201 => Arc::new(Nasbench201::new()),
+    }
+}

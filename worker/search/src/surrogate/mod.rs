@@ -14,6 +14,5 @@ pub mod evidence;
 pub mod kernel;
 pub mod linalg;
 pub mod mlp;
-pub mod model;
 pub mod nelder_mead;
 pub mod posterior;

@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn an_unknown_text_is_passed_on() {
-        let text = "deserializing from YAML containing more than one document i…";
+        let text = "deserializing from YAML containing more than one document is…";
         let kind = Kind::Other {
             text: text.to_owned(),
         };

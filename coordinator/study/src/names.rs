@@ -1,15 +1,18 @@
 //! Names in messages: the nearest known one, lists of them, and the shortening
 //! of what a file may have in their place.
 
+use crate::source::printable;
+
 /// Longest piece of a study file that a message repeats, in characters.
 const SHOWN: usize = 60;
 
-/// `text`, cut to what a message can carry.
+/// `text`, cut to what a message can carry and safe to print.
 pub(crate) fn shorten(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
+    let mut shown: String = text.chars().take(SHOWN).map(printable).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
     }
+    shown
 }
 
 /// The known name that `found` was probably meant to be.

@@ -104,7 +104,7 @@ impl<'a> Source<'a> {
             return Err(StudyFileError::new(self.place(span), Problem::Tab)
                 .with_hint("indent with spaces".to_owned()));
         }
-        match text.chars().position(is_refused) {
+        match text.chars().position(|c| c != '\t' && is_refused(c)) {
             None => Ok(()),
             Some(position) => {
                 let span = Span {
@@ -122,17 +122,18 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Control characters, the two Unicode line separators (a line break to one
-/// parser and text to the other), marks that turn the direction of writing, and
-/// a byte order mark anywhere but first.
-fn is_refused(character: char) -> bool {
-    let control = character.is_control() && character != '\t';
-    control
+/// Whether `character` has no place in a study file: control characters, the two
+/// Unicode line separators (a line break to one parser and text to the other),
+/// marks that turn the direction of writing, and a byte order mark that is not
+/// the first character.
+pub(crate) fn is_refused(character: char) -> bool {
+    character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}')
         || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn printable(character: char) -> char {
+/// `character`, or what stands for it where it would not print as itself.
+pub(crate) fn printable(character: char) -> char {
     match character {
         '\t' | '\r' => ' ',
         character if is_refused(character) => '\u{fffd}',

@@ -5,6 +5,7 @@
 //! is also the guard before serde: references, tags, deep nesting, keys that
 //! are not text and keys without a value end here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as Marks, StrInput};
@@ -12,7 +13,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as Marks, StrInp
 use crate::error::{Problem, StudyFileError};
 use crate::names::shorten;
 use crate::path::{KeyPath, Step};
-use crate::source::{Source, Span};
+use crate::source::{Source, Span, is_refused};
 
 /// Deepest nesting; the form itself needs six levels.
 const MAX_DEPTH: usize = 16;
@@ -179,7 +180,7 @@ impl<'a> Reader<'a> {
                     .error(around, problem)
                     .with_hint("give it a value, or remove it".to_owned()));
             }
-            Event::Scalar(text, ..) => Value::Scalar(text.into_owned()),
+            Event::Scalar(text, ..) => Value::Scalar(self.clean(text, span)?),
             Event::SequenceStart(..) => Value::List(self.list(path, depth)?),
             _ => {
                 let entries = self.map(path, depth)?;
@@ -218,7 +219,7 @@ impl<'a> Reader<'a> {
             let Event::Scalar(key, ..) = event else {
                 return Err(self.error(key_span, Problem::KeyNotText { path: path.clone() }));
             };
-            let key = key.into_owned();
+            let key = self.clean(key, key_span)?;
             if let Some(first_line) = lines.insert(key.clone(), key_span.line) {
                 let problem = Problem::DuplicateKey {
                     path: path.clone(),
@@ -255,6 +256,20 @@ impl<'a> Reader<'a> {
             _ => Problem::Reference { path: path.clone() },
         };
         Err(self.error(span, problem))
+    }
+
+    /// Refuses what the text itself cannot hold but an escape in quotes can.
+    fn clean(&self, text: Cow<'_, str>, span: Span) -> Result<String, StudyFileError> {
+        match text.chars().find(|&character| is_refused(character)) {
+            None => Ok(text.into_owned()),
+            Some(character) => {
+                let code = u32::from(character);
+                let hint = (character == '\n').then(|| "write it on one line".to_owned());
+                Err(self
+                    .error(span, Problem::Character { code })
+                    .with_hint(hint))
+            }
+        }
     }
 
     fn next(&mut self) -> Result<(Event<'a>, Marks), StudyFileError> {

@@ -24,17 +24,18 @@ fn resolve(name: &str, text: &str) -> StudySpec {
         }
         BenchmarkSource::Train(_) => None,
     });
-    file.resolve(benchmark).unwrap()
+    file.resolve(benchmark)
+        .expect("the benchmark is of the kind that the file names")
 }
 
 fn config(name: &str) -> StudySpec {
-    let text = fs::read_to_string(Path::new(CONFIGS).join(name)).unwrap();
+    let text = fs::read_to_string(Path::new(CONFIGS).join(name)).expect(name);
     resolve(name, &text)
 }
 
 fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("the folder is in the repository") {
+        let path = entry.expect("the folder can be read").path();
         if path.is_dir() {
             yaml_files(&path, found);
         } else if path.extension().is_some_and(|kind| kind == "yaml") {
@@ -48,7 +49,7 @@ fn labels(methods: &[MethodPlan]) -> Vec<&str> {
 }
 
 fn simulated(seconds: f64) -> Budget {
-    Budget::Simulated(Seconds::new(seconds).unwrap())
+    Budget::Simulated(Seconds::new(seconds).expect("a duration"))
 }
 
 #[test]

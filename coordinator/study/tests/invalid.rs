@@ -19,7 +19,7 @@ fn invalid_files_are_refused_as_written_beside_them() {
         .collect();
     names.sort();
     assert!(names.len() > 50, "the folder has lost files: {names:?}");
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for name in names {
         let path = Path::new(folder).join(&name);
         let text = fs::read_to_string(&path).unwrap();
@@ -29,8 +29,10 @@ fn invalid_files_are_refused_as_written_beside_them() {
             Err(error) => format!("{}\n", error.report()),
         };
         if found != expected {
-            wrong += &format!("--- {name}, expected\n{expected}--- found\n{found}\n");
+            wrong.push(format!(
+                "--- {name}, expected\n{expected}--- found\n{found}"
+            ));
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

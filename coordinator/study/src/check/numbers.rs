@@ -85,6 +85,10 @@ fn whole(text: &str) -> Option<u64> {
 
 /// The range that a text with two numbers in it was probably meant to be.
 fn guess(text: &str) -> Option<String> {
+    let between = |character: char| character.is_ascii_digit() || "-–.=: to".contains(character);
+    if !text.chars().all(between) {
+        return None;
+    }
     let mut numbers = text
         .split(|character: char| !character.is_ascii_digit())
         .filter(|digits| !digits.is_empty())
@@ -135,7 +139,8 @@ mod tests {
         check("1..99999999999999999999", None);
         check("..", None);
         check("1..", None);
-        check("1,,2", Some("1..2"));
+        check("1,,2", None);
+        check("1_000", None);
         check("+1", None);
         check("", None);
     }

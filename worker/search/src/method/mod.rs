@@ -3,13 +3,22 @@
 //! A method never sees a test accuracy (INV-9): [`SearchMethod::tell`] carries
 //! the guiding validation accuracy and nothing else.
 
+mod build;
+mod dngo;
+mod evolution;
+mod random;
+
 use reprise_domain::{Accuracy, ArchIndex};
+
+pub use build::{MethodError, build, restore};
 
 /// What a method wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// Buy this architecture.
     Buy(ArchIndex),
+    /// Tell the accuracy of this architecture without charging it (quirk Q16).
+    Look(ArchIndex),
     /// Nothing is left that the method would buy.
     Exhausted,
 }
@@ -25,4 +34,9 @@ pub trait SearchMethod: std::fmt::Debug {
     /// The whole state, randomness included, as text: a method restored from it
     /// asks for the same architectures as the original.
     fn snapshot(&self) -> String;
+}
+
+/// A state as the text of a snapshot.
+fn to_text(state: &impl serde::Serialize) -> String {
+    serde_json::to_string(state).expect("method states have text keys and finite numbers")
 }

@@ -14,5 +14,6 @@ pub mod evidence;
 pub mod kernel;
 pub mod linalg;
 pub mod mlp;
+pub mod model;
 pub mod nelder_mead;
 pub mod posterior;

@@ -1,0 +1,142 @@
+//! Bayesian optimisation with a new DNGO surrogate every round (protocol notes,
+//! sections 5a and 6).
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use reprise_domain::protocol::SearchQuirks;
+use reprise_domain::{Accuracy, ArchIndex, SpaceName};
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, SearchMethod, to_text};
+use crate::embedding::Embedding;
+use crate::rng::Stream;
+use crate::surrogate::acquisition::{ExpectedImprovement, largest};
+use crate::surrogate::evidence::{Likelihood, Precision};
+use crate::surrogate::model::Surrogate;
+
+/// Settings of one trial.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) space: SpaceName,
+    pub(super) initial: usize,
+    pub(super) batch: usize,
+    pub(super) epochs: u32,
+    pub(super) target: f64,
+    pub(super) quirks: SearchQuirks,
+    /// Key of the trial's random streams.
+    pub(super) key: Vec<u8>,
+}
+
+/// Bayesian optimisation on an embedding.
+#[derive(Debug)]
+pub(super) struct Dngo {
+    settings: Settings,
+    embedding: Arc<Embedding>,
+    state: State,
+}
+
+/// What a snapshot holds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct State {
+    /// Everything bought, in order, repeats included (quirk Q7).
+    bought: Vec<(ArchIndex, Accuracy)>,
+    /// What this round still buys.
+    pending: VecDeque<ArchIndex>,
+    /// Rounds so far; the initial design is round 0.
+    round: u64,
+}
+
+impl Dngo {
+    pub(super) fn new(settings: Settings, embedding: Arc<Embedding>, state: State) -> Self {
+        Self { settings, embedding, state }
+    }
+
+    /// The initial design: distinct architectures drawn uniformly.
+    fn initial(&self) -> VecDeque<ArchIndex> {
+        let mut rng = Stream::new(&self.settings.key, "dngo initial", 0);
+        let mut drawn = HashSet::new();
+        let wanted = self.settings.initial.clamp(1, self.embedding.len());
+        let mut order = VecDeque::with_capacity(wanted);
+        while order.len() < wanted {
+            let arch = ArchIndex(rng.index(self.embedding.len()) as u32);
+            if drawn.insert(arch) {
+                order.push_back(arch);
+            }
+        }
+        order
+    }
+
+    /// Trains this round's surrogate and chooses what to buy.
+    fn propose(&self) -> VecDeque<ArchIndex> {
+        let Settings { quirks, key, .. } = &self.settings;
+        let dims = self.embedding.dims();
+        let mut rows = Vec::with_capacity(self.state.bought.len() * dims);
+        let mut targets = Vec::with_capacity(self.state.bought.len());
+        for (arch, validation) in &self.state.bought {
+            rows.extend_from_slice(self.embedding.row(*arch));
+            targets.push(validation.fraction() as f32);
+        }
+        let mut initial = Stream::new(key, "dngo network", self.state.round);
+        // On NAS-Bench-101 the released code seeds each round's generator anew
+        // with the trial's seed; on NAS-Bench-201 one generator runs through.
+        let shuffle_step = match self.settings.space {
+            SpaceName::Nasbench101 => 0,
+            SpaceName::Nasbench201 => self.state.round,
+        };
+        let mut shuffles = Stream::new(key, "dngo shuffles", shuffle_step);
+        let trained =
+            Surrogate::train(&rows, &targets, self.settings.epochs, likelihood(*quirks), &mut initial, &mut shuffles);
+        let Ok(surrogate) = trained else {
+            // A regression without a solution says nothing: draw instead.
+            let mut rng = Stream::new(key, "dngo fallback", self.state.round);
+            return VecDeque::from([ArchIndex(rng.index(self.embedding.len()) as u32)]);
+        };
+        let mut predictions = Vec::new();
+        surrogate.predict(&self.embedding, &mut predictions);
+        let improvement =
+            ExpectedImprovement { target: self.target(), uses_variance: quirks.ei_uses_variance };
+        let bought: HashSet<_> = self.state.bought.iter().map(|(arch, _)| arch.row()).collect();
+        let scores = predictions.iter().enumerate().map(|(row, prediction)| {
+            let barred = !quirks.bo_buys_repeats && bought.contains(&row);
+            if barred { f64::NEG_INFINITY } else { improvement.value(*prediction) }
+        });
+        let chosen = largest(scores, self.settings.batch.max(1));
+        let fresh = |row: &usize| quirks.bo_buys_repeats || !bought.contains(row);
+        chosen.into_iter().filter(fresh).map(|row| ArchIndex(row as u32)).collect()
+    }
+
+    fn target(&self) -> f64 {
+        if self.settings.quirks.ei_fixed_target {
+            return self.settings.target;
+        }
+        let accuracies = self.state.bought.iter().map(|(_, validation)| validation.fraction());
+        accuracies.fold(0.0, f64::max)
+    }
+}
+
+fn likelihood(quirks: SearchQuirks) -> Likelihood {
+    match (quirks.marginal_likelihood_defects, quirks.blr_single_precision) {
+        (false, _) => Likelihood::Exact,
+        (true, true) => Likelihood::Defective(Precision::Single),
+        (true, false) => Likelihood::Defective(Precision::Double),
+    }
+}
+
+impl SearchMethod for Dngo {
+    fn ask(&mut self) -> Ask {
+        if self.state.pending.is_empty() {
+            self.state.pending = if self.state.round == 0 { self.initial() } else { self.propose() };
+            self.state.round += 1;
+        }
+        self.state.pending.pop_front().map_or(Ask::Exhausted, Ask::Buy)
+    }
+
+    fn tell(&mut self, arch: ArchIndex, validation: Accuracy) {
+        self.state.bought.push((arch, validation));
+    }
+
+    fn snapshot(&self) -> String {
+        to_text(&self.state)
+    }
+}

@@ -1,0 +1,72 @@
+//! Regularised evolution (Real et al., AAAI 2019, algorithm 1): the child of a
+//! tournament's winner replaces the oldest architecture, not the worst.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use reprise_domain::{Accuracy, ArchIndex};
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, SearchMethod, to_text};
+use crate::rng::Stream;
+use crate::space::SearchSpace;
+
+/// Regularised evolution on a space.
+#[derive(Debug)]
+pub(super) struct Evolution {
+    space: Arc<dyn SearchSpace>,
+    population: usize,
+    tournament: usize,
+    state: State,
+}
+
+/// What a snapshot holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct State {
+    rng: Stream,
+    /// Oldest first.
+    living: VecDeque<(ArchIndex, Accuracy)>,
+}
+
+impl State {
+    pub(super) fn new(rng: Stream) -> Self {
+        Self { rng, living: VecDeque::new() }
+    }
+}
+
+impl Evolution {
+    pub(super) fn new(space: Arc<dyn SearchSpace>, population: u32, sample: u32, state: State) -> Self {
+        // A tournament needs somebody in it.
+        let (population, tournament) = (population.max(1) as usize, sample.max(1) as usize);
+        Self { space, population, tournament, state }
+    }
+}
+
+impl SearchMethod for Evolution {
+    fn ask(&mut self) -> Ask {
+        let State { rng, living } = &mut self.state;
+        if living.len() < self.population {
+            return Ask::Buy(self.space.sample(rng));
+        }
+        // Drawn with replacement, as published; the first of the best wins.
+        let mut winner = living[rng.index(living.len())];
+        for _ in 1..self.tournament {
+            let challenger = living[rng.index(living.len())];
+            if challenger.1 > winner.1 {
+                winner = challenger;
+            }
+        }
+        Ask::Buy(self.space.mutate(winner.0, rng))
+    }
+
+    fn tell(&mut self, arch: ArchIndex, validation: Accuracy) {
+        self.state.living.push_back((arch, validation));
+        if self.state.living.len() > self.population {
+            self.state.living.pop_front();
+        }
+    }
+
+    fn snapshot(&self) -> String {
+        to_text(&self.state)
+    }
+}

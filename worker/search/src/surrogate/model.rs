@@ -1,0 +1,104 @@
+//! One round's surrogate: a new network trained on everything bought so far, its
+//! basis regressed on, and a prediction for every architecture of the table.
+
+use super::evidence::{Evidence, Likelihood, LOG_NOISE_MEAN, LogHyper};
+use super::kernel::{LANES, Lane};
+use super::linalg::NotPositiveDefinite;
+use super::mlp::{Mlp, PANELS};
+use super::posterior::{Posterior, Prediction};
+use crate::embedding::Embedding;
+use crate::rng::Stream;
+
+/// Rows predicted at a time: their basis, 128 KiB, stays in the second cache.
+const BLOCK: usize = 256;
+
+/// A trained surrogate.
+#[derive(Debug)]
+pub struct Surrogate {
+    network: Mlp,
+    posterior: Posterior,
+    scale: Scale,
+}
+
+/// Mean and deviation of each input over the training data.
+#[derive(Debug)]
+struct Scale {
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+}
+
+impl Surrogate {
+    /// Trains on `rows`, `[targets, inputs]`, against `targets`, accuracies as
+    /// fractions. `shuffles` also draws where the hyper-parameters start.
+    pub fn train(
+        rows: &[f32],
+        targets: &[f32],
+        epochs: u32,
+        likelihood: Likelihood,
+        initial: &mut Stream,
+        shuffles: &mut Stream,
+    ) -> Result<Self, NotPositiveDefinite> {
+        let inputs = rows.len() / targets.len().max(1);
+        let scale = Scale::of(rows, inputs);
+        let mut x = rows.to_vec();
+        scale.apply(&mut x);
+        let mut network = Mlp::new(inputs, initial);
+        let start: LogHyper = [shuffles.normal(), LOG_NOISE_MEAN + shuffles.normal()];
+        network.train(&x, targets, epochs, shuffles);
+        let mut basis = vec![[0.0; LANES]; targets.len() * PANELS];
+        network.basis(&x, &mut basis);
+        let hyper = Evidence::new(&basis, targets, likelihood).maximise(start);
+        let posterior = Posterior::new(&basis, targets, hyper)?;
+        Ok(Self { network, posterior, scale })
+    }
+
+    /// Predicts every row of `table` into `out`, in the table's order.
+    pub fn predict(&self, table: &Embedding, out: &mut Vec<Prediction>) {
+        out.clear();
+        out.resize(table.len(), Prediction::default());
+        let mut x = Vec::with_capacity(BLOCK * table.dims());
+        let mut basis: Vec<Lane> = vec![[0.0; LANES]; BLOCK * PANELS];
+        for (rows, out) in table.rows().chunks(BLOCK * table.dims()).zip(out.chunks_mut(BLOCK)) {
+            x.clear();
+            x.extend_from_slice(rows);
+            self.scale.apply(&mut x);
+            let basis = &mut basis[..out.len() * PANELS];
+            self.network.basis(&x, basis);
+            self.posterior.predict(basis, out);
+        }
+    }
+}
+
+impl Scale {
+    fn of(rows: &[f32], inputs: usize) -> Self {
+        let count = (rows.len() / inputs.max(1)) as f32;
+        let mut mean = vec![0.0; inputs];
+        let mut deviation = vec![0.0; inputs];
+        for row in rows.chunks_exact(inputs.max(1)) {
+            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        for row in rows.chunks_exact(inputs.max(1)) {
+            for ((sum, value), mean) in deviation.iter_mut().zip(row).zip(&mean) {
+                *sum += (value - mean) * (value - mean);
+            }
+        }
+        for sum in &mut deviation {
+            *sum = (*sum / count).sqrt();
+            // A constant input carries nothing; dividing by zero would carry it
+            // everywhere.
+            if *sum == 0.0 {
+                *sum = 1.0;
+            }
+        }
+        Self { mean, deviation }
+    }
+
+    fn apply(&self, rows: &mut [f32]) {
+        for row in rows.chunks_exact_mut(self.mean.len().max(1)) {
+            for ((value, mean), deviation) in row.iter_mut().zip(&self.mean).zip(&self.deviation) {
+                *value = (*value - mean) / deviation;
+            }
+        }
+    }
+}

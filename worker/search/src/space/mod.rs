@@ -13,7 +13,6 @@ use reprise_domain::{ArchIndex, SpaceName};
 
 pub use self::csv_form::write_csv;
 pub use self::nasbench101::Nasbench101;
-use self::nasbench101::unpruned_hash;
 pub use self::nasbench201::{CellOp, Nasbench201};
 use crate::rng::Stream;
 

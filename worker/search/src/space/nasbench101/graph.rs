@@ -61,11 +61,10 @@ impl Graph {
         let masks = predecessors(adjacency, stride, vertices);
         let mut graph = Self::from_triangle(vertices, 0);
         graph.predecessors.copy_from_slice(&masks[..MAX_VERTICES]);
-        for v in 1..vertices - 1 {
-            let label = OPERATION_OF_LABEL
-                .iter()
-                .position(|&op| op == operations[v]);
-            graph.labels[v] = label.map_or(NO_LABEL, |label| label as u8);
+        let interior = &operations[1..vertices - 1];
+        for (slot, operation) in graph.labels[1..].iter_mut().zip(interior) {
+            let label = OPERATION_OF_LABEL.iter().position(|op| op == operation);
+            *slot = label.map_or(NO_LABEL, |label| label as u8);
         }
         Some(graph)
     }

@@ -16,7 +16,7 @@ use reprise_domain::{ArchIndex, SpaceName};
 pub use self::cache::CacheError;
 pub use self::cell::{Cell, OPERATIONS};
 use self::graph::{Graph, MAX_VERTICES};
-use super::hash::{MAX_VERTICES as MAX_HASHED, hash_module, predecessors};
+use super::hash::unpruned_hash;
 use super::{GraphDims, PADDING, SearchSpace};
 use crate::rng::Stream;
 
@@ -158,18 +158,6 @@ impl SearchSpace for Nasbench101 {
     fn representatives(&self) -> Vec<ArchIndex> {
         (0..self.cells.len() as u32).map(ArchIndex).collect()
     }
-}
-
-/// The published hash of a decoded graph as it is, its operation numbers the
-/// labels: what the published count of unique graphs counts.
-pub(super) fn unpruned_hash(adjacency: &[u8], operations: &[u8]) -> u128 {
-    let nodes = operations.len();
-    let masks = predecessors(adjacency, nodes, nodes);
-    let mut labels = [0; MAX_HASHED];
-    for (label, &operation) in labels.iter_mut().zip(operations) {
-        *label = i16::from(operation);
-    }
-    hash_module(&masks[..nodes], &labels[..nodes])
 }
 
 #[cfg(test)]

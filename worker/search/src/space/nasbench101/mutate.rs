@@ -15,7 +15,7 @@ const INTERIOR: usize = MAX_VERTICES - 2;
 /// probability, drawn again until the edit matters and the cell stays valid.
 ///
 /// This is the edit of the regularised evolution that the published curves come
-/// from (nas_benchmarks, encoding A). That search keeps the dead parts of its
+/// from (`nas_benchmarks`, encoding A). That search keeps the dead parts of its
 /// genotypes; here an architecture is its cell alone, so its genotype is drawn
 /// from all that prune to it. Without dead edges a cell could never gain a vertex,
 /// which takes two edges.

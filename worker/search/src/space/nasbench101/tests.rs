@@ -151,9 +151,9 @@ fn identity_sees_dead_parts_but_not_the_order_of_vertices() {
     let operations = [0, 1, 2, 1, 1, 1, 4];
     let identity = |edges: &[(usize, usize)], operations: &[u8]| {
         let mut adjacency = vec![0; 49];
-        edges
-            .iter()
-            .for_each(|&(from, to)| adjacency[from * 7 + to] = 1);
+        for &(from, to) in edges {
+            adjacency[from * 7 + to] = 1;
+        }
         SPACE.identity(&adjacency, operations)
     };
     let plain = identity(&[(0, 1), (1, 6)], &operations);

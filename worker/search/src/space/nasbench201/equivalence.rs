@@ -1,4 +1,6 @@
-//! Which cells of NAS-Bench-201 compute the same function.
+//! Which cells of NAS-Bench-201 compute the same function, by three definitions.
+//!
+//! Not here: NAS-Bench-101, which lists isomorphic cells once.
 
 use std::collections::HashMap;
 
@@ -27,7 +29,11 @@ pub fn classes(space: &Nasbench201, definition: Definition) -> Vec<ArchIndex> {
     let mut first = HashMap::new();
     (0..space.len() as u32)
         .map(ArchIndex)
-        .map(|arch| *first.entry(function(space.cell_ops(arch), definition)).or_insert(arch))
+        .map(|arch| {
+            *first
+                .entry(function(space.cell_ops(arch), definition))
+                .or_insert(arch)
+        })
         .collect()
 }
 
@@ -58,7 +64,11 @@ fn function(ops: [CellOp; 6], definition: Definition) -> String {
 }
 
 fn sum(terms: &[String]) -> String {
-    if terms.is_empty() { ZERO.to_owned() } else { terms.join("+") }
+    if terms.is_empty() {
+        ZERO.to_owned()
+    } else {
+        terms.join("+")
+    }
 }
 
 #[cfg(test)]
@@ -68,11 +78,16 @@ mod tests {
     #[test]
     fn classes_are_as_many_as_published() {
         let space = Nasbench201::new();
-        for (definition, expected) in
-            [(Definition::ZerosKept, 6_466), (Definition::ZerosDropped, 5_390), (Definition::Flattened, 4_930)]
-        {
+        for (definition, expected) in [
+            (Definition::ZerosKept, 6_466),
+            (Definition::ZerosDropped, 5_390),
+            (Definition::Flattened, 4_930),
+        ] {
             let classes = classes(&space, definition);
-            let own = classes.iter().enumerate().filter(|(index, first)| first.row() == *index);
+            let own = classes
+                .iter()
+                .enumerate()
+                .filter(|(index, first)| first.row() == *index);
             assert_eq!(own.count(), expected, "{definition:?}");
             // A representative stands for itself.
             assert!(classes.iter().all(|first| classes[first.row()] == *first));

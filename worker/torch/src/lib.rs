@@ -8,3 +8,9 @@
 
 pub mod autoencoder;
 pub mod cellnet;
+
+/// Makes libtorch compute with one thread. Called once on every thread that
+/// trains: two threads on one small matrix product are slower than one.
+pub fn use_one_thread() {
+    tch::set_num_threads(1);
+}

@@ -4,10 +4,9 @@ mod digits;
 mod network;
 mod op;
 mod train;
-#[cfg(test)]
-mod lab;
 
 pub use op::{CellOp, EDGES};
+pub use train::{Trained, flops, train};
 
 /// Why a training gave no result.
 #[derive(Debug, thiserror::Error)]

@@ -101,12 +101,15 @@ pub(super) enum Finish<'a> {
     Where(&'a [f32]),
 }
 
+type Tile = [[f32; PANEL]; TILE];
+
+/// Writes the product of one tile and one panel to `out`.
 #[expect(
     clippy::inline_always,
     reason = "only inlined code gets the vector unit"
 )]
 #[inline(always)]
-fn tile(panel: &[[f32; PANEL]], left: impl Fn(usize) -> [f32; TILE]) -> [[f32; PANEL]; TILE] {
+fn tile(panel: &[[f32; PANEL]], left: impl Fn(usize) -> [f32; TILE], out: &mut Tile) {
     let mut sums = [[0.0_f32; PANEL]; TILE];
     for (depth, right) in panel.iter().enumerate() {
         let left = left(depth);
@@ -116,7 +119,13 @@ fn tile(panel: &[[f32; PANEL]], left: impl Fn(usize) -> [f32; TILE]) -> [[f32; P
             }
         }
     }
-    sums
+    // Entry by entry: sums that are only ever named by constant positions stay in
+    // registers, three times as fast as an array that is read some other way.
+    for i in 0..TILE {
+        for j in 0..PANEL {
+            out[i][j] = sums[i][j];
+        }
+    }
 }
 
 vectorised! {
@@ -131,6 +140,7 @@ vectorised! {
         let Packed { panels, depth, columns } = right;
         let (depth, columns) = (*depth, *columns);
         let rows = out.len() / columns;
+        let mut sums = [[0.0_f32; PANEL]; TILE];
         for top in (0..rows).step_by(TILE) {
             let height = TILE.min(rows - top);
             // A tile that sticks out repeats its first row and drops the result.
@@ -139,7 +149,8 @@ vectorised! {
                 &left[row * depth..][..depth]
             });
             for (number, panel) in panels.chunks_exact(depth).enumerate() {
-                let sums = tile(panel, |depth| std::array::from_fn(|i| inputs[i][depth]));
+                let product = |depth: usize| std::array::from_fn(|i| inputs[i][depth]);
+                tile(&panel[..depth], product, &mut sums);
                 let start = number * PANEL;
                 let width = PANEL.min(columns - start);
                 for i in 0..height {
@@ -184,22 +195,25 @@ vectorised! {
         let Packed { panels, depth, columns } = right;
         let (depth, columns) = (*depth, *columns);
         let rows = out.len() / columns;
+        let mut sums = [[0.0_f32; PANEL]; TILE];
         for top in (0..rows).step_by(TILE) {
             // The last tile overlaps the one before it where there is one.
             let top = top.min(rows.saturating_sub(TILE));
             let height = TILE.min(rows);
             for (number, panel) in panels.chunks_exact(depth).enumerate() {
-                let sums = if rows >= TILE {
-                    tile(panel, |depth| {
+                if rows >= TILE {
+                    let column = |depth: usize| {
                         let row = &left[depth * rows + top..][..TILE];
                         std::array::from_fn(|i| row[i])
-                    })
+                    };
+                    tile(panel, column, &mut sums);
                 } else {
-                    tile(panel, |depth| {
+                    let column = |depth: usize| {
                         let row = &left[depth * rows..][..rows];
                         std::array::from_fn(|i| row.get(i).copied().unwrap_or(0.0))
-                    })
-                };
+                    };
+                    tile(panel, column, &mut sums);
+                }
                 let start = number * PANEL;
                 let width = PANEL.min(columns - start);
                 for i in 0..height {

@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_cache_of_another_space_is_refused() {
-        // The smallest cell's hash as published by the benchmark's own code.
+        // The first cell, input -> output, is among those checked.
         let expected = super::super::Cell::pack(2, 1, 0).hash();
         let error = CacheError::Hash {
             index: 0,

@@ -70,7 +70,7 @@ impl WorkerService for WorkerApi {
         });
         let timeout = u32::try_from(self.heartbeat_timeout.as_millis()).unwrap_or(u32::MAX);
         let welcome = pb::Welcome { protocol: PROTOCOL_VERSION, heartbeat_timeout_ms: timeout };
-        let welcome = futures::stream::once(async { ToMessage::Welcome(welcome) });
+        let welcome = futures::stream::once(async move { ToMessage::Welcome(welcome) });
         let messages = welcome.chain(UnboundedReceiverStream::new(messages).map(to_wire));
         let messages = messages.map(|message| Ok(ToWorker { message: Some(message) }));
         Ok(Response::new(Box::pin(messages)))

@@ -109,10 +109,9 @@ type Tile = [[f32; PANEL]; TILE];
     reason = "only inlined code gets the vector unit"
 )]
 #[inline(always)]
-fn tile(panel: &[[f32; PANEL]], left: impl Fn(usize) -> [f32; TILE], out: &mut Tile) {
+fn tile(panel: &[[f32; PANEL]], left: impl Iterator<Item = [f32; TILE]>, out: &mut Tile) {
     let mut sums = [[0.0_f32; PANEL]; TILE];
-    for (depth, right) in panel.iter().enumerate() {
-        let left = left(depth);
+    for (right, left) in panel.iter().zip(left) {
         for i in 0..TILE {
             for j in 0..PANEL {
                 sums[i][j] = left[i].mul_add(right[j], sums[i][j]);
@@ -149,8 +148,11 @@ vectorised! {
                 &left[row * depth..][..depth]
             });
             for (number, panel) in panels.chunks_exact(depth).enumerate() {
-                let product = |depth: usize| std::array::from_fn(|i| inputs[i][depth]);
-                tile(&panel[..depth], product, &mut sums);
+                let [a, b, c, d, e, f] = inputs.map(|row| row.iter());
+                // Zipped, the six are read without a check of each index.
+                let entries = a.zip(b).zip(c).zip(d).zip(e).zip(f);
+                let left = entries.map(|(((((a, b), c), d), e), f)| [*a, *b, *c, *d, *e, *f]);
+                tile(panel, left, &mut sums);
                 let start = number * PANEL;
                 let width = PANEL.min(columns - start);
                 for i in 0..height {
@@ -201,18 +203,18 @@ vectorised! {
             let top = top.min(rows.saturating_sub(TILE));
             let height = TILE.min(rows);
             for (number, panel) in panels.chunks_exact(depth).enumerate() {
+                let inputs = left.chunks_exact(rows);
                 if rows >= TILE {
-                    let column = |depth: usize| {
-                        let row = &left[depth * rows + top..][..TILE];
+                    let columns = inputs.map(|row| {
+                        let row = &row[top..top + TILE];
                         std::array::from_fn(|i| row[i])
-                    };
-                    tile(panel, column, &mut sums);
+                    });
+                    tile(panel, columns, &mut sums);
                 } else {
-                    let column = |depth: usize| {
-                        let row = &left[depth * rows..][..rows];
+                    let columns = inputs.map(|row| {
                         std::array::from_fn(|i| row.get(i).copied().unwrap_or(0.0))
-                    };
-                    tile(panel, column, &mut sums);
+                    });
+                    tile(panel, columns, &mut sums);
                 }
                 let start = number * PANEL;
                 let width = PANEL.min(columns - start);

@@ -1,0 +1,155 @@
+//! The command line of `reprise-worker`.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use reprise_domain::{Capability, Device, SpaceName};
+use reprise_torch::autoencoder::{Backend, TorchDevice, selftest};
+use tokio_util::sync::CancellationToken;
+
+use crate::session::{Config, Service};
+
+/// Runs tasks for a Reprise coordinator.
+#[derive(Debug, Parser)]
+#[command(name = "reprise-worker", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    work: WorkArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a search space as CSV to standard output.
+    Space {
+        /// Which space.
+        name: SpaceArg,
+    },
+    /// Compare the model with the values of a fixture file.
+    Selftest {
+        /// A safetensors file with parameters, inputs and expected values.
+        #[arg(long)]
+        fixture: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SpaceArg {
+    Nasbench101,
+    Nasbench201,
+}
+
+#[derive(Debug, Args)]
+struct WorkArgs {
+    /// Where the coordinator listens, `http://HOST:PORT`.
+    #[arg(long, env = "REPRISE_COORDINATOR")]
+    coordinator: Option<String>,
+    /// Tasks run at once; one a core when not given.
+    #[arg(long)]
+    slots: Option<u32>,
+    /// The worker's own directory: identity, unsent results, caches.
+    #[arg(long, default_value = ".reprise/worker")]
+    directory: PathBuf,
+    /// Leave when standard input closes: for a parent that must not leave
+    /// workers behind.
+    #[arg(long)]
+    exit_with_parent: bool,
+}
+
+/// Runs a parsed command line.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Some(Command::Space { name }) => {
+            let name = match name {
+                SpaceArg::Nasbench101 => SpaceName::Nasbench101,
+                SpaceArg::Nasbench201 => SpaceName::Nasbench201,
+            };
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            reprise_search::space::write_csv(name, &mut out)
+                .and_then(|()| out.flush())
+                .context("write the space")
+        }
+        Some(Command::Selftest { fixture }) => run_selftest(&fixture),
+        None => work(cli.work).await,
+    }
+}
+
+fn run_selftest(fixture: &std::path::Path) -> anyhow::Result<()> {
+    reprise_torch::use_one_thread();
+    let bytes = std::fs::read(fixture).with_context(|| format!("read fixture `{}`", fixture.display()))?;
+    let mut out = io::stdout().lock();
+    let (mut wrong, mut all) = (0, 0);
+    for (engine, backend) in [("native", Backend::Native), ("libtorch", Backend::Libtorch(TorchDevice::Cpu))] {
+        let report = selftest::run(&bytes, backend).with_context(|| format!("run fixture `{}`", fixture.display()))?;
+        for comparison in &report {
+            let verdict = if comparison.is_ok() { "ok" } else { "WRONG" };
+            let (quantity, difference) = (&comparison.quantity, comparison.difference);
+            writeln!(out, "{engine:<9} {quantity:<42} {difference:.3e}  {:.0e}  {verdict}", comparison.tolerance)?;
+            wrong += usize::from(!comparison.is_ok());
+            all += 1;
+        }
+    }
+    anyhow::ensure!(wrong == 0, "`{wrong}` of `{all}` values differ by more than their tolerance");
+    Ok(())
+}
+
+async fn work(args: WorkArgs) -> anyhow::Result<()> {
+    let coordinator = args.coordinator.context("no coordinator given; pass `--coordinator http://HOST:PORT`")?;
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let slots = args.slots.unwrap_or(cores as u32).max(1);
+    let capability = Capability {
+        slots,
+        host: host_name(),
+        device: Device::Cpu { model: cpu_model() },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        libtorch: "2.11.0".to_owned(),
+    };
+    let service = Service::open(Config { coordinator, slots, directory: args.directory, capability })?;
+    let shutdown = CancellationToken::new();
+    let orphaned = CancellationToken::new();
+    if args.exit_with_parent {
+        let orphaned = orphaned.clone();
+        thread::Builder::new().name("parent-watch".to_owned()).spawn(move || {
+            // Nothing is ever written there; the read ends with the parent.
+            let _ = io::stdin().read_to_end(&mut Vec::new());
+            orphaned.cancel();
+        })?;
+    }
+    let on_signal = shutdown.clone();
+    tokio::spawn(async move {
+        if termination().await.is_ok() {
+            tracing::info!("asked to leave; handing work back");
+            on_signal.cancel();
+        }
+    });
+    tokio::select! {
+        ended = service.run(shutdown) => ended.map_err(Into::into),
+        // The spool keeps what was finished; there is nobody to hand work to.
+        () = orphaned.cancelled() => Ok(()),
+    }
+}
+
+async fn termination() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = info.lines().find(|line| line.starts_with("model name"));
+    line.and_then(|line| line.split_once(':')).map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
+}

@@ -1,0 +1,39 @@
+//! Trains one architecture for real.
+
+use reprise_domain::{ArchIndex, EvaluateSpec, SpaceName, TaskResult};
+use reprise_search::space::Nasbench201;
+use reprise_torch::cellnet::{self, CellNetError, CellOp, Trained};
+
+use super::{Done, RunError};
+use crate::slots::Cancel;
+
+/// Runs an evaluation.
+pub(super) fn run(spec: &EvaluateSpec, cancel: &Cancel) -> Result<Done, RunError> {
+    let trained = train(spec, cancel)?;
+    Ok(Done { result: TaskResult::Evaluate(trained.result), training: Some(trained.training) })
+}
+
+/// Trains the architecture of a spec.
+pub(super) fn train(spec: &EvaluateSpec, cancel: &Cancel) -> Result<Trained, RunError> {
+    let cell = cell(spec.space, spec.arch)?;
+    cellnet::train(&cell, spec, &mut || cancel.is_cancelled()).map_err(|error| match error {
+        CellNetError::Stopped => RunError::Stopped,
+        error => RunError::failed(format!("train architecture `{}`", spec.arch))(error.into()),
+    })
+}
+
+fn cell(space: SpaceName, arch: ArchIndex) -> Result<[CellOp; 6], RunError> {
+    let doing = || RunError::impossible(format!("train architecture `{arch}` of `{space}`"));
+    if space != SpaceName::Nasbench201 {
+        return Err(doing()("only cells of `nasbench201` can be trained".into()));
+    }
+    let known = Nasbench201::new();
+    if arch.row() >= reprise_search::space::SearchSpace::len(&known) {
+        return Err(doing()("the space has no such architecture".into()));
+    }
+    let mut cell = [CellOp::None; 6];
+    for (op, known) in cell.iter_mut().zip(known.cell_ops(arch)) {
+        *op = known.as_str().parse().map_err(|error: CellNetError| doing()(error.into()))?;
+    }
+    Ok(cell)
+}

@@ -185,12 +185,10 @@ impl<'a> TableReader<'a> {
         unit: &str,
     ) -> Result<f64, TableError> {
         let value = self.text(column).parse::<f64>().ok();
-        value
-            .filter(|value| range.contains(value))
-            .ok_or_else(|| {
-                let (low, high) = (range.start(), range.end());
-                self.wrong(column, format!("{unit} from {low} to {high}"))
-            })
+        value.filter(|value| range.contains(value)).ok_or_else(|| {
+            let (low, high) = (range.start(), range.end());
+            self.wrong(column, format!("{unit} from {low} to {high}"))
+        })
     }
 
     /// A whole number up to `max`.
@@ -305,12 +303,18 @@ mod tests {
         );
         check("index,zzz\n", "`t.csv`, line 1: unknown column `zzz`");
         check("index\n", "`t.csv`, line 1: column `accuracy` is missing");
-        check("index,index\n", "`t.csv`, line 1: column `index` appears twice");
+        check(
+            "index,index\n",
+            "`t.csv`, line 1: column `index` appears twice",
+        );
         check(
             "index,accuracy\n0,50\n2,50\n",
             "`t.csv`, line 3, column `index`: expected the index 1, found `2`",
         );
-        check("index,accuracy\n0,50\n", "`t.csv`: expected 2 rows, found 1");
+        check(
+            "index,accuracy\n0,50\n",
+            "`t.csv`: expected 2 rows, found 1",
+        );
         check(
             "index,accuracy\n0,1\n1,1\n2,1\n",
             "`t.csv`, line 4, column `index`: expected no more than 2 rows, found `2`",

@@ -43,9 +43,9 @@ impl<'b> Cursor<'b> {
 
     pub(super) fn take(&mut self, count: usize) -> Result<&'b [u8], PickleError> {
         let rest = &self.bytes[self.position..];
-        let taken = rest
-            .get(..count)
-            .ok_or(PickleError::Truncated { offset: self.opcode_at })?;
+        let taken = rest.get(..count).ok_or(PickleError::Truncated {
+            offset: self.opcode_at,
+        })?;
         self.position += count;
         Ok(taken)
     }
@@ -73,13 +73,17 @@ impl<'b> Cursor<'b> {
     pub(super) fn line(&mut self) -> Result<&'b str, PickleError> {
         let rest = &self.bytes[self.position..];
         let length = rest.iter().position(|byte| *byte == b'\n');
-        let length = length.ok_or(PickleError::Truncated { offset: self.opcode_at })?;
+        let length = length.ok_or(PickleError::Truncated {
+            offset: self.opcode_at,
+        })?;
         let line = self.take(length)?;
         self.position += 1;
         self.utf8(line)
     }
 
     pub(super) fn utf8(&self, bytes: &'b [u8]) -> Result<&'b str, PickleError> {
-        std::str::from_utf8(bytes).map_err(|_| PickleError::Text { offset: self.opcode_at })
+        std::str::from_utf8(bytes).map_err(|_| PickleError::Text {
+            offset: self.opcode_at,
+        })
     }
 }

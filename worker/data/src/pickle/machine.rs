@@ -73,9 +73,21 @@ impl<'b> Machine<'b, '_> {
             op::NONE => self.push(Node::None),
             op::NEWTRUE => self.push(Node::Bool(true)),
             op::NEWFALSE => self.push(Node::Bool(false)),
-            op::BININT => self.input.array().map(i32::from_le_bytes).and_then(|n| self.int(n)),
-            op::BININT1 => self.input.array().map(u8::from_le_bytes).and_then(|n| self.int(n)),
-            op::BININT2 => self.input.array().map(u16::from_le_bytes).and_then(|n| self.int(n)),
+            op::BININT => self
+                .input
+                .array()
+                .map(i32::from_le_bytes)
+                .and_then(|n| self.int(n)),
+            op::BININT1 => self
+                .input
+                .array()
+                .map(u8::from_le_bytes)
+                .and_then(|n| self.int(n)),
+            op::BININT2 => self
+                .input
+                .array()
+                .map(u16::from_le_bytes)
+                .and_then(|n| self.int(n)),
             op::LONG1 => self.long(),
             op::BINFLOAT => {
                 let value = f64::from_be_bytes(self.input.array()?);
@@ -169,7 +181,9 @@ impl<'b> Machine<'b, '_> {
     fn frame(&mut self) -> Result<(), PickleError> {
         let length = u64::from_le_bytes(self.input.array()?);
         if length > self.input.remaining() as u64 {
-            return Err(PickleError::Truncated { offset: self.input.offset() });
+            return Err(PickleError::Truncated {
+                offset: self.input.offset(),
+            });
         }
         Ok(())
     }
@@ -209,7 +223,9 @@ impl<'b> Machine<'b, '_> {
         let floor = self.marks.last().copied().unwrap_or(0);
         let start = self.stack.len().checked_sub(count);
         let Some(start) = start.filter(|start| *start >= floor) else {
-            return Err(PickleError::Stack { offset: self.input.offset() });
+            return Err(PickleError::Stack {
+                offset: self.input.offset(),
+            });
         };
         let items = self.stack.split_off(start);
         self.push_tuple(items)
@@ -252,7 +268,9 @@ impl<'b> Machine<'b, '_> {
         }
         let (pairs, rest) = items.as_chunks::<2>();
         if !rest.is_empty() {
-            return Err(PickleError::Stack { offset: self.input.offset() });
+            return Err(PickleError::Stack {
+                offset: self.input.offset(),
+            });
         }
         match &mut self.nodes[target as usize] {
             Node::Dict(entries) => {
@@ -389,7 +407,9 @@ impl<'b> Machine<'b, '_> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.last() {
             Some(id) if self.stack.len() > floor => Ok(*id),
-            _ => Err(PickleError::Stack { offset: self.input.offset() }),
+            _ => Err(PickleError::Stack {
+                offset: self.input.offset(),
+            }),
         }
     }
 
@@ -401,7 +421,9 @@ impl<'b> Machine<'b, '_> {
 
     fn pop_to_mark(&mut self) -> Result<Vec<NodeId>, PickleError> {
         let height = self.marks.pop();
-        let height = height.ok_or(PickleError::Stack { offset: self.input.offset() })?;
+        let height = height.ok_or(PickleError::Stack {
+            offset: self.input.offset(),
+        })?;
         Ok(self.stack.split_off(height))
     }
 

@@ -41,8 +41,9 @@ fn sample(name: &str) -> Option<Vec<u8>> {
 #[test]
 fn plain_data_reads_as_written() {
     // pickle.dumps({"a": [1, -2, 2.5, None, True], "b": (b"xy", 300, -1 << 40)}, 4)
-    let bytes = b"\x80\x04\x95\x3b\0\0\0\0\0\0\0}\x94(\x8c\x01a\x94]\x94(K\x01J\xfe\xff\xff\xff\
-        G@\x04\0\0\0\0\0\0N\x88e\x8c\x01b\x94C\x02xy\x94M,\x01\x8a\x06\0\0\0\0\0\xff\x87\x94u.";
+    let bytes = b"\x80\x04\x955\0\0\0\0\0\0\0}\x94(\x8c\x01a\x94]\x94(K\x01J\xfe\xff\xff\xff\
+        G@\x04\0\0\0\0\0\0N\x88e\x8c\x01b\x94C\x02xy\x94M,\x01\x8a\x06\0\0\0\0\0\
+        \xff\x87\x94u.";
     let pickle = read(bytes, &[], &Limits::DEFAULT).unwrap();
     assert_eq!(pickle.consumed(), bytes.len());
     let root = pickle.root();
@@ -165,7 +166,10 @@ fn damaged_published_files_never_panic() {
             Err(_) => refused += 1,
         }
     }
-    assert!(refused > 30, "only {refused} of 150 damaged files were refused");
+    assert!(
+        refused > 30,
+        "only {refused} of 150 damaged files were refused"
+    );
 }
 
 /// Opcodes that are read, so that random programs get far.

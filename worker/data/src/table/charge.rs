@@ -72,7 +72,11 @@ impl EpochTimes {
         let train = (cifar100 - CIFAR100_VALID * cifar10)
             / (TIMED_EPOCHS * (CIFAR100_TRAIN - CIFAR100_VALID));
         let valid = cifar10 / TIMED_EPOCHS - train;
-        let positive = |value| Seconds::new(value).ok().filter(|seconds| seconds.get() > 0.0);
+        let positive = |value| {
+            Seconds::new(value)
+                .ok()
+                .filter(|seconds| seconds.get() > 0.0)
+        };
         let (Some(train), Some(valid)) = (positive(train), positive(valid)) else {
             return Err(TimesError::NotPositive {
                 cifar10,

@@ -105,8 +105,9 @@ impl Nasbench201Table {
                 flops_millions: table.number(FLOPS, 0.0..=MAX_FLOPS, "millions")?,
             };
             // Checked here as well, where the line is known.
-            EpochTimes::solve(&row)
-                .map_err(|error| table.wrong(IMAGENET16.time, format!("times that fit: {error}")))?;
+            EpochTimes::solve(&row).map_err(|error| {
+                table.wrong(IMAGENET16.time, format!("times that fit: {error}"))
+            })?;
             rows.push(row);
         }
         Ok(Self::new(rows).expect("the reader counted the rows and solved their times"))

@@ -118,11 +118,7 @@ impl Nasbench201Table {
 
 impl Benchmark for Nasbench201Table {
     fn datasets(&self) -> Vec<Dataset> {
-        vec![
-            Dataset::Cifar10,
-            Dataset::Cifar100,
-            Dataset::ImageNet16_120,
-        ]
+        vec![Dataset::Cifar10, Dataset::Cifar100, Dataset::ImageNet16_120]
     }
 
     fn architectures(&self) -> usize {
@@ -192,7 +188,8 @@ pub(crate) mod tests {
         let table = uniform_table();
         let quirks = SearchQuirks::of(Protocol::Reference);
         let check = |dataset, guiding: f64, validation: f64, test: f64| {
-            let close = |accuracy: Accuracy, percent: f64| (accuracy.percent() - percent).abs() < 1e-9;
+            let close =
+                |accuracy: Accuracy, percent: f64| (accuracy.percent() - percent).abs() < 1e-9;
             let answer = table.guiding(dataset, ArchIndex(7), quirks).unwrap();
             let reported = table.reported(dataset, ArchIndex(7)).unwrap();
             assert!(close(answer.validation, guiding), "{dataset}");

@@ -38,9 +38,7 @@ pub struct NamedTensor {
 }
 
 /// Reads a checkpoint file.
-pub fn read_checkpoint_file(
-    path: &Path,
-) -> Result<BTreeMap<String, NamedTensor>, CheckpointError> {
+pub fn read_checkpoint_file(path: &Path) -> Result<BTreeMap<String, NamedTensor>, CheckpointError> {
     read_checkpoint(&read_file(path, LIMIT)?)
 }
 

@@ -109,7 +109,12 @@ fn tensor_parts(value: Value<'_>) -> Option<[Value<'_>; 4]> {
     }
     let mut arguments = call.arguments.items()?;
     let storage = arguments.next()?.as_persistent()?;
-    Some([storage, arguments.next()?, arguments.next()?, arguments.next()?])
+    Some([
+        storage,
+        arguments.next()?,
+        arguments.next()?,
+        arguments.next()?,
+    ])
 }
 
 struct Reader<'s, 'b, S> {
@@ -194,7 +199,10 @@ impl View {
             ));
         }
         if self.shape.len() > DIMENSIONS {
-            return Err(format!("{} dimensions, expected at most {DIMENSIONS}", self.shape.len()));
+            return Err(format!(
+                "{} dimensions, expected at most {DIMENSIONS}",
+                self.shape.len()
+            ));
         }
         let count = self
             .shape

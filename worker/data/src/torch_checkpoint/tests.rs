@@ -32,7 +32,10 @@ fn both_containers_give_the_published_names_and_values() {
             assert_eq!(tensor.data, values.collect::<Vec<_>>(), "{name} {key}");
         }
         let batches = &tensors["norm.num_batches_tracked"];
-        assert_eq!((batches.shape.len(), batches.data.as_slice()), (0, [1.0].as_slice()));
+        assert_eq!(
+            (batches.shape.len(), batches.data.as_slice()),
+            (0, [1.0].as_slice())
+        );
     }
 }
 
@@ -66,7 +69,11 @@ fn what_is_there_is_listed_when_no_state_dictionary_is() {
         "no state dictionary at top level or under one key, found `epoch`: the integer `3`, `weights`: a list of 1"
     );
     let error = read_checkpoint(b"not a checkpoint").unwrap_err();
-    assert!(error.to_string().ends_with("found the bytes `6e 6f 74 20 61 20 63 68`"));
+    assert!(
+        error
+            .to_string()
+            .ends_with("found the bytes `6e 6f 74 20 61 20 63 68`")
+    );
 }
 
 #[test]
@@ -74,7 +81,10 @@ fn a_cut_file_is_refused_wherever_it_is_cut() {
     for name in ["views-zip.pt", "views-legacy.pt"] {
         let bytes = fixture(name);
         for length in 0..bytes.len() {
-            assert!(read_checkpoint(&bytes[..length]).is_err(), "{name} {length}");
+            assert!(
+                read_checkpoint(&bytes[..length]).is_err(),
+                "{name} {length}"
+            );
         }
     }
 }
@@ -85,7 +95,9 @@ fn a_view_outside_its_storage_is_refused() {
     // shape (2, 2): K 05 K 02 K 02 TUPLE2.
     let bytes = fixture("views-legacy.pt");
     let window = b"K\x05K\x02K\x02\x86";
-    let at = bytes.windows(window.len()).position(|found| found == window);
+    let at = bytes
+        .windows(window.len())
+        .position(|found| found == window);
     let mut damaged = bytes.clone();
     damaged[at.unwrap() + 1] = 7;
     let error = read_checkpoint(&damaged).unwrap_err();

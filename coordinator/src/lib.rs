@@ -7,5 +7,10 @@
 pub mod api;
 mod architectures;
 pub mod artifact;
+pub mod cli;
+pub mod client;
 pub mod engine;
+pub mod instance;
+pub mod local;
+pub mod report;
 pub mod store;

@@ -1,0 +1,175 @@
+//! The command line of `reprise`. Standard output is data, standard error is
+//! everything else.
+
+mod benchmark;
+mod progress;
+mod remote;
+mod run;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use reprise_domain::StudyName;
+use reprise_study::StudyFileError;
+
+use crate::engine::Control;
+use crate::instance::Instance;
+
+/// Exit code when the study file or an argument is wrong.
+const WRONG_INPUT: u8 = 2;
+
+/// Exit code when some tasks of the study failed.
+const TASKS_FAILED: u8 = 3;
+
+/// Schedules seeds and search trials over workers, resumes interrupted sweeps,
+/// and exports tables.
+#[derive(Debug, Parser)]
+#[command(name = "reprise", version, after_help = "Exit codes: 0 done; 1 error; 2 wrong input; 3 some tasks failed")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a study on this machine; run it again to resume it.
+    Run(run::RunArgs),
+    /// Serve workers and clients of other machines.
+    Serve {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:7440")]
+        listen: SocketAddr,
+        /// Journal and artifacts.
+        #[arg(long, default_value = ".reprise")]
+        state: PathBuf,
+    },
+    /// Submit a study to a coordinator.
+    Submit {
+        /// The study file.
+        study: PathBuf,
+        #[command(flatten)]
+        remote: remote::RemoteArgs,
+        /// Replace a study of the same name whose spec differs.
+        #[arg(long)]
+        amend: bool,
+    },
+    /// Name the studies of a coordinator.
+    List {
+        #[command(flatten)]
+        remote: remote::RemoteArgs,
+    },
+    /// Say where a study stands.
+    Status {
+        /// Its name.
+        study: StudyName,
+        #[command(flatten)]
+        remote: remote::RemoteArgs,
+    },
+    /// Follow a study to its end.
+    Watch {
+        /// Its name.
+        study: StudyName,
+        #[command(flatten)]
+        remote: remote::RemoteArgs,
+    },
+    /// End a study; what is finished stays.
+    Cancel {
+        /// Its name.
+        study: StudyName,
+        #[command(flatten)]
+        remote: remote::RemoteArgs,
+    },
+    /// Start nothing further of a study.
+    Pause {
+        /// Its name.
+        study: StudyName,
+        #[command(flatten)]
+        remote: remote::RemoteArgs,
+    },
+    /// Let a paused study go on.
+    Resume {
+        /// Its name.
+        study: StudyName,
+        #[command(flatten)]
+        remote: remote::RemoteArgs,
+    },
+    /// Write a study's tables, finished or not.
+    Export {
+        /// Its name.
+        study: StudyName,
+        #[command(flatten)]
+        remote: remote::RemoteArgs,
+        /// Where to write; `results/NAME` when not given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Runs a parsed command line and tells its exit code.
+pub async fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli.command).await {
+        Ok(code) => code,
+        Err(error) => {
+            if let Some(study) = error.downcast_ref::<StudyFileError>() {
+                tracing::debug!("study file refused");
+                eprint_block(&study.report());
+                return ExitCode::from(WRONG_INPUT);
+            }
+            eprint_block(&format!("error: {error:#}"));
+            if let Some(hint) =
+                error.downcast_ref::<reprise_proto::status::ApiError>().and_then(|error| error.hint.as_ref())
+            {
+                eprint_block(&format!("hint: {hint}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => run::run(args).await,
+        Command::Serve { listen, state } => serve(listen, state).await,
+        Command::Submit { study, remote, amend } => remote::submit(&study, &remote, amend).await,
+        Command::List { remote } => remote::list(&remote).await,
+        Command::Status { study, remote } => remote::status(&study, &remote).await,
+        Command::Watch { study, remote } => remote::watch(&study, &remote).await,
+        Command::Cancel { study, remote } => remote::control(&study, &remote, Control::Cancel).await,
+        Command::Pause { study, remote } => remote::control(&study, &remote, Control::Pause).await,
+        Command::Resume { study, remote } => remote::control(&study, &remote, Control::Resume).await,
+        Command::Export { study, remote, out } => remote::export(&study, &remote, out).await,
+    }
+}
+
+async fn serve(listen: SocketAddr, state: PathBuf) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        listen.ip().is_loopback(),
+        "`{listen}` is not a loopback address, and the connection is not encrypted; \
+         listen on 127.0.0.1 and reach it through `ssh -L` or `ssh -R`"
+    );
+    let instance = Instance::start(&state, listen).await?;
+    tracing::info!(address = %instance.address, state = %state.display(), "serving");
+    let Instance { stopped, shutdown, .. } = &instance;
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+        }
+    });
+    let _ = stopped;
+    instance.stopped.await.context("run the coordinator")??;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stderr, reason = "the command line's own way to its user")]
+fn eprint_block(text: &str) {
+    eprintln!("{text}");
+}
+
+#[expect(clippy::print_stdout, reason = "standard output is the command line's data")]
+fn print_block(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,141 @@
+//! `reprise run`: a coordinator, its workers and the tables, in one command.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::Context as _;
+use clap::Args;
+use reprise_domain::status::StudyStatus;
+use reprise_stats::export::markdown;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::benchmark::{Loaded, load};
+use super::progress::Progress;
+use super::{TASKS_FAILED, eprint_block, print_block};
+use crate::client::Client;
+use crate::instance::Instance;
+use crate::local::{keep_worker, worker_program};
+use crate::report::Report;
+
+/// Arguments of `reprise run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The study file.
+    study: PathBuf,
+    /// Where the tables go; `results/NAME` when not given.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Worker processes; one a core when not given.
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Journal, artifacts and workers' directories.
+    #[arg(long, default_value = ".reprise")]
+    state: PathBuf,
+    /// Replace a study of the same name whose spec differs.
+    #[arg(long)]
+    amend: bool,
+}
+
+/// Runs a study to its end, or takes it up where it was left.
+pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let Loaded { spec, table } = load(&args.study)?;
+    let instance = Instance::start(&args.state, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let url = instance.url();
+    let mut client = Client::connect(&url).await?;
+    if let Some((digest, content)) = table {
+        client.put_artifact(digest, &content).await.context("store the benchmark table")?;
+    }
+    let resumed = client.submit(&spec, args.amend).await?;
+    let status = client.status(&spec.name).await?;
+    let before = status.total();
+    if resumed {
+        eprint_block(&format!(
+            "{}: taken up again; {} of {} tasks were finished already",
+            spec.name, before.finished, before.planned
+        ));
+    }
+
+    let workers = CancellationToken::new();
+    let mut running = JoinSet::new();
+    if before.remaining() > 0 {
+        let program = worker_program()?;
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        for number in 0..args.workers.unwrap_or(cores).max(1) {
+            let directory = args.state.join("workers").join(number.to_string());
+            running.spawn(keep_worker(program.clone(), url.clone(), directory, workers.clone()));
+        }
+    }
+    let watched = tokio::select! {
+        watched = watch(&mut client, &spec.name, status) => watched,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!(
+            "interrupted; finished tasks are kept, run the same command again to go on"
+        )),
+    };
+    workers.cancel();
+    while running.join_next().await.is_some() {}
+    let last = watched?;
+
+    let records = client.records(&spec.name).await?;
+    let report = Report::new(&spec, &records)?;
+    let out = args.out.unwrap_or_else(|| PathBuf::from("results").join(spec.name.as_str()));
+    report.write(&out)?;
+    if let Some(overview) = report.overview() {
+        print_block(&markdown(&overview));
+    }
+    eprint_block(&format!("written to `{}`", out.display()));
+    instance.shutdown.cancel();
+    instance.stopped.await.context("stop the coordinator")??;
+    Ok(verdict(&last))
+}
+
+/// Follows a study until nothing of it is left to run.
+pub(super) async fn watch(
+    client: &mut Client,
+    study: &reprise_domain::StudyName,
+    first: StudyStatus,
+) -> anyhow::Result<StudyStatus> {
+    let mut progress = Progress::new();
+    progress.begin(&first);
+    let mut last = first;
+    let mut stream = client.watch(study).await?;
+    while let Some(status) = stream.next().await? {
+        progress.show(&status);
+        last = status;
+    }
+    progress.finish(&last);
+    Ok(last)
+}
+
+/// Lists what failed; a study with a failed task never exits with 0.
+pub(super) fn verdict(status: &StudyStatus) -> ExitCode {
+    for failed in &status.failures {
+        let failure = &failed.failure;
+        eprint_block(&format!(
+            "failed: {} after {} attempts ({}): {}",
+            failed.title,
+            failed.attempts,
+            failure.class.as_str(),
+            failure.message
+        ));
+        for line in &failure.log {
+            eprint_block(&format!("    {line}"));
+        }
+    }
+    let total = status.total();
+    if total.finished == total.planned {
+        return ExitCode::SUCCESS;
+    }
+    eprint_block(&format!(
+        "{}: {} of {} tasks are missing: {} failed, {} blocked by them, {} cancelled",
+        status.name,
+        total.planned - total.finished,
+        total.planned,
+        total.failed,
+        total.blocked,
+        total.cancelled
+    ));
+    ExitCode::from(TASKS_FAILED)
+}

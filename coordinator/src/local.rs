@@ -1,0 +1,88 @@
+//! Worker processes on this machine, started by `reprise run` and replaced when
+//! they die.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+/// Wait before a worker that died is replaced.
+const RESTART_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a worker may take to hand its work back and leave.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
+
+/// The worker program: `REPRISE_WORKER`, else beside this program.
+pub fn worker_program() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("REPRISE_WORKER") {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe().context("find this program's own path")?;
+    let path = own.with_file_name("reprise-worker");
+    anyhow::ensure!(
+        path.exists(),
+        "no worker program at `{}`; build it with `cargo build --release -p reprise-worker` or set REPRISE_WORKER",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// Keeps one worker alive until `shutdown`; its log goes to its directory.
+pub async fn keep_worker(program: PathBuf, url: String, directory: PathBuf, shutdown: CancellationToken) {
+    while !shutdown.is_cancelled() {
+        match spawn(&program, &url, &directory) {
+            Ok(mut child) => {
+                tokio::select! {
+                    ended = child.wait() => {
+                        tracing::warn!(directory = %directory.display(), status = ?ended.ok(), "worker ended; starting another");
+                    }
+                    () = shutdown.cancelled() => {
+                        leave(&mut child).await;
+                        return;
+                    }
+                }
+            }
+            Err(error) => tracing::error!("{error:#}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RESTART_WAIT) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+fn spawn(program: &Path, url: &str, directory: &Path) -> anyhow::Result<Child> {
+    fs::create_dir_all(directory).with_context(|| format!("make `{}`", directory.display()))?;
+    let log_path = directory.join("log");
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .with_context(|| format!("open `{}`", log_path.display()))?;
+    Command::new(program)
+        .args(["--coordinator", url, "--slots", "1", "--exit-with-parent", "--directory"])
+        .arg(directory)
+        // The pipe closes when this process ends, however it ends.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("start worker `{}`", program.display()))
+}
+
+async fn leave(child: &mut Child) {
+    if let Some(id) = child.id() {
+        // It may have ended this very moment.
+        let _ = kill(Pid::from_raw(id.cast_signed()), Signal::SIGTERM);
+    }
+    if tokio::time::timeout(LEAVE_TIME, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}

@@ -23,5 +23,7 @@ pub mod torch_checkpoint;
 pub use benchmark::{Benchmark, Guiding, QueryError, Reported};
 pub use bytes::{FileError, SizeError, digest};
 pub use csv_table::TableError;
+pub use digits_benchmark::{DigitsRow, DigitsTable};
+pub use nats::{NatsError, NatsFolder};
 pub use table::{Nasbench201Row, Nasbench201Table};
 pub use torch_checkpoint::{CheckpointError, NamedTensor};

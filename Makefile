@@ -1,0 +1,30 @@
+# The commands of the README. Each fetches libtorch first when it is not there.
+
+CARGO ?= cargo
+PROFILE_DIR := target/release
+
+.PHONY: demo test lint libtorch build
+
+demo: build
+	$(PROFILE_DIR)/reprise run configs/demo.yaml
+
+build: libtorch
+	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker
+
+# With cargo-nextest where it is installed, else with Cargo's own runner.
+test: libtorch
+	$(CARGO) build --locked -p reprise-coordinator -p reprise-worker
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --locked --workspace --no-fail-fast; \
+	else \
+		$(CARGO) test --locked --workspace --no-fail-fast; \
+	fi
+
+lint: libtorch
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+libtorch:
+	@command -v $(CARGO) >/dev/null || { echo "error: cargo is missing; install Rust from https://rustup.rs" >&2; exit 1; }
+	@command -v g++ >/dev/null || { echo "error: g++ is missing; install it with: sudo apt-get install g++" >&2; exit 1; }
+	@deploy/libtorch.sh

@@ -25,6 +25,10 @@ pub(super) const GLOBALS: [Global; 3] = [Global::ORDERED_DICT, SCALAR, DTYPE];
 /// Epochs of the short training.
 const SHORT_EPOCHS: i64 = 12;
 
+/// Results of one training that are looked into: four data sets, at most three
+/// published seeds each. A hostile file could name one huge result many times.
+const MAX_RESULTS: usize = 64;
+
 /// Where a column comes from: the data set of the record and the split.
 struct Source {
     dataset: &'static str,
@@ -192,7 +196,9 @@ impl<'p> Training<'p> {
         }
         let all = training.get("all_results")?;
         let entries = all.value.entries();
-        let entries = entries.ok_or_else(|| all.wrong("a dictionary of results"))?;
+        let entries = entries.filter(|entries| entries.len() <= MAX_RESULTS);
+        let entries = entries
+            .ok_or_else(|| all.wrong(&format!("a dictionary of at most {MAX_RESULTS} results")))?;
         let results = entries.map(|(key, result)| {
             let parts = key
                 .tuple()
@@ -284,5 +290,90 @@ impl<'p> Training<'p> {
             return Err(flops.wrong("millions of operations from 0 to 1000000"));
         }
         Ok((parameters as u64, flops_millions))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pickle::tests::{damaged, sample};
+    use crate::pickle::{self, Limits};
+
+    fn text(text: &str) -> Vec<u8> {
+        [&[0x8c, text.len() as u8], text.as_bytes()].concat()
+    }
+
+    fn dict(entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        let entries = entries
+            .iter()
+            .flat_map(|(key, value)| [key.as_slice(), value]);
+        let entries: Vec<&[u8]> = entries.collect();
+        [b"}(".as_slice(), &entries.concat(), b"u"].concat()
+    }
+
+    /// A training of architecture 4, `|a|`, with the given results.
+    fn training(results: &[u8]) -> Vec<u8> {
+        dict(&[
+            (text("arch_index"), b"K\x04".to_vec()),
+            (text("arch_str"), text("|a|")),
+            (text("all_results"), results.to_vec()),
+        ])
+    }
+
+    fn check(short: &[u8], full: &[u8], message: &str) {
+        let root = dict(&[(text("12"), short.to_vec()), (text("200"), full.to_vec())]);
+        let bytes = [root.as_slice(), b"."].concat();
+        let pickle = pickle::read(&bytes, &GLOBALS, &Limits::DEFAULT).unwrap();
+        let error = read_record(pickle.root(), ArchIndex(4), "|a|").unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn errors_say_where_in_the_record() {
+        let good = training(b"}");
+        check(
+            b"N",
+            &good,
+            "at 12: expected a dictionary with `arch_index`, found none",
+        );
+        check(
+            &good,
+            &dict(&[(text("arch_index"), b"K\x05".to_vec())]),
+            "at 200/arch_index: expected the integer `4`, found the integer `5`",
+        );
+        check(
+            &good,
+            &training(b"]"),
+            "at 200/all_results: expected a dictionary of at most 64 results, found a list of 0",
+        );
+        check(
+            &good,
+            &good,
+            "at the results of epoch 199: expected at least one seed of `cifar10`, found none",
+        );
+        let key = [text("cifar10"), b"M\x09\x03\x86".to_vec()].concat();
+        let flat = dict(&[(key.clone(), b"}".to_vec())]);
+        check(
+            &good,
+            &training(&flat),
+            "at 200/all_results/cifar10 seed 777: expected a dictionary with `params`, found a dictionary of 0",
+        );
+    }
+
+    #[test]
+    fn damaged_records_never_panic() {
+        let Some(bytes) = sample("000284") else {
+            return;
+        };
+        let arch_str =
+            "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|none~0|nor_conv_1x1~1|none~2|";
+        let mut read = 0;
+        for bytes in damaged(&bytes, 150) {
+            if let Ok(pickle) = pickle::read(&bytes, &GLOBALS, &Limits::DEFAULT) {
+                read += usize::from(read_record(pickle.root(), ArchIndex(284), arch_str).is_ok());
+            }
+        }
+        // Most of a record is not in the table, so some damage goes unnoticed.
+        assert!(read < 150);
     }
 }

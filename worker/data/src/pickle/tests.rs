@@ -25,7 +25,7 @@ fn refused(bytes: &[u8]) -> PickleError {
 }
 
 /// A published file, or nothing where the samples are not at hand.
-fn sample(name: &str) -> Option<Vec<u8>> {
+pub(crate) fn sample(name: &str) -> Option<Vec<u8>> {
     let folder = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../../shared/data/nats-tss-samples/NATS-tss-v1_0-3ffb9-simple"
@@ -36,6 +36,27 @@ fn sample(name: &str) -> Option<Vec<u8>> {
         return None;
     };
     Some(bunzip2(&packed, Limits::DEFAULT.bytes as u64).unwrap())
+}
+
+/// Copies of `bytes`, each with a few bytes changed and half of them cut. The
+/// damage is a fixed linear congruential sequence: the same in every run.
+pub(crate) fn damaged(bytes: &[u8], count: usize) -> impl Iterator<Item = Vec<u8>> {
+    let mut state = 1_u64;
+    let mut draw = move |bound: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % bound
+    };
+    (0..count).map(move |_| {
+        let mut damaged = bytes.to_vec();
+        for _ in 0..=draw(8) {
+            let position = draw(damaged.len());
+            damaged[position] = draw(256) as u8;
+        }
+        damaged.truncate(damaged.len() - draw(2) * draw(bytes.len()));
+        damaged
+    })
 }
 
 #[test]
@@ -145,27 +166,15 @@ fn damaged_published_files_never_panic() {
     let Some(bytes) = sample("000284") else {
         return;
     };
-    // A fixed linear congruential sequence: the same damage in every run.
-    let mut state = 1_u64;
-    let mut draw = |bound: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize % bound
-    };
-    let mut refused = 0;
-    for _ in 0..150 {
-        let mut damaged = bytes.clone();
-        for _ in 0..=draw(8) {
-            let position = draw(damaged.len());
-            damaged[position] = draw(256) as u8;
-        }
-        damaged.truncate(damaged.len() - draw(2) * draw(bytes.len()));
-        match read(&damaged, &NUMPY, &Limits::DEFAULT) {
-            Ok(pickle) => assert!(pickle.nodes.len() <= Limits::DEFAULT.items),
-            Err(_) => refused += 1,
-        }
-    }
+    let refused =
+        damaged(&bytes, 150).filter(|damaged| match read(damaged, &NUMPY, &Limits::DEFAULT) {
+            Ok(pickle) => {
+                assert!(pickle.nodes.len() <= Limits::DEFAULT.items);
+                false
+            }
+            Err(_) => true,
+        });
+    let refused = refused.count();
     assert!(
         refused > 30,
         "only {refused} of 150 damaged files were refused"

@@ -45,6 +45,14 @@ pub enum TrialError {
     /// The caller asked to stop.
     #[error("stopped after {0} queries")]
     Stopped(usize),
+    /// The benchmark charges so little that the budget is out of reach.
+    #[error("{queries} queries cost {} s in all, and the budget is not spent: expected a benchmark that charges for them", spent.get())]
+    Endless {
+        /// Queries so far.
+        queries: usize,
+        /// Simulated seconds charged so far.
+        spent: Seconds,
+    },
     /// The oracle has no answer.
     #[error("query {query} asks for architecture `{arch}`")]
     Oracle {
@@ -70,21 +78,18 @@ pub fn run_trial(
     let mut spent = Seconds::ZERO;
     while has_budget(budget, trajectory.len(), spent) {
         let query = trajectory.len() + 1;
+        if query > MAX_QUERIES {
+            return Err(TrialError::Endless { queries: MAX_QUERIES, spent });
+        }
         if !keep_going(query - 1) {
             return Err(TrialError::Stopped(query - 1));
         }
-        let (arch, charged) = match method.ask() {
-            Ask::Buy(arch) => (arch, true),
-            Ask::Look(arch) => (arch, false),
-            Ask::Exhausted => break,
-        };
+        let Ask::Buy(arch) = method.ask() else { break };
         let answer = oracle.guiding(arch).map_err(|source| TrialError::Oracle { query, arch, source })?;
-        if charged {
-            spent = spent + answer.cost;
-            trajectory.arch.push(arch);
-            trajectory.validation.push(answer.validation);
-            trajectory.cost.push(answer.cost);
-        }
+        spent = spent + answer.cost;
+        trajectory.arch.push(arch);
+        trajectory.validation.push(answer.validation);
+        trajectory.cost.push(answer.cost);
         method.tell(arch, answer.validation);
     }
     for query in 0..trajectory.len() {
@@ -100,11 +105,10 @@ pub fn run_trial(
 /// The released code looks at the budget before each query, so the last one may
 /// pass it (protocol notes, section 5a).
 fn has_budget(budget: Budget, queries: usize, spent: Seconds) -> bool {
-    queries < MAX_QUERIES
-        && match budget {
-            Budget::Queries(most) => queries < most as usize,
-            Budget::Simulated(most) => spent < most,
-        }
+    match budget {
+        Budget::Queries(most) => queries < most as usize,
+        Budget::Simulated(most) => spent < most,
+    }
 }
 
 #[cfg(test)]

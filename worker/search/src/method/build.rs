@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use reprise_domain::{MethodSpec, SearchSpec, SpaceName};
+use reprise_domain::{ArchIndex, MethodSpec, SearchSpec, SpaceName};
 use serde::de::DeserializeOwned;
 
 use super::SearchMethod;
 use super::dngo::{self, Dngo};
 use super::evolution::{self, Evolution};
-use super::random::Random;
+use super::random::{self, Random};
+use super::reinforce::{self, ImpossibleHistory, Reinforce};
 use crate::embedding::Embedding;
 use crate::rng::Stream;
 use crate::space::SearchSpace;
@@ -29,9 +30,19 @@ pub enum MethodError {
         /// Rows of the embedding.
         found: usize,
     },
-    /// The method is not built into this version.
-    #[error("method `{0}` is not available in this version")]
-    Unavailable(&'static str),
+    /// The snapshot names an architecture that does not exist.
+    #[error("the snapshot names architecture `{arch}`, but `{space}` has {architectures}")]
+    SnapshotArch {
+        /// What it names.
+        arch: ArchIndex,
+        /// The space.
+        space: SpaceName,
+        /// Its architectures.
+        architectures: usize,
+    },
+    /// The snapshot is well formed, but not of this trial.
+    #[error("the snapshot is not of this trial")]
+    History(#[source] ImpossibleHistory),
     /// The snapshot is of something else.
     #[error("the snapshot does not hold the state of method `{method}`")]
     Snapshot {
@@ -81,9 +92,14 @@ fn make(
         });
     }
     Ok(match spec.method {
-        MethodSpec::Random => Box::new(Random::new(space, state(name, snapshot, stream)?)),
+        MethodSpec::Random => {
+            let state = state(name, snapshot, || random::State::new(stream()))?;
+            known(space.as_ref(), state.archs())?;
+            Box::new(Random::new(space, state))
+        },
         MethodSpec::RegularizedEvolution { population, sample } => {
             let state = state(name, snapshot, || evolution::State::new(stream()))?;
+            known(space.as_ref(), state.archs())?;
             Box::new(Evolution::new(space, population, sample, state))
         }
         MethodSpec::Dngo { initial, batch, epochs, target } => {
@@ -97,9 +113,33 @@ fn make(
                 quirks: spec.quirks,
                 key: key.clone(),
             };
-            Box::new(Dngo::new(settings, embedding, state(name, snapshot, dngo::State::default)?))
+            let state = state(name, snapshot, dngo::State::default)?;
+            known(space.as_ref(), state.archs())?;
+            Box::new(Dngo::new(settings, embedding, state))
         }
-        MethodSpec::Reinforce { .. } => return Err(MethodError::Unavailable(name)),
+        MethodSpec::Reinforce { episode, learning_rate, baseline, discount } => {
+            let embedding = embedding.ok_or(MethodError::NeedsEmbedding(name))?;
+            let settings = reinforce::Settings {
+                space: spec.space,
+                episode: episode.max(1) as usize,
+                learning_rate,
+                baseline,
+                discount,
+                quirks: spec.quirks,
+                key: key.clone(),
+            };
+            let state = state(name, snapshot, reinforce::State::default)?;
+            Box::new(Reinforce::new(settings, embedding, state).map_err(MethodError::History)?)
+        }
+    })
+}
+
+/// Checks that all architectures of a snapshot exist.
+fn known(space: &dyn SearchSpace, mut archs: impl Iterator<Item = ArchIndex>) -> Result<(), MethodError> {
+    let architectures = space.len();
+    let unknown = archs.find(|arch| arch.row() >= architectures);
+    unknown.map_or(Ok(()), |arch| {
+        Err(MethodError::SnapshotArch { arch, space: space.name(), architectures })
     })
 }
 
@@ -119,6 +159,8 @@ mod tests {
     use reprise_domain::{
         Accuracy, BenchmarkRef, Budget, Dataset, Digest, EncodingName, Protocol, Quirks, Seed,
     };
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::method::Ask;
@@ -150,33 +192,88 @@ mod tests {
         (Arc::new(Embedding::new(rows, 4).unwrap()), accuracies)
     }
 
-    const METHODS: [MethodSpec; 3] = [
+    const METHODS: [MethodSpec; 4] = [
+        MethodSpec::Reinforce { episode: 5, learning_rate: 0.01, baseline: 0.4, discount: 0.8 },
         MethodSpec::Random,
         MethodSpec::RegularizedEvolution { population: 5, sample: 3 },
         MethodSpec::Dngo { initial: 8, batch: 2, epochs: 20, target: 1.0 },
     ];
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        /// Stopped anywhere, also between an ask and its tell.
+        #[test]
+        fn a_restored_method_asks_for_the_same(
+            which in 0..METHODS.len(), queries in 0_usize..16, asked: bool, reference: bool, seed: u64,
+        ) {
+            let (embedding, accuracies) = landscape();
+            let space: Arc<dyn SearchSpace> = Arc::new(Nasbench201::new());
+            let protocol = if reference { Protocol::Reference } else { Protocol::Corrected };
+            let spec = spec(METHODS[which], protocol, seed);
+            let mut original = build(&spec, space.clone(), Some(embedding.clone())).unwrap();
+            for _ in 0..queries {
+                let Ask::Buy(arch) = original.ask() else { panic!("nothing to buy") };
+                original.tell(arch, accuracies[arch.row()]);
+            }
+            if asked {
+                original.ask();
+            }
+            let snapshot = original.snapshot();
+            let mut copy = restore(&spec, space, Some(embedding), &snapshot).unwrap();
+            for _ in 0..7 {
+                let Ask::Buy(arch) = original.ask() else { panic!("nothing to buy") };
+                prop_assert_eq!(copy.ask(), Ask::Buy(arch));
+                original.tell(arch, accuracies[arch.row()]);
+                copy.tell(arch, accuracies[arch.row()]);
+            }
+            prop_assert_eq!(original.snapshot(), copy.snapshot());
+        }
+    }
+
     #[test]
-    fn a_restored_method_asks_for_the_same() {
+    fn a_snapshot_of_something_else_is_refused() {
         let (embedding, accuracies) = landscape();
         let space: Arc<dyn SearchSpace> = Arc::new(Nasbench201::new());
         for method in METHODS {
             let spec = spec(method, Protocol::Reference, 1);
-            let mut original = build(&spec, space.clone(), Some(embedding.clone())).unwrap();
-            for _ in 0..11 {
-                let Ask::Buy(arch) = original.ask() else { panic!("nothing to buy") };
-                original.tell(arch, accuracies[arch.row()]);
-            }
-            let snapshot = original.snapshot();
-            let mut copy = restore(&spec, space.clone(), Some(embedding.clone()), &snapshot).unwrap();
-            for _ in 0..4 {
-                let Ask::Buy(arch) = original.ask() else { panic!("nothing to buy") };
-                assert_eq!(copy.ask(), Ask::Buy(arch), "{}", method.name());
-                original.tell(arch, accuracies[arch.row()]);
-                copy.tell(arch, accuracies[arch.row()]);
-            }
-            assert!(restore(&spec, space.clone(), Some(embedding.clone()), "?").is_err());
+            let again = |text: &str| restore(&spec, space.clone(), Some(embedding.clone()), text);
+            let mut method = again(&build(&spec, space.clone(), Some(embedding.clone())).unwrap().snapshot()).unwrap();
+            let Ask::Buy(arch) = method.ask() else { panic!("nothing to buy") };
+            method.tell(arch, accuracies[arch.row()]);
+            let Ask::Buy(arch) = method.ask() else { panic!("nothing to buy") };
+            let good = method.snapshot();
+            assert!(again(&good).is_ok());
+            assert!(matches!(again("?"), Err(MethodError::Snapshot { .. })));
+            assert!(matches!(again(&good[1..]), Err(MethodError::Snapshot { .. })));
+            let foreign = good.replace(&format!("{arch}"), "15625");
+            assert!(again(&foreign).is_err(), "{foreign}");
         }
+    }
+
+    /// Quirk Q7: with one architecture a round and no memory of what was bought,
+    /// the released code may buy again; the corrected one never does.
+    #[test]
+    fn only_the_quirk_buys_again() {
+        let (embedding, accuracies) = landscape();
+        let space: Arc<dyn SearchSpace> = Arc::new(Nasbench201::new());
+        let distinct = |quirk: bool| {
+            let method = MethodSpec::Dngo { initial: 4, batch: 3, epochs: 5, target: 0.5 };
+            let mut spec = spec(method, Protocol::Corrected, 1);
+            spec.quirks.bo_buys_repeats = quirk;
+            let mut method = build(&spec, space.clone(), Some(embedding.clone())).unwrap();
+            let mut bought = Vec::new();
+            for _ in 0..40 {
+                let Ask::Buy(arch) = method.ask() else { panic!("nothing to buy") };
+                method.tell(arch, accuracies[arch.row()]);
+                bought.push(arch);
+            }
+            bought.sort();
+            bought.dedup();
+            bought.len()
+        };
+        assert!(distinct(true) < 40);
+        assert_eq!(distinct(false), 40);
     }
 
     /// Best of 40 queries over 10 seeds. Were DNGO no better than random, it
@@ -204,7 +301,7 @@ mod tests {
     #[test]
     fn an_embedding_that_is_missing_or_of_another_space_is_refused() {
         let space: Arc<dyn SearchSpace> = Arc::new(Nasbench201::new());
-        let spec = spec(METHODS[2], Protocol::Reference, 1);
+        let spec = spec(METHODS[3], Protocol::Reference, 1);
         assert!(matches!(build(&spec, space.clone(), None), Err(MethodError::NeedsEmbedding("dngo"))));
         let small = Arc::new(Embedding::new(vec![0.0; 8], 4).unwrap());
         assert!(matches!(build(&spec, space, Some(small)), Err(MethodError::EmbeddingSize { found: 2, .. })));

@@ -33,6 +33,8 @@ pub(super) struct Settings {
 pub(super) struct Dngo {
     settings: Settings,
     embedding: Arc<Embedding>,
+    /// The table in the order in which ties are broken, the last one first.
+    order: Vec<u32>,
     state: State,
 }
 
@@ -41,15 +43,30 @@ pub(super) struct Dngo {
 pub(super) struct State {
     /// Everything bought, in order, repeats included (quirk Q7).
     bought: Vec<(ArchIndex, Accuracy)>,
-    /// What this round still buys.
+    /// What this round still buys; the first is asked for until it is told.
     pending: VecDeque<ArchIndex>,
     /// Rounds so far; the initial design is round 0.
     round: u64,
 }
 
+impl State {
+    /// Every architecture that it names.
+    pub(super) fn archs(&self) -> impl Iterator<Item = ArchIndex> {
+        self.bought.iter().map(|&(arch, _)| arch).chain(self.pending.iter().copied())
+    }
+}
+
 impl Dngo {
     pub(super) fn new(settings: Settings, embedding: Arc<Embedding>, state: State) -> Self {
-        Self { settings, embedding, state }
+        let rows = embedding.len();
+        // The released code shuffles the table of NAS-Bench-201 by the trial's
+        // seed. Where expected improvement is zero everywhere, the last row of
+        // this order is bought.
+        let order = match settings.space {
+            SpaceName::Nasbench101 => (0..rows as u32).collect(),
+            SpaceName::Nasbench201 => Stream::new(&settings.key, "dngo order", 0).permutation(rows),
+        };
+        Self { settings, embedding, order, state }
     }
 
     /// The initial design: distinct architectures drawn uniformly.
@@ -97,13 +114,11 @@ impl Dngo {
         let improvement =
             ExpectedImprovement { target: self.target(), uses_variance: quirks.ei_uses_variance };
         let bought: HashSet<_> = self.state.bought.iter().map(|(arch, _)| arch.row()).collect();
-        let scores = predictions.iter().enumerate().map(|(row, prediction)| {
-            let barred = !quirks.bo_buys_repeats && bought.contains(&row);
-            if barred { f64::NEG_INFINITY } else { improvement.value(*prediction) }
-        });
-        let chosen = largest(scores, self.settings.batch.max(1));
         let fresh = |row: &usize| quirks.bo_buys_repeats || !bought.contains(row);
-        chosen.into_iter().filter(fresh).map(|row| ArchIndex(row as u32)).collect()
+        let candidates: Vec<usize> = self.order.iter().map(|&row| row as usize).filter(fresh).collect();
+        let scores = candidates.iter().map(|&row| improvement.value(predictions[row]));
+        let chosen = largest(scores, self.settings.batch.max(1));
+        chosen.into_iter().map(|position| ArchIndex(candidates[position] as u32)).collect()
     }
 
     fn target(&self) -> f64 {
@@ -129,10 +144,11 @@ impl SearchMethod for Dngo {
             self.state.pending = if self.state.round == 0 { self.initial() } else { self.propose() };
             self.state.round += 1;
         }
-        self.state.pending.pop_front().map_or(Ask::Exhausted, Ask::Buy)
+        self.state.pending.front().copied().map_or(Ask::Exhausted, Ask::Buy)
     }
 
     fn tell(&mut self, arch: ArchIndex, validation: Accuracy) {
+        self.state.pending.pop_front();
         self.state.bought.push((arch, validation));
     }
 

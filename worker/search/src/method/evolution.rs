@@ -26,11 +26,18 @@ pub(super) struct State {
     rng: Stream,
     /// Oldest first.
     living: VecDeque<(ArchIndex, Accuracy)>,
+    /// Asked for and not yet told.
+    pending: Option<ArchIndex>,
 }
 
 impl State {
     pub(super) fn new(rng: Stream) -> Self {
-        Self { rng, living: VecDeque::new() }
+        Self { rng, living: VecDeque::new(), pending: None }
+    }
+
+    /// Every architecture that it names.
+    pub(super) fn archs(&self) -> impl Iterator<Item = ArchIndex> {
+        self.living.iter().map(|&(arch, _)| arch).chain(self.pending)
     }
 }
 
@@ -44,9 +51,12 @@ impl Evolution {
 
 impl SearchMethod for Evolution {
     fn ask(&mut self) -> Ask {
-        let State { rng, living } = &mut self.state;
+        let State { rng, living, pending } = &mut self.state;
+        if let Some(arch) = *pending {
+            return Ask::Buy(arch);
+        }
         if living.len() < self.population {
-            return Ask::Buy(self.space.sample(rng));
+            return Ask::Buy(*pending.insert(self.space.sample(rng)));
         }
         // Drawn with replacement, as published; the first of the best wins.
         let mut winner = living[rng.index(living.len())];
@@ -56,10 +66,11 @@ impl SearchMethod for Evolution {
                 winner = challenger;
             }
         }
-        Ask::Buy(self.space.mutate(winner.0, rng))
+        Ask::Buy(*pending.insert(self.space.mutate(winner.0, rng)))
     }
 
     fn tell(&mut self, arch: ArchIndex, validation: Accuracy) {
+        self.state.pending = None;
         self.state.living.push_back((arch, validation));
         if self.state.living.len() > self.population {
             self.state.living.pop_front();

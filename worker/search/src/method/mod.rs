@@ -6,24 +6,26 @@
 mod build;
 mod dngo;
 mod evolution;
+mod policy;
 mod random;
+mod reinforce;
 
 use reprise_domain::{Accuracy, ArchIndex};
 
 pub use build::{MethodError, build, restore};
+pub use reinforce::ImpossibleHistory;
 
 /// What a method wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// Buy this architecture.
     Buy(ArchIndex),
-    /// Tell the accuracy of this architecture without charging it (quirk Q16).
-    Look(ArchIndex),
     /// Nothing is left that the method would buy.
     Exhausted,
 }
 
-/// A search method. One `ask` is answered by one `tell` before the next `ask`.
+/// A search method. One `ask` is answered by one `tell`; asking again before that
+/// asks for the same, so that a trial may be resumed in the middle of a query.
 pub trait SearchMethod: std::fmt::Debug {
     /// The next architecture to buy.
     fn ask(&mut self) -> Ask;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use reprise_domain::{Accuracy, ArchIndex};
+use serde::{Deserialize, Serialize};
 
 use super::{Ask, SearchMethod, to_text};
 use crate::rng::Stream;
@@ -13,23 +14,45 @@ use crate::space::SearchSpace;
 #[derive(Debug)]
 pub(super) struct Random {
     space: Arc<dyn SearchSpace>,
+    state: State,
+}
+
+/// What a snapshot holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct State {
     rng: Stream,
+    /// Asked for and not yet told.
+    pending: Option<ArchIndex>,
+}
+
+impl State {
+    pub(super) fn new(rng: Stream) -> Self {
+        Self { rng, pending: None }
+    }
+
+    /// Every architecture that it names.
+    pub(super) fn archs(&self) -> impl Iterator<Item = ArchIndex> {
+        self.pending.into_iter()
+    }
 }
 
 impl Random {
-    pub(super) fn new(space: Arc<dyn SearchSpace>, rng: Stream) -> Self {
-        Self { space, rng }
+    pub(super) fn new(space: Arc<dyn SearchSpace>, state: State) -> Self {
+        Self { space, state }
     }
 }
 
 impl SearchMethod for Random {
     fn ask(&mut self) -> Ask {
-        Ask::Buy(self.space.sample(&mut self.rng))
+        let State { rng, pending } = &mut self.state;
+        Ask::Buy(*pending.get_or_insert_with(|| self.space.sample(rng)))
     }
 
-    fn tell(&mut self, _: ArchIndex, _: Accuracy) {}
+    fn tell(&mut self, _: ArchIndex, _: Accuracy) {
+        self.state.pending = None;
+    }
 
     fn snapshot(&self) -> String {
-        to_text(&self.rng)
+        to_text(&self.state)
     }
 }

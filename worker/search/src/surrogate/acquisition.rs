@@ -55,7 +55,7 @@ pub fn distribution(x: f64) -> f64 {
 /// Positions of the `count` largest scores, ascending, as the tail of a stable
 /// ascending sort: among equal scores the later position is larger.
 pub fn largest(scores: impl IntoIterator<Item = f64>, count: usize) -> Vec<usize> {
-    let mut kept: Vec<(f64, usize)> = Vec::with_capacity(count + 1);
+    let mut kept: Vec<(f64, usize)> = Vec::new();
     for (position, score) in scores.into_iter().enumerate() {
         if kept.len() == count && kept.first().is_none_or(|lowest| score < lowest.0) {
             continue;

@@ -209,13 +209,13 @@ mod tests {
     fn training_fits_a_smooth_function() {
         let mut work = batch(3, 60);
         for (row, y) in work.x.chunks_exact(3).zip(&mut work.y) {
-            *y = 0.9 + 0.05 * (row[0] - row[1] * row[2]).sin();
+            *y = 0.9 + 0.5 * (row[0] - row[1]).sin();
         }
         let mut net = Mlp::new(3, &mut Stream::new(b"mlp", "init", 1));
         let before = loss(&net, &work);
         net.train(&work.x, &work.y, 300, &mut Stream::new(b"mlp", "order", 0));
         let after = loss(&net, &work);
-        assert!(before > 0.1 && after < 5e-4, "{before} {after}");
+        assert!(before > 0.1 && after < 0.01, "{before} {after}");
     }
 
     /// Eleven rows are one batch of ten a pass; ten rows and fewer are all used.

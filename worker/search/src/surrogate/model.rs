@@ -43,10 +43,13 @@ impl Surrogate {
         let mut x = rows.to_vec();
         scale.apply(&mut x);
         let mut network = Mlp::new(inputs, initial);
-        let start: LogHyper = [shuffles.normal(), LOG_NOISE_MEAN + shuffles.normal()];
         network.train(&x, targets, epochs, shuffles);
         let mut basis = vec![[0.0; LANES]; targets.len() * PANELS];
         network.basis(&x, &mut basis);
+        // The released library draws the start after the shuffles, from the same
+        // generator: even one that is seeded anew every round gives other starts
+        // as the data grow.
+        let start: LogHyper = [shuffles.normal(), LOG_NOISE_MEAN + shuffles.normal()];
         let hyper = Evidence::new(&basis, targets, likelihood).maximise(start);
         let posterior = Posterior::new(&basis, targets, hyper)?;
         Ok(Self { network, posterior, scale })

@@ -38,6 +38,9 @@ pub async fn keep_worker(program: PathBuf, url: String, directory: PathBuf, shut
     while !shutdown.is_cancelled() {
         match spawn(&program, &url, &directory) {
             Ok(mut child) => {
+                // Waiting for a child closes its input, which would tell it that
+                // this process has ended.
+                let _input = child.stdin.take();
                 tokio::select! {
                     ended = child.wait() => {
                         tracing::warn!(directory = %directory.display(), status = ?ended.ok(), "worker ended; starting another");

@@ -171,10 +171,6 @@ impl Graphs {
         &self.neighbours
     }
 
-    pub(crate) fn operations(&self) -> &[u8] {
-        &self.operations
-    }
-
     /// The operation of a row as a position in its one-hot form, none for padding.
     pub(crate) fn operation(&self, row: usize) -> Option<usize> {
         let operation = self.operations[row];

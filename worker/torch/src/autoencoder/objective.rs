@@ -47,7 +47,7 @@ impl Objective {
     }
 
     /// The factor of the divergence summed over `rows` nodes.
-    pub(crate) fn kl_weight(&self, rows: usize) -> f64 {
+    pub(crate) fn kl_weight(self, rows: usize) -> f64 {
         let rows = rows as f64;
         match self.kl {
             Kl::Absent => 0.0,

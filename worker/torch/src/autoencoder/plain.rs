@@ -60,7 +60,7 @@ impl PlainEngine {
                 let range = &tensor.range;
                 let view = flat
                     .narrow(0, range.start as i64, range.len() as i64)
-                    .view_(&tensor.dims.iter().map(|&d| d as i64).collect::<Vec<_>>())
+                    .view_(tensor.dims.iter().map(|&d| d as i64).collect::<Vec<_>>())
                     .detach()
                     .set_requires_grad(true);
                 (range.start, view)

@@ -120,7 +120,7 @@ fn each_quirk_acts_and_only_from_where_it_should() {
         let changed = epochs(change);
         let pairs = changed.iter().zip(&reference);
         let first = pairs
-            .map(|(a, b)| a.loss == b.loss)
+            .map(|(a, b)| a.loss.to_bits() == b.loss.to_bits())
             .position(|equal| !equal);
         first.map(|epoch| epoch + 1)
     };

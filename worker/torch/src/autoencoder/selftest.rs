@@ -278,16 +278,14 @@ fn read_graphs(file: &TensorFile<'_>, operations: usize) -> Result<Graphs, Selft
 }
 
 fn bits(name: &'static str, values: &[f32]) -> Result<Vec<u8>, SelftestError> {
-    let bit = |(position, &value): (usize, &f32)| {
-        if value == 0.0 || value == 1.0 {
-            Ok(value as u8)
-        } else {
-            Err(SelftestError::Input {
-                name,
-                position,
-                value,
-            })
-        }
+    let bit = |(position, &value): (usize, &f32)| match value {
+        0.0 => Ok(0),
+        1.0 => Ok(1),
+        _ => Err(SelftestError::Input {
+            name,
+            position,
+            value,
+        }),
     };
     values.iter().enumerate().map(bit).collect()
 }

@@ -2,6 +2,8 @@
 //! the root of the second moment, `eps` added after the root. Defaults of the
 //! published code: betas 0.9 and 0.999, eps 1e-8, no weight decay.
 
+#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
+
 use super::kernel::{LANES, Lane};
 use crate::rng::Stream;
 

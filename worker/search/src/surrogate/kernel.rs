@@ -5,7 +5,11 @@
 //! loop runs over a fixed-size array and becomes vector code. Outputs that do not
 //! fill the last panel are padded with zeros, which stay zero in training.
 //!
-//! No loop reassociates a sum: results are the same whatever the vector width.
+//! No loop reassociates a sum or fuses a product into one: results are the same
+//! whatever the vector width. Callers that implement `pulp::WithSimd` get these
+//! loops compiled for the width that the processor has, by inlining.
+
+#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
 
 use std::f32::consts::{LN_2, LOG2_E};
 

@@ -1,6 +1,8 @@
 //! The network of the surrogate: inputs, 128 tanh units, one linear output
 //! (protocol notes, section 5a), trained by Adam on the squared error.
 
+#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
+
 use super::adam::{Adam, Parameter, Step};
 use super::kernel::{self, LANES, Lane};
 use crate::rng::Stream;
@@ -36,6 +38,42 @@ struct Workspace {
     hidden: Vec<Lane>,
 }
 
+/// One pass over the data in a given order.
+struct Epoch<'a> {
+    network: &'a mut Mlp,
+    workspace: &'a mut Workspace,
+    order: &'a [u32],
+    x: &'a [f32],
+    y: &'a [f32],
+}
+
+impl pulp::WithSimd for Epoch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for batch in self.order.chunks_exact(self.workspace.y.len().max(1)) {
+            self.workspace.gather(self.x, self.y, batch);
+            let step = self.network.adam.step();
+            self.network.step(self.workspace, step);
+        }
+    }
+}
+
+impl Workspace {
+    /// Copies the rows of a batch together.
+    #[inline(always)]
+    fn gather(&mut self, x: &[f32], y: &[f32], batch: &[u32]) {
+        let inputs = x.len() / y.len();
+        let into = self.x.chunks_exact_mut(inputs);
+        for ((&row, x_row), y_row) in batch.iter().zip(into).zip(&mut self.y) {
+            let row = row as usize;
+            x_row.copy_from_slice(&x[row * inputs..(row + 1) * inputs]);
+            *y_row = y[row];
+        }
+    }
+}
+
 impl Mlp {
     /// A network with PyTorch's default initial values.
     pub fn new(inputs: usize, rng: &mut Stream) -> Self {
@@ -67,16 +105,13 @@ impl Mlp {
             order.clear();
             order.extend(0..y.len() as u32);
             rng.shuffle(&mut order);
-            for batch in order.chunks_exact(rows.max(1)) {
-                let into = workspace.x.chunks_exact_mut(self.inputs);
-                for ((&row, x_row), y_row) in batch.iter().zip(into).zip(&mut workspace.y) {
-                    let row = row as usize;
-                    x_row.copy_from_slice(&x[row * self.inputs..(row + 1) * self.inputs]);
-                    *y_row = y[row];
-                }
-                let step = self.adam.step();
-                self.step(&mut workspace, step);
-            }
+            pulp::Arch::new().dispatch(Epoch {
+                network: self,
+                workspace: &mut workspace,
+                order: &order,
+                x,
+                y,
+            });
         }
     }
 
@@ -99,6 +134,7 @@ impl Mlp {
         self.inputs
     }
 
+    #[inline(always)]
     fn step(&mut self, workspace: &mut Workspace, step: Step) {
         self.gradient(workspace);
         for parameter in [
@@ -113,6 +149,7 @@ impl Mlp {
 
     /// Forward and backward pass of one batch. Leaves the gradient of the hidden
     /// layer's inputs in the workspace.
+    #[inline(always)]
     fn gradient(&mut self, workspace: &mut Workspace) {
         let Workspace { x, y, hidden } = workspace;
         self.basis(x, hidden);

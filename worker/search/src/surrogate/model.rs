@@ -1,6 +1,8 @@
 //! One round's surrogate: a new network trained on everything bought so far, its
 //! basis regressed on, and a prediction for every architecture of the table.
 
+#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
+
 use super::evidence::{Evidence, Likelihood, LOG_NOISE_MEAN, LogHyper};
 use super::kernel::{LANES, Lane};
 use super::linalg::NotPositiveDefinite;
@@ -9,8 +11,8 @@ use super::posterior::{Posterior, Prediction};
 use crate::embedding::Embedding;
 use crate::rng::Stream;
 
-/// Rows predicted at a time: their basis, 128 KiB, stays in the second cache.
-const BLOCK: usize = 256;
+/// Rows predicted at a time: their basis, 16 KiB, stays in the first cache.
+const BLOCK: usize = 32;
 
 /// A trained surrogate.
 #[derive(Debug)]
@@ -25,6 +27,24 @@ pub struct Surrogate {
 struct Scale {
     mean: Vec<f32>,
     deviation: Vec<f32>,
+}
+
+/// The prediction of one block of standardised rows.
+struct Block<'a> {
+    surrogate: &'a Surrogate,
+    x: &'a [f32],
+    basis: &'a mut [Lane],
+    out: &'a mut [Prediction],
+}
+
+impl pulp::WithSimd for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        self.surrogate.network.basis(self.x, self.basis);
+        self.surrogate.posterior.predict(self.basis, self.out);
+    }
 }
 
 impl Surrogate {
@@ -66,8 +86,7 @@ impl Surrogate {
             x.extend_from_slice(rows);
             self.scale.apply(&mut x);
             let basis = &mut basis[..out.len() * PANELS];
-            self.network.basis(&x, basis);
-            self.posterior.predict(basis, out);
+            pulp::Arch::new().dispatch(Block { surrogate: self, x: &x, basis, out });
         }
     }
 }

@@ -5,6 +5,8 @@
 //! `1/β + |L⁻¹ φ|²`: a sum of squares that cannot cancel, over a triangle, which
 //! is half the work of the full form.
 
+#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
+
 use super::evidence::{LogHyper, basis_times, gram_of_basis};
 use super::kernel::{self, LANES, Lane};
 use super::linalg::{self, NotPositiveDefinite};

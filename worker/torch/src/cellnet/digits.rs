@@ -60,7 +60,7 @@ mod tests {
         let digits = digits();
         let sizes = [&digits.train, &digits.validation, &digits.test].map(|split| split.labels.len());
         assert_eq!(sizes.iter().sum::<usize>(), 1_797);
-        assert_eq!(sizes, [902, 450, 445]);
+        assert_eq!(sizes, [905, 447, 445]);
         for split in [&digits.train, &digits.validation, &digits.test] {
             assert_eq!(split.pixels.len(), split.labels.len() * PIXELS);
             assert!((0..10).all(|label| split.labels.iter().filter(|&&l| l == label).count() >= 40));

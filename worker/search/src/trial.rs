@@ -79,13 +79,20 @@ pub fn run_trial(
     while has_budget(budget, trajectory.len(), spent) {
         let query = trajectory.len() + 1;
         if query > MAX_QUERIES {
-            return Err(TrialError::Endless { queries: MAX_QUERIES, spent });
+            return Err(TrialError::Endless {
+                queries: MAX_QUERIES,
+                spent,
+            });
         }
         if !keep_going(query - 1) {
             return Err(TrialError::Stopped(query - 1));
         }
         let Ask::Buy(arch) = method.ask() else { break };
-        let answer = oracle.guiding(arch).map_err(|source| TrialError::Oracle { query, arch, source })?;
+        let answer = oracle.guiding(arch).map_err(|source| TrialError::Oracle {
+            query,
+            arch,
+            source,
+        })?;
         spent = spent + answer.cost;
         trajectory.arch.push(arch);
         trajectory.validation.push(answer.validation);
@@ -94,8 +101,11 @@ pub fn run_trial(
     }
     for query in 0..trajectory.len() {
         let arch = trajectory.arch[query];
-        let reported =
-            oracle.reported(arch).map_err(|source| TrialError::Oracle { query: query + 1, arch, source })?;
+        let reported = oracle.reported(arch).map_err(|source| TrialError::Oracle {
+            query: query + 1,
+            arch,
+            source,
+        })?;
         trajectory.reported_validation.push(reported.validation);
         trajectory.test.push(reported.test);
     }
@@ -123,7 +133,11 @@ mod tests {
     impl SearchMethod for Counting {
         fn ask(&mut self) -> Ask {
             self.0 += 1;
-            if self.0 > 50 { Ask::Exhausted } else { Ask::Buy(ArchIndex(self.0)) }
+            if self.0 > 50 {
+                Ask::Exhausted
+            } else {
+                Ask::Buy(ArchIndex(self.0))
+            }
         }
 
         fn tell(&mut self, _: ArchIndex, _: Accuracy) {}
@@ -139,12 +153,18 @@ mod tests {
     impl Oracle for Strict {
         fn guiding(&mut self, _: ArchIndex) -> Result<Guiding, OracleError> {
             assert!(!self.0.get(), "a query after a report");
-            Ok(Guiding { validation: Accuracy::new(0.5)?, cost: Seconds::new(4.0)? })
+            Ok(Guiding {
+                validation: Accuracy::new(0.5)?,
+                cost: Seconds::new(4.0)?,
+            })
         }
 
         fn reported(&self, _: ArchIndex) -> Result<Reported, OracleError> {
             self.0.set(true);
-            Ok(Reported { validation: Accuracy::new(0.5)?, test: Accuracy::new(0.4)? })
+            Ok(Reported {
+                validation: Accuracy::new(0.5)?,
+                test: Accuracy::new(0.4)?,
+            })
         }
     }
 
@@ -165,10 +185,57 @@ mod tests {
         check(Budget::Queries(1_000), 50);
     }
 
+    /// Charges nothing, for ever.
+    #[derive(Debug)]
+    struct Free;
+
+    impl SearchMethod for Free {
+        fn ask(&mut self) -> Ask {
+            Ask::Buy(ArchIndex(0))
+        }
+
+        fn tell(&mut self, _: ArchIndex, _: Accuracy) {}
+
+        fn snapshot(&self) -> String {
+            String::new()
+        }
+    }
+
+    impl Oracle for Free {
+        fn guiding(&mut self, _: ArchIndex) -> Result<Guiding, OracleError> {
+            Ok(Guiding {
+                validation: Accuracy::new(0.5)?,
+                cost: Seconds::ZERO,
+            })
+        }
+
+        fn reported(&self, _: ArchIndex) -> Result<Reported, OracleError> {
+            Err("an endless trial has no report".into())
+        }
+    }
+
+    #[test]
+    fn a_budget_out_of_reach_is_an_error() {
+        let budget = Budget::Simulated(Seconds::new(1.0).unwrap());
+        let endless = run_trial(budget, &mut Free, &mut Free, &mut |_| true);
+        assert!(matches!(
+            endless,
+            Err(TrialError::Endless {
+                queries: MAX_QUERIES,
+                ..
+            })
+        ));
+    }
+
     #[test]
     fn a_stop_is_obeyed_before_the_next_query() {
         let mut oracle = Strict(Cell::new(false));
-        let stopped = run_trial(Budget::Queries(9), &mut Counting::default(), &mut oracle, &mut |n| n < 4);
+        let stopped = run_trial(
+            Budget::Queries(9),
+            &mut Counting::default(),
+            &mut oracle,
+            &mut |n| n < 4,
+        );
         assert!(matches!(stopped, Err(TrialError::Stopped(4))));
     }
 }

@@ -52,7 +52,10 @@ pub(super) struct State {
 impl State {
     /// Every architecture that it names.
     pub(super) fn archs(&self) -> impl Iterator<Item = ArchIndex> {
-        self.bought.iter().map(|&(arch, _)| arch).chain(self.pending.iter().copied())
+        self.bought
+            .iter()
+            .map(|&(arch, _)| arch)
+            .chain(self.pending.iter().copied())
     }
 }
 
@@ -66,7 +69,12 @@ impl Dngo {
             SpaceName::Nasbench101 => (0..rows as u32).collect(),
             SpaceName::Nasbench201 => Stream::new(&settings.key, "dngo order", 0).permutation(rows),
         };
-        Self { settings, embedding, order, state }
+        Self {
+            settings,
+            embedding,
+            order,
+            state,
+        }
     }
 
     /// The initial design: distinct architectures drawn uniformly.
@@ -102,8 +110,14 @@ impl Dngo {
             SpaceName::Nasbench201 => self.state.round,
         };
         let mut shuffles = Stream::new(key, "dngo shuffles", shuffle_step);
-        let trained =
-            Surrogate::train(&rows, &targets, self.settings.epochs, likelihood(*quirks), &mut initial, &mut shuffles);
+        let trained = Surrogate::train(
+            &rows,
+            &targets,
+            self.settings.epochs,
+            likelihood(*quirks),
+            &mut initial,
+            &mut shuffles,
+        );
         let Ok(surrogate) = trained else {
             // A regression without a solution says nothing: draw instead.
             let mut rng = Stream::new(key, "dngo fallback", self.state.round);
@@ -111,27 +125,51 @@ impl Dngo {
         };
         let mut predictions = Vec::new();
         surrogate.predict(&self.embedding, &mut predictions);
-        let improvement =
-            ExpectedImprovement { target: self.target(), uses_variance: quirks.ei_uses_variance };
-        let bought: HashSet<_> = self.state.bought.iter().map(|(arch, _)| arch.row()).collect();
+        let improvement = ExpectedImprovement {
+            target: self.target(),
+            uses_variance: quirks.ei_uses_variance,
+        };
+        let bought: HashSet<_> = self
+            .state
+            .bought
+            .iter()
+            .map(|(arch, _)| arch.row())
+            .collect();
         let fresh = |row: &usize| quirks.bo_buys_repeats || !bought.contains(row);
-        let candidates: Vec<usize> = self.order.iter().map(|&row| row as usize).filter(fresh).collect();
-        let scores = candidates.iter().map(|&row| improvement.value(predictions[row]));
+        let candidates: Vec<usize> = self
+            .order
+            .iter()
+            .map(|&row| row as usize)
+            .filter(fresh)
+            .collect();
+        let scores = candidates
+            .iter()
+            .map(|&row| improvement.value(predictions[row]));
         let chosen = largest(scores, self.settings.batch.max(1));
-        chosen.into_iter().map(|position| ArchIndex(candidates[position] as u32)).collect()
+        chosen
+            .into_iter()
+            .map(|position| ArchIndex(candidates[position] as u32))
+            .collect()
     }
 
     fn target(&self) -> f64 {
         if self.settings.quirks.ei_fixed_target {
             return self.settings.target;
         }
-        let accuracies = self.state.bought.iter().map(|(_, validation)| validation.fraction());
+        let accuracies = self
+            .state
+            .bought
+            .iter()
+            .map(|(_, validation)| validation.fraction());
         accuracies.fold(0.0, f64::max)
     }
 }
 
 fn likelihood(quirks: SearchQuirks) -> Likelihood {
-    match (quirks.marginal_likelihood_defects, quirks.blr_single_precision) {
+    match (
+        quirks.marginal_likelihood_defects,
+        quirks.blr_single_precision,
+    ) {
         (false, _) => Likelihood::Exact,
         (true, true) => Likelihood::Defective(Precision::Single),
         (true, false) => Likelihood::Defective(Precision::Double),
@@ -141,10 +179,18 @@ fn likelihood(quirks: SearchQuirks) -> Likelihood {
 impl SearchMethod for Dngo {
     fn ask(&mut self) -> Ask {
         if self.state.pending.is_empty() {
-            self.state.pending = if self.state.round == 0 { self.initial() } else { self.propose() };
+            self.state.pending = if self.state.round == 0 {
+                self.initial()
+            } else {
+                self.propose()
+            };
             self.state.round += 1;
         }
-        self.state.pending.front().copied().map_or(Ask::Exhausted, Ask::Buy)
+        self.state
+            .pending
+            .front()
+            .copied()
+            .map_or(Ask::Exhausted, Ask::Buy)
     }
 
     fn tell(&mut self, arch: ArchIndex, validation: Accuracy) {

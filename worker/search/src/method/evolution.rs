@@ -32,26 +32,47 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(rng: Stream) -> Self {
-        Self { rng, living: VecDeque::new(), pending: None }
+        Self {
+            rng,
+            living: VecDeque::new(),
+            pending: None,
+        }
     }
 
     /// Every architecture that it names.
     pub(super) fn archs(&self) -> impl Iterator<Item = ArchIndex> {
-        self.living.iter().map(|&(arch, _)| arch).chain(self.pending)
+        self.living
+            .iter()
+            .map(|&(arch, _)| arch)
+            .chain(self.pending)
     }
 }
 
 impl Evolution {
-    pub(super) fn new(space: Arc<dyn SearchSpace>, population: u32, sample: u32, state: State) -> Self {
+    pub(super) fn new(
+        space: Arc<dyn SearchSpace>,
+        population: u32,
+        sample: u32,
+        state: State,
+    ) -> Self {
         // A tournament needs somebody in it.
         let (population, tournament) = (population.max(1) as usize, sample.max(1) as usize);
-        Self { space, population, tournament, state }
+        Self {
+            space,
+            population,
+            tournament,
+            state,
+        }
     }
 }
 
 impl SearchMethod for Evolution {
     fn ask(&mut self) -> Ask {
-        let State { rng, living, pending } = &mut self.state;
+        let State {
+            rng,
+            living,
+            pending,
+        } = &mut self.state;
         if let Some(arch) = *pending {
             return Ask::Buy(arch);
         }

@@ -61,28 +61,39 @@ impl Policy {
     /// Takes one step of the episode from `features`, `[dims]`, and returns the
     /// mean of the next action, `[dims]`.
     pub(super) fn step(&mut self, features: &[f32]) -> Vec<f32> {
-        let Episode { inputs, gates, cells, squashed, hidden } = &mut self.episode;
+        let Episode {
+            inputs,
+            gates,
+            cells,
+            squashed,
+            hidden,
+        } = &mut self.episode;
         let input_start = inputs.len();
         inputs.extend_from_slice(features);
-        let previous: Vec<Lane> = match hidden.len().checked_sub(PANELS) {
-            Some(last) => {
-                inputs.extend_from_slice(hidden[last..].as_flattened());
-                cells[last..].to_vec()
-            }
-            None => {
-                inputs.extend_from_slice(&[0.0; HIDDEN]);
-                vec![[0.0; LANES]; PANELS]
-            }
+        let previous = if let Some(last) = hidden.len().checked_sub(PANELS) {
+            inputs.extend_from_slice(hidden[last..].as_flattened());
+            cells[last..].to_vec()
+        } else {
+            inputs.extend_from_slice(&[0.0; HIDDEN]);
+            vec![[0.0; LANES]; PANELS]
         };
         let mut bias = self.input_bias.value.clone();
         for (bias, other) in bias.iter_mut().zip(&self.hidden_bias.value) {
-            bias.iter_mut().zip(other).for_each(|(bias, other)| *bias += other);
+            bias.iter_mut()
+                .zip(other)
+                .for_each(|(bias, other)| *bias += other);
         }
         let gate_start = gates.len();
         gates.resize(gate_start + GATES * PANELS, [0.0; LANES]);
         let gates = &mut gates[gate_start..];
         let width = self.dims + HIDDEN;
-        kernel::affine(&inputs[input_start..], width, &self.cell.value, &bias, gates);
+        kernel::affine(
+            &inputs[input_start..],
+            width,
+            &self.cell.value,
+            &bias,
+            gates,
+        );
         for (position, gate) in gates.iter_mut().enumerate() {
             if position / PANELS == 2 {
                 kernel::tanh(gate);
@@ -98,13 +109,21 @@ impl Policy {
             });
             let mut squashed_cell = cell;
             kernel::tanh(&mut squashed_cell);
-            hidden.push(std::array::from_fn(|lane| output[lane] * squashed_cell[lane]));
+            hidden.push(std::array::from_fn(|lane| {
+                output[lane] * squashed_cell[lane]
+            }));
             cells.push(cell);
             squashed.push(squashed_cell);
         }
         let mut mean = vec![[0.0; LANES]; panels(self.dims)];
         let last = hidden[hidden.len() - PANELS..].as_flattened();
-        kernel::affine(last, HIDDEN, &self.head.value, &self.head_bias.value, &mut mean);
+        kernel::affine(
+            last,
+            HIDDEN,
+            &self.head.value,
+            &self.head_bias.value,
+            &mut mean,
+        );
         mean.as_flattened()[..self.dims].to_vec()
     }
 
@@ -127,11 +146,20 @@ impl Policy {
 
     /// Backward pass through the whole episode.
     fn gradient(&mut self, mean_gradients: &[f32]) {
-        let Episode { inputs, gates, cells, squashed, hidden } = &self.episode;
+        let Episode {
+            inputs,
+            gates,
+            cells,
+            squashed,
+            hidden,
+        } = &self.episode;
         let (steps, width) = (hidden.len() / PANELS, self.dims + HIDDEN);
         let head_panels = panels(self.dims);
         let mut means = vec![[0.0; LANES]; steps * head_panels];
-        for (row, lanes) in mean_gradients.chunks_exact(self.dims).zip(means.chunks_exact_mut(head_panels)) {
+        for (row, lanes) in mean_gradients
+            .chunks_exact(self.dims)
+            .zip(means.chunks_exact_mut(head_panels))
+        {
             lanes.as_flattened_mut()[..self.dims].copy_from_slice(row);
         }
         let mut raw = vec![[0.0; LANES]; gates.len()];
@@ -150,12 +178,18 @@ impl Policy {
             for panel in 0..PANELS {
                 let at = step * PANELS + panel;
                 for lane in 0..LANES {
-                    let [input, forget, candidate, output] =
-                        std::array::from_fn(|gate| gates[(step * GATES + gate) * PANELS + panel][lane]);
+                    let [input, forget, candidate, output] = std::array::from_fn(|gate| {
+                        gates[(step * GATES + gate) * PANELS + panel][lane]
+                    });
                     let slope = hidden_slope[panel * LANES + lane];
                     let squashed = squashed[at][lane];
-                    let cell = cell_slope[panel][lane] + slope * output * (1.0 - squashed * squashed);
-                    let before = if step > 0 { cells[at - PANELS][lane] } else { 0.0 };
+                    let cell =
+                        cell_slope[panel][lane] + slope * output * (1.0 - squashed * squashed);
+                    let before = if step > 0 {
+                        cells[at - PANELS][lane]
+                    } else {
+                        0.0
+                    };
                     raw[panel][lane] = cell * candidate * input * (1.0 - input);
                     raw[PANELS + panel][lane] = cell * before * forget * (1.0 - forget);
                     raw[2 * PANELS + panel][lane] = cell * input * (1.0 - candidate * candidate);
@@ -165,8 +199,16 @@ impl Policy {
             }
             kernel::input_gradient(&self.cell.value, width, raw, &mut input_slope);
         }
-        kernel::affine_gradient(inputs, width, &raw, &mut self.cell.gradient, &mut self.input_bias.gradient);
-        self.hidden_bias.gradient.clone_from(&self.input_bias.gradient);
+        kernel::affine_gradient(
+            inputs,
+            width,
+            &raw,
+            &mut self.cell.gradient,
+            &mut self.input_bias.gradient,
+        );
+        self.hidden_bias
+            .gradient
+            .clone_from(&self.input_bias.gradient);
         kernel::affine_gradient(
             hidden.as_flattened(),
             HIDDEN,
@@ -179,9 +221,13 @@ impl Policy {
 
 /// The logistic function by way of the hyperbolic tangent.
 fn sigmoid(values: &mut Lane) {
-    values.iter_mut().for_each(|value| *value *= 0.5);
+    for value in &mut *values {
+        *value *= 0.5;
+    }
     kernel::tanh(values);
-    values.iter_mut().for_each(|value| *value = 0.5 + 0.5 * *value);
+    for value in values {
+        *value = 0.5 + 0.5 * *value;
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +236,9 @@ mod tests {
 
     const DIMS: usize = 3;
     const STEPS: usize = 4;
+
+    /// Which parameter is checked.
+    type Pick = fn(&mut Policy) -> &mut Parameter;
 
     /// `Σ w · mean` over an episode, in double precision from the definition.
     fn objective(policy: &Policy, features: &[f32], weights: &[f32]) -> f64 {
@@ -201,11 +250,17 @@ mod tests {
         let (mut h, mut c) = (vec![0.0; HIDDEN], vec![0.0; HIDDEN]);
         let mut total = 0.0;
         for (x, w) in features.chunks_exact(DIMS).zip(weights.chunks_exact(DIMS)) {
-            let input: Vec<f64> = x.iter().map(|&x| x as f64).chain(h.iter().copied()).collect();
+            let input: Vec<f64> = x
+                .iter()
+                .map(|&x| x as f64)
+                .chain(h.iter().copied())
+                .collect();
             let raw: Vec<f64> = (0..GATES * HIDDEN)
                 .map(|o| {
                     let bias = at(&policy.input_bias, 1, 0, o) + at(&policy.hidden_bias, 1, 0, o);
-                    bias + (0..width).map(|i| input[i] * at(&policy.cell, width, i, o)).sum::<f64>()
+                    bias + (0..width)
+                        .map(|i| input[i] * at(&policy.cell, width, i, o))
+                        .sum::<f64>()
                 })
                 .collect();
             for unit in 0..HIDDEN {
@@ -214,7 +269,9 @@ mod tests {
                 h[unit] = logistic(gate(3)) * c[unit].tanh();
             }
             for (o, &w) in w.iter().enumerate() {
-                let sum: f64 = (0..HIDDEN).map(|i| h[i] * at(&policy.head, HIDDEN, i, o)).sum();
+                let sum: f64 = (0..HIDDEN)
+                    .map(|i| h[i] * at(&policy.head, HIDDEN, i, o))
+                    .sum();
                 total += w as f64 * (sum + at(&policy.head_bias, 1, 0, o));
             }
         }
@@ -223,7 +280,8 @@ mod tests {
 
     fn episode() -> (Policy, Vec<f32>, Vec<f32>) {
         let mut rng = Stream::new(b"policy", "test", 0);
-        let mut values = || -> Vec<f32> { (0..STEPS * DIMS).map(|_| rng.normal() as f32).collect() };
+        let mut values =
+            || -> Vec<f32> { (0..STEPS * DIMS).map(|_| rng.normal() as f32).collect() };
         let (features, weights) = (values(), values());
         let policy = Policy::new(DIMS, 0.01, &mut Stream::new(b"policy", "init", 0));
         (policy, features, weights)
@@ -234,7 +292,12 @@ mod tests {
         let (mut policy, features, weights) = episode();
         let mut total = 0.0;
         for (x, w) in features.chunks_exact(DIMS).zip(weights.chunks_exact(DIMS)) {
-            total += policy.step(x).iter().zip(w).map(|(m, w)| (m * w) as f64).sum::<f64>();
+            total += policy
+                .step(x)
+                .iter()
+                .zip(w)
+                .map(|(m, w)| (m * w) as f64)
+                .sum::<f64>();
         }
         assert!((total - objective(&policy, &features, &weights)).abs() < 1e-5);
     }
@@ -242,9 +305,10 @@ mod tests {
     #[test]
     fn the_gradient_agrees_with_finite_differences() {
         let (mut policy, features, weights) = episode();
-        features.chunks_exact(DIMS).for_each(|x| drop(policy.step(x)));
+        features
+            .chunks_exact(DIMS)
+            .for_each(|x| drop(policy.step(x)));
         policy.gradient(&weights);
-        type Pick = fn(&mut Policy) -> &mut Parameter;
         let picks: [(Pick, usize); 5] = [
             (|p| &mut p.cell, LANES),
             (|p| &mut p.input_bias, LANES),
@@ -265,7 +329,10 @@ mod tests {
                 };
                 let step = 1.0 / 256.0;
                 let slope = (at(step) - at(-step)) / (2.0 * step as f64);
-                assert!((slope - expected).abs() < 2e-5, "{position}: {slope} {expected}");
+                assert!(
+                    (slope - expected).abs() < 2e-5,
+                    "{position}: {slope} {expected}"
+                );
             }
         }
     }
@@ -275,11 +342,17 @@ mod tests {
         let (mut policy, features, weights) = episode();
         let before = objective(&policy, &features, &weights);
         let first = policy.step(&features[..DIMS]);
-        features[DIMS..].chunks_exact(DIMS).for_each(|x| drop(policy.step(x)));
+        features[DIMS..]
+            .chunks_exact(DIMS)
+            .for_each(|x| drop(policy.step(x)));
         policy.update(&weights);
         assert!(objective(&policy, &features, &weights) < before);
         let again = policy.step(&features[..DIMS]);
-        let moved = first.iter().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let moved = first
+            .iter()
+            .zip(&again)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
         assert!(moved > 0.0 && moved < 1.0, "{moved}");
     }
 }

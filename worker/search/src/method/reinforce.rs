@@ -67,11 +67,11 @@ pub struct ImpossibleHistory {
 }
 
 impl Reinforce {
-    /// The method after the history in `state`.
+    /// The method after a history.
     pub(super) fn new(
         settings: Settings,
         embedding: Arc<Embedding>,
-        state: State,
+        history: &State,
     ) -> Result<Self, ImpossibleHistory> {
         let key = &settings.key;
         let start = Stream::new(key, "reinforce start", 0).index(embedding.len());
@@ -91,12 +91,12 @@ impl Reinforce {
             rewards: Vec::new(),
             state: State::default(),
         };
-        for (query, &(arch, validation)) in state.bought.iter().enumerate() {
+        for (query, &(arch, validation)) in history.bought.iter().enumerate() {
             method.replay(query, arch)?;
             method.tell(arch, validation);
         }
-        if let Some(arch) = state.pending {
-            method.replay(state.bought.len(), arch)?;
+        if let Some(arch) = history.pending {
+            method.replay(history.bought.len(), arch)?;
         }
         Ok(method)
     }
@@ -104,7 +104,10 @@ impl Reinforce {
     /// Asks for a known architecture, without looking for the nearest.
     fn replay(&mut self, query: usize, arch: ArchIndex) -> Result<(), ImpossibleHistory> {
         if self.visited.get(arch.row()) != Some(&false) {
-            return Err(ImpossibleHistory { query: query + 1, arch });
+            return Err(ImpossibleHistory {
+                query: query + 1,
+                arch,
+            });
         }
         if !self.buys_the_start() {
             self.act();
@@ -124,7 +127,8 @@ impl Reinforce {
         let mut rng = Stream::new(&self.settings.key, "reinforce action", self.actions);
         self.actions += 1;
         let action: Vec<f32> = mean.iter().map(|mean| mean + rng.normal() as f32).collect();
-        self.deviations.extend(action.iter().zip(&mean).map(|(action, mean)| action - mean));
+        self.deviations
+            .extend(action.iter().zip(&mean).map(|(action, mean)| action - mean));
         action
     }
 
@@ -136,14 +140,21 @@ impl Reinforce {
     /// Ends the episode with one update of the policy along the gradient of the
     /// mean of `-ln π(action) · advantage`.
     fn finish_episode(&mut self) {
-        let Settings { baseline, discount, quirks, .. } = self.settings;
+        let Settings {
+            baseline,
+            discount,
+            quirks,
+            ..
+        } = self.settings;
         let discount = (!quirks.rewards_not_discounted).then_some(discount);
         let advantages = advantages(&self.rewards, baseline, discount);
         let steps = self.rewards.len() as f64;
         let rows = self.deviations.chunks_exact_mut(self.embedding.dims());
         for (row, advantage) in rows.zip(advantages) {
             let factor = (-advantage / steps) as f32;
-            row.iter_mut().for_each(|deviation| *deviation *= factor);
+            for deviation in row {
+                *deviation *= factor;
+            }
         }
         self.policy.update(&self.deviations);
         self.deviations.clear();
@@ -161,7 +172,8 @@ impl SearchMethod for Reinforce {
         } else if self.visited.iter().all(|&visited| visited) {
             None
         } else {
-            let skips = self.settings.quirks.rl_skips_nearest && self.settings.space == SpaceName::Nasbench201;
+            let skips = self.settings.quirks.rl_skips_nearest
+                && self.settings.space == SpaceName::Nasbench201;
             let action = self.act();
             nearest(&self.embedding, &action, &self.visited, skips)
         };
@@ -208,7 +220,12 @@ fn advantages(rewards: &[f64], baseline: f64, discount: Option<f64>) -> Vec<f64>
 /// The nearest architecture not yet visited, by Euclidean distance, the first of
 /// equally near ones. `skips` leaves out the nearest of all, visited or not
 /// (protocol notes, Q13).
-fn nearest(embedding: &Embedding, action: &[f32], visited: &[bool], skips: bool) -> Option<ArchIndex> {
+fn nearest(
+    embedding: &Embedding,
+    action: &[f32],
+    visited: &[bool],
+    skips: bool,
+) -> Option<ArchIndex> {
     const FAR: (f32, usize) = (f32::INFINITY, usize::MAX);
     let (mut best_of_all, mut best, mut second) = (FAR, FAR, FAR);
     for (row, features) in embedding.rows().chunks_exact(embedding.dims()).enumerate() {
@@ -226,7 +243,11 @@ fn nearest(embedding: &Embedding, action: &[f32], visited: &[bool], skips: bool)
             second = found;
         }
     }
-    let chosen = if skips && best.1 == best_of_all.1 { second } else { best };
+    let chosen = if skips && best.1 == best_of_all.1 {
+        second
+    } else {
+        best
+    };
     (chosen.1 != FAR.1).then_some(ArchIndex(chosen.1 as u32))
 }
 
@@ -254,7 +275,10 @@ mod tests {
     fn the_nearest_unvisited_is_chosen_and_q13_leaves_out_the_nearest() {
         let table = line(&[0.0, 1.0, 2.5, 4.0]);
         let check = |action: f32, visited: [bool; 4], skips, expected: Option<u32>| {
-            assert_eq!(nearest(&table, &[action], &visited, skips), expected.map(ArchIndex));
+            assert_eq!(
+                nearest(&table, &[action], &visited, skips),
+                expected.map(ArchIndex)
+            );
         };
         let none = [false; 4];
         check(0.9, none, false, Some(1));
@@ -272,10 +296,15 @@ mod tests {
     fn discounting_sums_what_follows_a_step() {
         let rewards = [0.5, 0.9, 0.7];
         let close = |got: Vec<f64>, expected: [f64; 3]| {
-            got.iter().zip(expected).for_each(|(got, expected)| assert!((got - expected).abs() < 1e-12));
+            got.iter()
+                .zip(expected)
+                .for_each(|(got, expected)| assert!((got - expected).abs() < 1e-12));
         };
         close(advantages(&rewards, 0.4, None), [0.1, 0.5, 0.3]);
-        close(advantages(&rewards, 0.4, Some(0.5)), [0.1 + 0.25 + 0.075, 0.65, 0.3]);
+        close(
+            advantages(&rewards, 0.4, Some(0.5)),
+            [0.1 + 0.25 + 0.075, 0.65, 0.3],
+        );
     }
 
     fn method(protocol: Protocol, rows: usize) -> Reinforce {
@@ -290,7 +319,7 @@ mod tests {
         };
         let mut rng = Stream::new(b"reinforce", "table", 0);
         let table: Vec<f32> = (0..rows).map(|_| rng.normal() as f32).collect();
-        Reinforce::new(settings, line(&table), State::default()).unwrap()
+        Reinforce::new(settings, line(&table), &State::default()).unwrap()
     }
 
     /// Quirk Q16: the start is a place, not a purchase; nothing is bought twice.
@@ -321,7 +350,9 @@ mod tests {
         let mut method = method(Protocol::Reference, 400);
         let start = method.position;
         let before = method.policy.clone().step(method.embedding.row(start))[0];
-        let Ask::Buy(arch) = method.ask() else { panic!("nothing to buy") };
+        let Ask::Buy(arch) = method.ask() else {
+            panic!("nothing to buy")
+        };
         let wanted = method.deviations[0].signum();
         method.settings.episode = 1;
         method.tell(arch, Accuracy::new(1.0).unwrap());
@@ -335,10 +366,16 @@ mod tests {
         let accuracy = Accuracy::new(0.5).unwrap();
         let free = u32::from(sound.position == ArchIndex(0));
         for archs in [vec![30], vec![free, free], vec![sound.position.0]] {
-            let bought = archs.into_iter().map(|arch| (ArchIndex(arch), accuracy)).collect();
-            let state = State { bought, pending: None };
+            let bought = archs
+                .into_iter()
+                .map(|arch| (ArchIndex(arch), accuracy))
+                .collect();
+            let state = State {
+                bought,
+                pending: None,
+            };
             let settings = sound.settings.clone();
-            assert!(Reinforce::new(settings, Arc::clone(&sound.embedding), state).is_err());
+            assert!(Reinforce::new(settings, Arc::clone(&sound.embedding), &state).is_err());
         }
     }
 }

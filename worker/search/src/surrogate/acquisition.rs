@@ -80,7 +80,11 @@ mod tests {
     fn the_normal_distribution_agrees_with_scipy() {
         for (x, cumulative, dense) in [
             (-8.0, 6.220_960_574_271_74e-16, 5.052_271_083_536_893e-15),
-            (-3.0, 0.001_349_898_031_630_093_3, 0.004_431_848_411_938_007_5),
+            (
+                -3.0,
+                0.001_349_898_031_630_093_3,
+                0.004_431_848_411_938_007_5,
+            ),
             (-1.6, 0.054_799_291_699_557_974, 0.110_920_834_679_455_54),
             (-0.25, 0.401_293_674_317_076_3, 0.386_668_116_802_849_3),
             (0.7, 0.758_036_347_776_927, 0.312_253_933_366_761_27),
@@ -106,8 +110,14 @@ mod tests {
                     gain * density(z) / deviation * width
                 })
                 .sum();
-            let acquisition = ExpectedImprovement { target, uses_variance: false };
-            let prediction = Prediction { mean: mean as f32, variance: variance as f32 };
+            let acquisition = ExpectedImprovement {
+                target,
+                uses_variance: false,
+            };
+            let prediction = Prediction {
+                mean: mean as f32,
+                variance: variance as f32,
+            };
             assert!((acquisition.value(prediction) - integral).abs() < 1e-7);
         }
     }
@@ -117,9 +127,15 @@ mod tests {
     #[test]
     fn the_quirk_agrees_with_the_released_expressions() {
         for (mean, variance, target, expected) in RELEASED {
-            let acquisition = ExpectedImprovement { target, uses_variance: true };
+            let acquisition = ExpectedImprovement {
+                target,
+                uses_variance: true,
+            };
             let got = acquisition.value(Prediction { mean, variance });
-            assert!((got - expected).abs() <= 2e-6 * expected.abs(), "{got} {expected}");
+            assert!(
+                (got - expected).abs() <= 2e-6 * expected.abs(),
+                "{got} {expected}"
+            );
         }
     }
 
@@ -138,11 +154,11 @@ mod tests {
     }
 
     const RELEASED: [(f32, f32, f64, f64); 6] = [
-        (0.91, 0.05, 0.95, 0.006010370794683695),
-        (0.7, 0.1, 1.0, 3.821593782049604e-05),
-        (0.46, 0.06, 1.0, 6.167869652562237e-20),
-        (0.45, 0.045, 1.0, 6.547526492954181e-35),
+        (0.91, 0.05, 0.95, 0.006_010_370_8),
+        (0.7, 0.1, 1.0, 3.821_593_8e-5),
+        (0.46, 0.06, 1.0, 6.167_869_65e-20),
+        (0.45, 0.045, 1.0, 6.547_526_49e-35),
         (0.4, 0.03, 1.0, 0.0),
-        (1.1, 0.2, 0.95, 0.1762334108352661),
+        (1.1, 0.2, 0.95, 0.176_233_411),
     ];
 }

@@ -2,7 +2,10 @@
 //! the root of the second moment, `eps` added after the root. Defaults of the
 //! published code: betas 0.9 and 0.999, eps 1e-8, no weight decay.
 
-#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
+#![expect(
+    clippy::inline_always,
+    reason = "only inlined code gets the vector width"
+)]
 
 use super::kernel::{LANES, Lane};
 use crate::rng::Stream;
@@ -145,7 +148,11 @@ mod tests {
         let (low, high) = values
             .iter()
             .fold((0.0_f32, 0.0_f32), |(l, h), v| (l.min(*v), h.max(*v)));
-        assert!(low < -0.24 && low >= -0.25 && high > 0.24 && high < 0.25);
-        assert!(parameter.value[400..].iter().all(|lane| lane[4..] == [0.0; 12]));
+        assert!((-0.25..-0.24).contains(&low) && high > 0.24 && high < 0.25);
+        assert!(
+            parameter.value[400..]
+                .iter()
+                .all(|lane| lane[4..] == [0.0; 12])
+        );
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! With Φ the basis of the data, `[rows, HIDDEN]`, and `K = β Φᵀ Φ + α I`, every
 //! term depends on (α, β) only through shifted and scaled copies of one fixed
-//! symmetric matrix: ΦΦᵀ where there are fewer rows than basis functions, else
-//! ΦᵀΦ. It is brought to tridiagonal form once; each (α, β) then costs a few
+//! symmetric matrix: `ΦΦᵀ` where there are fewer rows than basis functions, else
+//! `ΦᵀΦ`. It is brought to tridiagonal form once; each (α, β) then costs a few
 //! hundred operations instead of a 128×128 inversion.
 //!
 //! Not here: the posterior at the chosen (α, β), which is `posterior`.
@@ -34,9 +34,8 @@ pub enum Precision {
     /// `NumPy` 1 keeps the Gram matrix in single precision (protocol notes,
     /// section 11): a determinant beyond 3.4e38 is infinite, which 128 basis
     /// functions exceed easily, and the likelihood minus infinity. The last
-    /// subtractions round to single precision too. The rounding of the inverse
-    /// is not imitated; it is below the search's tolerance wherever the
-    /// determinant is finite.
+    /// subtractions round to single precision too. The rounding of the
+    /// Gram matrix and its inverse is not imitated.
     Single,
     /// `NumPy` 2 promotes to double precision: the limit is 1.8e308.
     Double,
@@ -67,9 +66,9 @@ pub struct Evidence {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// ΦΦᵀ, `[rows, rows]`.
+    /// `ΦΦᵀ`, `[rows, rows]`.
     Rows,
-    /// ΦᵀΦ, `[HIDDEN, HIDDEN]`.
+    /// `ΦᵀΦ`, `[HIDDEN, HIDDEN]`.
     Basis,
 }
 
@@ -88,7 +87,11 @@ impl Evidence {
         let phi: Vec<f64> = basis.as_flattened().iter().map(|&v| v as f64).collect();
         debug_assert_eq!(basis.len(), rows * PANELS);
         let y: Vec<f64> = targets.iter().map(|&target| target as f64).collect();
-        let form = if rows < HIDDEN { Form::Rows } else { Form::Basis };
+        let form = if rows < HIDDEN {
+            Form::Rows
+        } else {
+            Form::Basis
+        };
         let (mut gram, mut right) = match form {
             Form::Rows => (gram_of_rows(&phi), y.clone()),
             Form::Basis => (gram_of_basis(&phi), basis_times(&phi, &y)),
@@ -121,9 +124,8 @@ impl Evidence {
         let (alpha, beta) = (libm::exp(log_alpha), libm::exp(-log_noise));
         let terms = self.terms(log_alpha, alpha, beta);
         let (functions, rows) = (HIDDEN as f64, self.rows as f64);
-        let front = functions / 2.0 * log_alpha
-            - rows / 2.0 * log_noise
-            - rows / 2.0 * libm::log(2.0 * PI);
+        let front =
+            functions / 2.0 * log_alpha - rows / 2.0 * log_noise - rows / 2.0 * libm::log(2.0 * PI);
         let weights = alpha / 2.0 * terms.weight_square;
         match self.likelihood {
             Likelihood::Exact => {
@@ -148,9 +150,9 @@ impl Evidence {
 
     fn terms(&mut self, log_alpha: f64, alpha: f64, beta: f64) -> Terms {
         let z = &mut self.solution;
-        let log_determinant =
-            self.tridiagonal
-                .solve(beta, alpha, &self.right, z, &mut self.pivots);
+        let log_determinant = self
+            .tridiagonal
+            .solve(beta, alpha, &self.right, z, &mut self.pivots);
         match self.form {
             // The weights are β Φᵀ z and the residual is α z.
             Form::Rows => Terms {
@@ -189,7 +191,7 @@ fn log_normal(x: f64) -> f64 {
     -0.5 * (x * x + libm::log(2.0 * PI))
 }
 
-/// ΦΦᵀ.
+/// `ΦΦᵀ`.
 fn gram_of_rows(phi: &[f64]) -> Vec<f64> {
     let rows = phi.len() / HIDDEN;
     let mut gram = vec![0.0; rows * rows];
@@ -203,22 +205,27 @@ fn gram_of_rows(phi: &[f64]) -> Vec<f64> {
     gram
 }
 
-/// ΦᵀΦ.
+/// `ΦᵀΦ`.
 pub(super) fn gram_of_basis(phi: &[f64]) -> Vec<f64> {
     let mut gram = vec![0.0; HIDDEN * HIDDEN];
     for row in phi.chunks_exact(HIDDEN) {
         for (value, into) in row.iter().zip(gram.chunks_exact_mut(HIDDEN)) {
-            into.iter_mut().zip(row).for_each(|(g, other)| *g += value * other);
+            into.iter_mut()
+                .zip(row)
+                .for_each(|(g, other)| *g += value * other);
         }
     }
     gram
 }
 
-/// Φᵀy.
+/// `Φᵀy`.
 pub(super) fn basis_times(phi: &[f64], y: &[f64]) -> Vec<f64> {
     let mut product = vec![0.0; HIDDEN];
     for (row, y) in phi.chunks_exact(HIDDEN).zip(y) {
-        product.iter_mut().zip(row).for_each(|(p, value)| *p += y * value);
+        product
+            .iter_mut()
+            .zip(row)
+            .for_each(|(p, value)| *p += y * value);
     }
     product
 }
@@ -252,10 +259,20 @@ pub(super) mod tests {
 
     const ROWS_20: [Row; 6] = [
         ([0.0, -3.0], NEVER, -57.805_387_108_6, -59.580_086_342_183),
-        ([-1.2, -2.0], -69.611_816_4, -69.611_976_743_2, -72.650_913_399_666),
+        (
+            [-1.2, -2.0],
+            -69.611_816_4,
+            -69.611_976_743_2,
+            -72.650_913_399_666,
+        ),
         ([-0.6, -4.5], NEVER, -63.666_960_783_3, -66.775_914_717_217),
         ([2.0, -6.0], NEVER, -39.539_339_838_7, -47.406_860_801_578),
-        ([-3.0, 1.0], -208.879_318_2, -208.879_319_394_4, -101.910_652_942_951),
+        (
+            [-3.0, 1.0],
+            -208.879_318_2,
+            -208.879_319_394_4,
+            -101.910_652_942_951,
+        ),
         ([4.0, -5.0], NEVER, -32.166_838_248_7, -40.754_876_303_7),
     ];
 
@@ -270,7 +287,10 @@ pub(super) mod tests {
 
     fn check(got: f64, expected: f64, tolerance: f64) {
         let close = (got - expected).abs() <= tolerance * expected.abs().max(1.0);
-        assert!(close || (got == NEVER && expected == NEVER), "{got} {expected}");
+        assert!(
+            close || (got == NEVER && expected == NEVER),
+            "{got} {expected}"
+        );
     }
 
     #[test]

@@ -9,7 +9,10 @@
 //! whatever the vector width. Callers that implement `pulp::WithSimd` get these
 //! loops compiled for the width that the processor has, by inlining.
 
-#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
+#![expect(
+    clippy::inline_always,
+    reason = "only inlined code gets the vector width"
+)]
 
 use std::f32::consts::{LN_2, LOG2_E};
 
@@ -43,23 +46,39 @@ pub fn accumulate<const R: usize>(x: [&[f32]; R], panel: &[Lane], sums: &mut [La
 /// `inputs` values; `out` is `[rows, panels]`.
 #[inline(always)]
 pub fn affine(x: &[f32], inputs: usize, weights: &[Lane], bias: &[Lane], out: &mut [Lane]) {
+    // Four rows at once keep the adders busy; what is left goes two by two.
+    let (x, out) = affine_tiles::<4>(x, inputs, weights, bias, out);
+    let (x, out) = affine_tiles::<2>(x, inputs, weights, bias, out);
+    affine_tiles::<1>(x, inputs, weights, bias, out);
+}
+
+/// [`affine`] on as many whole tiles of `R` rows as there are; gives the rest.
+#[inline(always)]
+fn affine_tiles<'a, const R: usize>(
+    x: &'a [f32],
+    inputs: usize,
+    weights: &[Lane],
+    bias: &[Lane],
+    out: &'a mut [Lane],
+) -> (&'a [f32], &'a mut [Lane]) {
     let width = bias.len();
+    let tiles = x.len() / (R * inputs);
+    let (x, x_rest) = x.split_at(tiles * R * inputs);
+    let (out, out_rest) = out.split_at_mut(tiles * R * width);
     for (panel, (weights, bias)) in weights.chunks_exact(inputs).zip(bias).enumerate() {
-        let mut rows = x.chunks_exact(2 * inputs);
-        let mut pairs = out.chunks_exact_mut(2 * width);
-        for (pair, out) in rows.by_ref().zip(pairs.by_ref()) {
-            let (first, second) = pair.split_at(inputs);
-            let mut sums = [*bias; 2];
-            accumulate([first, second], weights, &mut sums);
-            out[panel] = sums[0];
-            out[width + panel] = sums[1];
-        }
-        if let (last @ [_, ..], out @ [_, ..]) = (rows.remainder(), pairs.into_remainder()) {
-            let mut sums = [*bias];
-            accumulate([last], weights, &mut sums);
-            out[panel] = sums[0];
+        let tiles = x
+            .chunks_exact(R * inputs)
+            .zip(out.chunks_exact_mut(R * width));
+        for (rows, out) in tiles {
+            let rows = std::array::from_fn(|row| &rows[row * inputs..(row + 1) * inputs]);
+            let mut sums = [*bias; R];
+            accumulate(rows, weights, &mut sums);
+            for (row, sum) in sums.iter().enumerate() {
+                out[row * width + panel] = *sum;
+            }
         }
     }
+    (x_rest, out_rest)
 }
 
 /// Gradient of [`affine`] in its weights and bias: `weights[panel, input] = Σ_row
@@ -209,14 +228,21 @@ mod tests {
             let (weights, bias, gradient) =
                 (lanes(width * inputs), lanes(width), lanes(rows * width));
             let x: Vec<f32> = lanes(rows * inputs).iter().map(|lane| lane[0]).collect();
-            let weight =
-                |input: usize, output: usize| weights[output / LANES * inputs + input][output % LANES];
+            let weight = |input: usize, output: usize| {
+                weights[output / LANES * inputs + input][output % LANES]
+            };
 
             let mut out = vec![[0.0; LANES]; rows * width];
             affine(&x, inputs, &weights, &bias, &mut out);
             let mut weight_gradient = vec![[0.0; LANES]; width * inputs];
             let mut bias_gradient = vec![[0.0; LANES]; width];
-            affine_gradient(&x, inputs, &gradient, &mut weight_gradient, &mut bias_gradient);
+            affine_gradient(
+                &x,
+                inputs,
+                &gradient,
+                &mut weight_gradient,
+                &mut bias_gradient,
+            );
             for output in 0..outputs {
                 for row in 0..rows {
                     let expected: f32 = (0..inputs)

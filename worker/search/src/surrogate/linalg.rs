@@ -140,7 +140,10 @@ pub fn solve_lower_transposed(a: &[f64], n: usize, b: &mut [f64]) {
     for row in (0..n).rev() {
         b[row] /= a[row * n + row];
         let (before, x) = (&a[row * n..row * n + row], b[row]);
-        b[..row].iter_mut().zip(before).for_each(|(b, a)| *b -= a * x);
+        b[..row]
+            .iter_mut()
+            .zip(before)
+            .for_each(|(b, a)| *b -= a * x);
     }
 }
 
@@ -172,7 +175,9 @@ mod tests {
         let mut rng = Stream::new(b"linalg", "test", n as u64);
         let rows: Vec<f64> = (0..n * rank).map(|_| rng.normal()).collect();
         let row = |i: usize| &rows[i * rank..(i + 1) * rank];
-        let a = (0..n * n).map(|at| inner(row(at / n), row(at % n))).collect();
+        let a = (0..n * n)
+            .map(|at| inner(row(at / n), row(at % n)))
+            .collect();
         (a, (0..n).map(|_| rng.normal()).collect())
     }
 

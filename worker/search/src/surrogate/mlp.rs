@@ -1,7 +1,10 @@
 //! The network of the surrogate: inputs, 128 tanh units, one linear output
 //! (protocol notes, section 5a), trained by Adam on the squared error.
 
-#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
+#![expect(
+    clippy::inline_always,
+    reason = "only inlined code gets the vector width"
+)]
 
 use super::adam::{Adam, Parameter, Step};
 use super::kernel::{self, LANES, Lane};
@@ -185,6 +188,9 @@ impl Mlp {
 mod tests {
     use super::*;
 
+    /// Which parameter is checked.
+    type Pick = fn(&mut Mlp) -> &mut Parameter;
+
     fn batch(inputs: usize, rows: usize) -> Workspace {
         let mut rng = Stream::new(b"mlp", "batch", 0);
         Workspace {
@@ -218,7 +224,6 @@ mod tests {
         let mut net = Mlp::new(5, &mut Stream::new(b"mlp", "init", 0));
         let mut work = batch(5, 7);
         net.gradient(&mut work);
-        type Pick = fn(&mut Mlp) -> &mut Parameter;
         let picks: [(Pick, usize); 4] = [
             (|net| &mut net.hidden_weights, LANES),
             (|net| &mut net.hidden_bias, LANES),

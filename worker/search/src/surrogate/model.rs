@@ -1,9 +1,12 @@
 //! One round's surrogate: a new network trained on everything bought so far, its
 //! basis regressed on, and a prediction for every architecture of the table.
 
-#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
+#![expect(
+    clippy::inline_always,
+    reason = "only inlined code gets the vector width"
+)]
 
-use super::evidence::{Evidence, Likelihood, LOG_NOISE_MEAN, LogHyper};
+use super::evidence::{Evidence, LOG_NOISE_MEAN, Likelihood, LogHyper};
 use super::kernel::{LANES, Lane};
 use super::linalg::NotPositiveDefinite;
 use super::mlp::{Mlp, PANELS};
@@ -72,7 +75,11 @@ impl Surrogate {
         let start: LogHyper = [shuffles.normal(), LOG_NOISE_MEAN + shuffles.normal()];
         let hyper = Evidence::new(&basis, targets, likelihood).maximise(start);
         let posterior = Posterior::new(&basis, targets, hyper)?;
-        Ok(Self { network, posterior, scale })
+        Ok(Self {
+            network,
+            posterior,
+            scale,
+        })
     }
 
     /// Predicts every row of `table` into `out`, in the table's order.
@@ -81,12 +88,21 @@ impl Surrogate {
         out.resize(table.len(), Prediction::default());
         let mut x = Vec::with_capacity(BLOCK * table.dims());
         let mut basis: Vec<Lane> = vec![[0.0; LANES]; BLOCK * PANELS];
-        for (rows, out) in table.rows().chunks(BLOCK * table.dims()).zip(out.chunks_mut(BLOCK)) {
+        for (rows, out) in table
+            .rows()
+            .chunks(BLOCK * table.dims())
+            .zip(out.chunks_mut(BLOCK))
+        {
             x.clear();
             x.extend_from_slice(rows);
             self.scale.apply(&mut x);
             let basis = &mut basis[..out.len() * PANELS];
-            pulp::Arch::new().dispatch(Block { surrogate: self, x: &x, basis, out });
+            pulp::Arch::new().dispatch(Block {
+                surrogate: self,
+                x: &x,
+                basis,
+                out,
+            });
         }
     }
 }
@@ -97,9 +113,13 @@ impl Scale {
         let mut mean = vec![0.0; inputs];
         let mut deviation = vec![0.0; inputs];
         for row in rows.chunks_exact(inputs.max(1)) {
-            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            mean.iter_mut()
+                .zip(row)
+                .for_each(|(sum, value)| *sum += value);
         }
-        mean.iter_mut().for_each(|sum| *sum /= count);
+        for sum in &mut mean {
+            *sum /= count;
+        }
         for row in rows.chunks_exact(inputs.max(1)) {
             for ((sum, value), mean) in deviation.iter_mut().zip(row).zip(&mean) {
                 *sum += (value - mean) * (value - mean);

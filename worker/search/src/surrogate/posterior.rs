@@ -5,7 +5,10 @@
 //! `1/β + |L⁻¹ φ|²`: a sum of squares that cannot cancel, over a triangle, which
 //! is half the work of the full form.
 
-#![expect(clippy::inline_always, reason = "only inlined code gets the vector width")]
+#![expect(
+    clippy::inline_always,
+    reason = "only inlined code gets the vector width"
+)]
 
 use super::evidence::{LogHyper, basis_times, gram_of_basis};
 use super::kernel::{self, LANES, Lane};
@@ -43,7 +46,9 @@ impl Posterior {
         let phi: Vec<f64> = basis.as_flattened().iter().map(|&v| v as f64).collect();
         let y: Vec<f64> = targets.iter().map(|&target| target as f64).collect();
         let mut k = gram_of_basis(&phi);
-        k.iter_mut().for_each(|entry| *entry *= beta);
+        for entry in &mut k {
+            *entry *= beta;
+        }
         (0..HIDDEN).for_each(|i| k[i * HIDDEN + i] += alpha);
         linalg::cholesky(&mut k, HIDDEN)?;
         let mut mean = basis_times(&phi, &y);
@@ -71,14 +76,16 @@ impl Posterior {
     /// Predicts the rows of `basis`, `[rows, PANELS]`, into `out`, `[rows]`.
     #[inline(always)]
     pub fn predict(&self, basis: &[Lane], out: &mut [Prediction]) {
-        let mut rows = basis.chunks_exact(2 * PANELS);
-        let mut pairs = out.chunks_exact_mut(2);
-        for (pair, out) in rows.by_ref().zip(pairs.by_ref()) {
-            let (first, second) = pair.split_at(PANELS);
-            out.copy_from_slice(&self.predict_rows([first, second]));
+        const TILE: usize = 4;
+        let mut rows = basis.chunks_exact(TILE * PANELS);
+        let mut tiles = out.chunks_exact_mut(TILE);
+        for (rows, out) in rows.by_ref().zip(tiles.by_ref()) {
+            let rows = std::array::from_fn(|row| &rows[row * PANELS..(row + 1) * PANELS]);
+            out.copy_from_slice(&self.predict_rows::<TILE>(rows));
         }
-        if let (last @ [_, ..], out @ [_, ..]) = (rows.remainder(), pairs.into_remainder()) {
-            out.copy_from_slice(&self.predict_rows([last]));
+        let rest = rows.remainder().chunks_exact(PANELS);
+        for (row, out) in rest.zip(tiles.into_remainder()) {
+            [*out] = self.predict_rows([row]);
         }
     }
 
@@ -112,11 +119,16 @@ fn lower_inverse(l: &[f64]) -> Vec<f64> {
         let current = &mut current[..=row];
         for (column, &entry) in l[row * HIDDEN..row * HIDDEN + row].iter().enumerate() {
             let other = &above[column * HIDDEN..=column * HIDDEN + column];
-            current.iter_mut().zip(other).for_each(|(c, o)| *c -= entry * o);
+            current
+                .iter_mut()
+                .zip(other)
+                .for_each(|(c, o)| *c -= entry * o);
         }
         let pivot = l[row * HIDDEN + row];
         current[row] = 1.0;
-        current.iter_mut().for_each(|entry| *entry /= pivot);
+        for entry in current {
+            *entry /= pivot;
+        }
     }
     inverse
 }
@@ -152,7 +164,10 @@ mod tests {
     fn a_single_active_function_is_scalar_regression() {
         let (alpha, beta, n) = (2.0_f64, 5.0_f64, 7);
         let mut basis = vec![[0.0; LANES]; n * PANELS];
-        basis.iter_mut().step_by(PANELS).for_each(|lane| lane[3] = 1.0);
+        basis
+            .iter_mut()
+            .step_by(PANELS)
+            .for_each(|lane| lane[3] = 1.0);
         let hyper = [alpha.ln(), -beta.ln()];
         let posterior = Posterior::new(&basis, &vec![0.8; n], hyper).unwrap();
         let mut out = [Prediction::default(); 7];

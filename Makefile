@@ -6,7 +6,7 @@ PROFILE_DIR := target/release
 .PHONY: demo test lint libtorch build
 
 demo: build
-	$(PROFILE_DIR)/reprise run configs/demo.yaml
+	$(PROFILE_DIR)/reprise run configs/demo-training.yaml
 
 build: libtorch
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker

@@ -1,11 +1,6 @@
 //! Lets the worker and its tests find libtorch at run time, without an
 //! environment variable to export. Finding it at link time is `torch-sys`'s part.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "a build script talks to Cargo on standard output"
-)]
-
 use std::path::PathBuf;
 
 fn main() {

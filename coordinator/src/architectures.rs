@@ -10,7 +10,9 @@ use reprise_domain::{ArchIndex, SpaceName};
 pub(crate) fn select(space: SpaceName, selection: &ArchSelection) -> Vec<ArchIndex> {
     match selection {
         ArchSelection::Listed(indices) => indices.clone(),
-        ArchSelection::All => (0..representatives(space).len() as u32).map(ArchIndex).collect(),
+        ArchSelection::All => (0..representatives(space).len() as u32)
+            .map(ArchIndex)
+            .collect(),
         ArchSelection::Unique => unique(&representatives(space)),
         ArchSelection::FirstUnique(count) => {
             let mut indices = unique(&representatives(space));
@@ -25,12 +27,17 @@ pub(crate) fn representatives(space: SpaceName) -> Arc<Vec<ArchIndex>> {
     static KNOWN: OnceLock<Mutex<HashMap<SpaceName, Arc<Vec<ArchIndex>>>>> = OnceLock::new();
     let known = KNOWN.get_or_init(Mutex::default);
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    let entry = known.entry(space).or_insert_with(|| Arc::new(reprise_search::space::open(space).representatives()));
+    let entry = known
+        .entry(space)
+        .or_insert_with(|| Arc::new(reprise_search::space::open(space).representatives()));
     Arc::clone(entry)
 }
 
 fn unique(representatives: &[ArchIndex]) -> Vec<ArchIndex> {
-    let own = representatives.iter().enumerate().filter(|(index, arch)| arch.row() == *index);
+    let own = representatives
+        .iter()
+        .enumerate()
+        .filter(|(index, arch)| arch.row() == *index);
     own.map(|(_, arch)| *arch).collect()
 }
 
@@ -40,7 +47,10 @@ mod tests {
 
     #[test]
     fn the_functionally_unique_cells_are_counted() {
-        assert_eq!(select(SpaceName::Nasbench201, &ArchSelection::All).len(), 15_625);
+        assert_eq!(
+            select(SpaceName::Nasbench201, &ArchSelection::All).len(),
+            15_625
+        );
         let unique = select(SpaceName::Nasbench201, &ArchSelection::Unique);
         assert_eq!(unique.len(), 4_930);
         let first = select(SpaceName::Nasbench201, &ArchSelection::FirstUnique(20));

@@ -65,7 +65,9 @@ impl ArtifactStore {
         let objects = LocalFileSystem::new_with_prefix(directory)
             .map_err(|error| failed(error.into()))?
             .with_fsync(true);
-        Ok(Self { objects: Arc::new(objects) })
+        Ok(Self {
+            objects: Arc::new(objects),
+        })
     }
 
     /// Stores content under its digest. Storing it again changes nothing.
@@ -78,14 +80,22 @@ impl ArtifactStore {
             .put(&location(expected), PutPayload::from(content))
             .await
             .map(|_| ())
-            .map_err(|source| ArtifactError::Access { operation: "store", digest: expected, source })
+            .map_err(|source| ArtifactError::Access {
+                operation: "store",
+                digest: expected,
+                source,
+            })
     }
 
     /// Reads content and checks it against its digest.
     pub async fn get(&self, digest: Digest) -> Result<Vec<u8>, ArtifactError> {
         let failed = |source| match source {
             object_store::Error::NotFound { .. } => ArtifactError::Missing(digest),
-            source => ArtifactError::Access { operation: "read", digest, source },
+            source => ArtifactError::Access {
+                operation: "read",
+                digest,
+                source,
+            },
         };
         let object = self.objects.get(&location(digest)).await.map_err(failed)?;
         let content = object.bytes().await.map_err(failed)?;
@@ -98,7 +108,11 @@ impl ArtifactStore {
         match self.objects.head(&location(digest)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(source) => Err(ArtifactError::Access { operation: "look for", digest, source }),
+            Err(source) => Err(ArtifactError::Access {
+                operation: "look for",
+                digest,
+                source,
+            }),
         }
     }
 }
@@ -110,7 +124,11 @@ pub fn digest_of(content: &[u8]) -> Digest {
 
 fn check(expected: Digest, content: &[u8]) -> Result<(), ArtifactError> {
     let found = digest_of(content);
-    if found == expected { Ok(()) } else { Err(ArtifactError::Corrupt { expected, found }) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(ArtifactError::Corrupt { expected, found })
+    }
 }
 
 /// Two levels, so that no directory grows past a few hundred entries soon.
@@ -130,14 +148,20 @@ mod tests {
         let content = b"embedding".to_vec();
         let digest = digest_of(&content);
         assert!(!store.has(digest).await.unwrap());
-        assert!(matches!(store.get(digest).await, Err(ArtifactError::Missing(_))));
+        assert!(matches!(
+            store.get(digest).await,
+            Err(ArtifactError::Missing(_))
+        ));
         store.put(digest, content.clone()).await.unwrap();
         store.put(digest, content.clone()).await.unwrap();
         assert_eq!(store.get(digest).await.unwrap(), content);
 
         let name = digest.to_string();
         std::fs::write(directory.path().join(&name[..2]).join(&name), b"embeddinG").unwrap();
-        assert!(matches!(store.get(digest).await, Err(ArtifactError::Corrupt { .. })));
+        assert!(matches!(
+            store.get(digest).await,
+            Err(ArtifactError::Corrupt { .. })
+        ));
     }
 
     #[tokio::test]
@@ -145,7 +169,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = ArtifactStore::local(directory.path()).unwrap();
         let wrong = digest_of(b"other");
-        assert!(matches!(store.put(wrong, b"this".to_vec()).await, Err(ArtifactError::Corrupt { .. })));
+        assert!(matches!(
+            store.put(wrong, b"this".to_vec()).await,
+            Err(ArtifactError::Corrupt { .. })
+        ));
         assert!(!store.has(wrong).await.unwrap());
     }
 }

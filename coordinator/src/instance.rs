@@ -41,7 +41,9 @@ pub enum InstanceError {
         source: io::Error,
     },
     /// Another coordinator has it.
-    #[error("state directory `{0}` is in use by another `reprise`; wait for it, or pass another `--state`")]
+    #[error(
+        "state directory `{0}` is in use by another `reprise`; wait for it, or pass another `--state`"
+    )]
     InUse(PathBuf),
     /// The journal cannot be used.
     #[error(transparent)]
@@ -65,7 +67,8 @@ impl Instance {
         let artifacts = ArtifactStore::local(&state.join("artifacts"))?;
         let config = engine::Config::default();
         let (service, handle) = engine::Service::open(config, store).await?;
-        let server = Server::bind(address, handle, artifacts, config.core.heartbeat_timeout).await?;
+        let server =
+            Server::bind(address, handle, artifacts, config.core.heartbeat_timeout).await?;
         let address = server.address().unwrap_or(address);
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
@@ -79,7 +82,12 @@ impl Instance {
             stop.cancel();
             ended
         });
-        Ok(Self { address, stopped, shutdown, _lock: lock })
+        Ok(Self {
+            address,
+            stopped,
+            shutdown,
+            _lock: lock,
+        })
     }
 
     /// Its address as clients and workers write it.
@@ -89,8 +97,12 @@ impl Instance {
 }
 
 fn lock(state: &Path) -> Result<Flock<File>, InstanceError> {
-    let failed = |source| InstanceError::State { path: state.to_owned(), source };
+    let failed = |source| InstanceError::State {
+        path: state.to_owned(),
+        source,
+    };
     fs::create_dir_all(state).map_err(failed)?;
     let file = File::create(state.join("lock")).map_err(failed)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| InstanceError::InUse(state.to_owned()))
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| InstanceError::InUse(state.to_owned()))
 }

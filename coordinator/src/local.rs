@@ -34,7 +34,12 @@ pub fn worker_program() -> anyhow::Result<PathBuf> {
 }
 
 /// Keeps one worker alive until `shutdown`; its log goes to its directory.
-pub async fn keep_worker(program: PathBuf, url: String, directory: PathBuf, shutdown: CancellationToken) {
+pub async fn keep_worker(
+    program: PathBuf,
+    url: String,
+    directory: PathBuf,
+    shutdown: CancellationToken,
+) {
     while !shutdown.is_cancelled() {
         match spawn(&program, &url, &directory) {
             Ok(mut child) => {
@@ -69,7 +74,14 @@ fn spawn(program: &Path, url: &str, directory: &Path) -> anyhow::Result<Child> {
         .open(&log_path)
         .with_context(|| format!("open `{}`", log_path.display()))?;
     Command::new(program)
-        .args(["--coordinator", url, "--slots", "1", "--exit-with-parent", "--directory"])
+        .args([
+            "--coordinator",
+            url,
+            "--slots",
+            "1",
+            "--exit-with-parent",
+            "--directory",
+        ])
         .arg(directory)
         // The pipe closes when this process ends, however it ends.
         .stdin(Stdio::piped())
@@ -85,7 +97,10 @@ async fn leave(child: &mut Child) {
         // It may have ended this very moment.
         let _ = kill(Pid::from_raw(id.cast_signed()), Signal::SIGTERM);
     }
-    if tokio::time::timeout(LEAVE_TIME, child.wait()).await.is_err() {
+    if tokio::time::timeout(LEAVE_TIME, child.wait())
+        .await
+        .is_err()
+    {
         let _ = child.kill().await;
     }
 }

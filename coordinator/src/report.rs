@@ -29,11 +29,16 @@ pub struct Report {
 impl Report {
     /// Gathers the records of a study. Records come in any order.
     pub fn new(spec: &StudySpec, records: &[TaskRecord]) -> anyhow::Result<Self> {
-        let plan = plan(spec, &|selection| architectures::select(spec.space, selection))?;
-        let by_key: std::collections::HashMap<_, _> = records.iter().map(|record| (record.key, record)).collect();
+        let plan = plan(spec, &|selection| {
+            architectures::select(spec.space, selection)
+        })?;
+        let by_key: std::collections::HashMap<_, _> =
+            records.iter().map(|record| (record.key, record)).collect();
         let mut stages: Vec<(Stage, Vec<&TaskRecord>)> = Vec::new();
         for task in &plan.tasks {
-            let Some(record) = by_key.get(&task.key) else { continue };
+            let Some(record) = by_key.get(&task.key) else {
+                continue;
+            };
             match stages.iter_mut().find(|(stage, _)| *stage == task.stage) {
                 Some((_, members)) => members.push(record),
                 None => stages.push((task.stage.clone(), vec![record])),
@@ -73,7 +78,11 @@ impl Report {
                 .with_context(|| format!("write `{}`", path.display()))
         };
         if let Some(overview) = self.overview() {
-            let full = if self.sets.is_empty() { pretrain_table(&self.pretrained) } else { search_table(&self.sets) };
+            let full = if self.sets.is_empty() {
+                pretrain_table(&self.pretrained)
+            } else {
+                search_table(&self.sets)
+            };
             write("table.csv", csv(&full))?;
             write("table.json", json(&full))?;
             write("table.md", markdown(&overview))?;
@@ -89,7 +98,10 @@ impl Report {
         }
         if !self.evaluations.is_empty() {
             let header = "architecture,seed,validation,test,training_seconds,parameters,flops\n";
-            write("evaluations.csv", format!("{header}{}\n", self.evaluations.join("\n")))?;
+            write(
+                "evaluations.csv",
+                format!("{header}{}\n", self.evaluations.join("\n")),
+            )?;
         }
         write("manifest.json", format!("{:#}\n", self.manifest))
     }
@@ -98,25 +110,44 @@ impl Report {
         match stage {
             Stage::Search { method, dataset } => {
                 let runs = members.iter().filter_map(|record| match &record.fate {
-                    TaskFate::Finished { result: TaskResult::Search(result), .. } => {
-                        Some(Run { seed: record.spec.seed(), trajectory: result.trajectory.clone() })
-                    }
-                    _ => None,
-                });
-                let failed = members.iter().filter(|record| matches!(record.fate, TaskFate::Failed(_))).count();
-                self.sets.push(RunSet::new(method.clone(), *dataset, members.len(), failed, runs.collect())?);
-            }
-            Stage::Pretrain { model, .. } => {
-                self.pretrained.extend(members.iter().filter_map(|record| match &record.fate {
-                    TaskFate::Finished { result: TaskResult::Pretrain(result), .. } => Some(PretrainRow {
-                        label: model.to_string(),
+                    TaskFate::Finished {
+                        result: TaskResult::Search(result),
+                        ..
+                    } => Some(Run {
                         seed: record.spec.seed(),
-                        epochs: result.epochs.clone(),
+                        trajectory: result.trajectory.clone(),
                     }),
                     _ => None,
-                }));
+                });
+                let failed = members
+                    .iter()
+                    .filter(|record| matches!(record.fate, TaskFate::Failed(_)))
+                    .count();
+                self.sets.push(RunSet::new(
+                    method.clone(),
+                    *dataset,
+                    members.len(),
+                    failed,
+                    runs.collect(),
+                )?);
             }
-            Stage::Evaluate => self.evaluations.extend(members.iter().filter_map(|record| evaluation(record))),
+            Stage::Pretrain { model, .. } => {
+                self.pretrained
+                    .extend(members.iter().filter_map(|record| match &record.fate {
+                        TaskFate::Finished {
+                            result: TaskResult::Pretrain(result),
+                            ..
+                        } => Some(PretrainRow {
+                            label: model.to_string(),
+                            seed: record.spec.seed(),
+                            epochs: result.epochs.clone(),
+                        }),
+                        _ => None,
+                    }));
+            }
+            Stage::Evaluate => self
+                .evaluations
+                .extend(members.iter().filter_map(|record| evaluation(record))),
             Stage::Noop => {}
         }
         Ok(())
@@ -124,12 +155,20 @@ impl Report {
 }
 
 fn evaluation(record: &TaskRecord) -> Option<String> {
-    let (TaskSpec::Evaluate(spec), TaskFate::Finished { result: TaskResult::Evaluate(result), usage, .. }) =
-        (&record.spec, &record.fate)
+    let (
+        TaskSpec::Evaluate(spec),
+        TaskFate::Finished {
+            result: TaskResult::Evaluate(result),
+            usage,
+            ..
+        },
+    ) = (&record.spec, &record.fate)
     else {
         return None;
     };
-    let training = usage.training.map_or_else(String::new, |seconds| format!("{:.4}", seconds.get()));
+    let training = usage
+        .training
+        .map_or_else(String::new, |seconds| format!("{:.4}", seconds.get()));
     Some(format!(
         "{},{},{},{},{training},{},{}",
         spec.arch,

@@ -21,6 +21,7 @@ pub mod status;
     unreachable_pub,
     unused_qualifications,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     clippy::pedantic,
     reason = "generated code"
 )]

@@ -12,7 +12,9 @@ pub struct Site {
 impl Site {
     /// An empty site.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { directory: tempfile::tempdir()? })
+        Ok(Self {
+            directory: tempfile::tempdir()?,
+        })
     }
 
     /// Its directory.
@@ -53,7 +55,8 @@ impl Site {
     pub fn worker_logs(&self) -> String {
         (0..2)
             .filter_map(|worker| {
-                std::fs::read_to_string(self.path().join(format!(".reprise/workers/{worker}/log"))).ok()
+                std::fs::read_to_string(self.path().join(format!(".reprise/workers/{worker}/log")))
+                    .ok()
             })
             .collect()
     }
@@ -66,11 +69,20 @@ pub fn kill_now(child: &mut Child) -> std::io::Result<()> {
 }
 
 /// A program of the workspace, built beside this test.
+///
+/// # Panics
+/// If it was not built: a skipped test would look like a passed one.
 pub fn program(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().unwrap_or_default();
     path.pop();
     if path.ends_with("deps") {
         path.pop();
     }
-    path.join(name)
+    path.push(name);
+    assert!(
+        path.exists(),
+        "`{}` is not built; `make test` builds it first",
+        path.display()
+    );
+    path
 }

@@ -2,27 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use reprise_tests::{Site, kill_now, program};
+use reprise_tests::{Site, kill_now};
 
 const NOOP: &str = "version: 1\nname: noop\nspace: nasbench201\nnoop: {tasks: 60, hold-ms: 50}\n";
 
-fn have_programs() -> bool {
-    let there = ["reprise", "reprise-worker"].iter().all(|name| program(name).exists());
-    if !there {
-        eprintln!("skipped: build the programs first, `make test` does");
-    }
-    there
-}
-
 #[test]
 fn a_finished_study_runs_nothing_again() {
-    if !have_programs() {
-        return;
-    }
     let site = Site::new().unwrap();
     site.study(NOOP).unwrap();
     let first = site.finish().unwrap();
-    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    assert!(
+        first.status.success(),
+        "{}",
+        String::from_utf8_lossy(&first.stderr)
+    );
     let manifest = site.out("manifest.json").unwrap();
     assert!(manifest.contains("\"finished\": 60"), "{manifest}");
     let logs = site.worker_logs();
@@ -30,16 +23,20 @@ fn a_finished_study_runs_nothing_again() {
     let second = site.finish().unwrap();
     assert!(second.status.success());
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(said.contains("60 of 60 tasks were finished already"), "{said}");
+    assert!(
+        said.contains("60 of 60 tasks were finished already"),
+        "{said}"
+    );
     assert_eq!(site.out("manifest.json").unwrap(), manifest);
-    assert_eq!(site.worker_logs(), logs, "a worker was started for a finished study");
+    assert_eq!(
+        site.worker_logs(),
+        logs,
+        "a worker was started for a finished study"
+    );
 }
 
 #[test]
 fn a_killed_coordinator_loses_no_finished_task() {
-    if !have_programs() {
-        return;
-    }
     let site = Site::new().unwrap();
     site.study(NOOP).unwrap();
     let mut child = site.run().spawn().unwrap();
@@ -50,23 +47,33 @@ fn a_killed_coordinator_loses_no_finished_task() {
     }
     kill_now(&mut child).unwrap();
     let end = site.finish().unwrap();
-    assert!(end.status.success(), "{}", String::from_utf8_lossy(&end.stderr));
+    assert!(
+        end.status.success(),
+        "{}",
+        String::from_utf8_lossy(&end.stderr)
+    );
     let manifest = site.out("manifest.json").unwrap();
-    assert!(manifest.contains("\"finished\": 60") && manifest.contains("\"planned\": 60"), "{manifest}");
+    assert!(
+        manifest.contains("\"finished\": 60") && manifest.contains("\"planned\": 60"),
+        "{manifest}"
+    );
 }
 
 #[test]
 fn a_failing_task_is_retried_then_reported_and_the_exit_code_says_so() {
-    if !have_programs() {
-        return;
-    }
     let site = Site::new().unwrap();
-    let failing = "version: 1\nname: noop\nspace: nasbench201\nretry: {attempts: 2, backoff: 10 ms}\n";
-    site.study(&format!("{failing}noop: {{tasks: 2, failures: 1}}\n")).unwrap();
-    assert!(site.finish().unwrap().status.success(), "one failure is retried");
+    let failing =
+        "version: 1\nname: noop\nspace: nasbench201\nretry: {attempts: 2, backoff: 10 ms}\n";
+    site.study(&format!("{failing}noop: {{tasks: 2, failures: 1}}\n"))
+        .unwrap();
+    assert!(
+        site.finish().unwrap().status.success(),
+        "one failure is retried"
+    );
 
     let site = Site::new().unwrap();
-    site.study(&format!("{failing}noop: {{tasks: 2, failures: 9}}\n")).unwrap();
+    site.study(&format!("{failing}noop: {{tasks: 2, failures: 9}}\n"))
+        .unwrap();
     let end = site.finish().unwrap();
     let said = String::from_utf8_lossy(&end.stderr).into_owned();
     assert_eq!(end.status.code(), Some(3), "{said}");
@@ -75,13 +82,14 @@ fn a_failing_task_is_retried_then_reported_and_the_exit_code_says_so() {
 
 #[test]
 fn a_wrong_study_file_is_refused_with_its_place() {
-    if !have_programs() {
-        return;
-    }
     let site = Site::new().unwrap();
-    site.study("version: 1\nname: noop\nspace: nasbench201\nnoop: {taks: 60}\n").unwrap();
+    site.study("version: 1\nname: noop\nspace: nasbench201\nnoop: {taks: 60}\n")
+        .unwrap();
     let end = site.finish().unwrap();
     let said = String::from_utf8_lossy(&end.stderr).into_owned();
     assert_eq!(end.status.code(), Some(2), "{said}");
-    assert!(said.contains("study.yaml:4:8") && said.contains("did you mean `tasks`"), "{said}");
+    assert!(
+        said.contains("study.yaml:4:8") && said.contains("did you mean `tasks`"),
+        "{said}"
+    );
 }

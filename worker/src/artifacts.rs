@@ -59,9 +59,15 @@ impl Artifacts {
         runtime: Handle,
         clients: watch::Receiver<Option<Clients>>,
     ) -> Result<Self, ArtifactError> {
-        fs::create_dir_all(directory)
-            .map_err(|source| ArtifactError::Cache { path: directory.to_owned(), source })?;
-        Ok(Self { directory: Arc::new(directory.to_owned()), runtime, clients })
+        fs::create_dir_all(directory).map_err(|source| ArtifactError::Cache {
+            path: directory.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            directory: Arc::new(directory.to_owned()),
+            runtime,
+            clients,
+        })
     }
 
     /// The content of an artifact. Waits while the coordinator is away.
@@ -75,14 +81,19 @@ impl Artifacts {
             let connection = self.clients.borrow().clone();
             let fetched = match connection {
                 Some(clients) => self.runtime.block_on(get(clients, digest)),
-                None => Err(ApiError::new(ErrorCode::Unavailable, "the coordinator is away")),
+                None => Err(ApiError::new(
+                    ErrorCode::Unavailable,
+                    "the coordinator is away",
+                )),
             };
             match fetched {
                 Ok(content) => {
                     self.keep(digest, &content)?;
                     return Ok(content);
                 }
-                Err(source) if !source.is_retryable() => return Err(ArtifactError::Fetch { digest, source }),
+                Err(source) if !source.is_retryable() => {
+                    return Err(ArtifactError::Fetch { digest, source });
+                }
                 Err(_) if cancel.is_cancelled() => return Err(ArtifactError::Stopped(digest)),
                 Err(_) => std::thread::sleep(PATIENCE),
             }
@@ -93,31 +104,52 @@ impl Artifacts {
     pub fn store(&self, content: &[u8]) -> Result<ArtifactRef, ArtifactError> {
         let digest = digest_of(content);
         self.keep(digest, content)?;
-        Ok(ArtifactRef { digest, bytes: content.len() as u64 })
+        Ok(ArtifactRef {
+            digest,
+            bytes: content.len() as u64,
+        })
     }
 
     /// Sends a kept file to the coordinator, unless it is there already.
     pub async fn upload(&self, mut clients: Clients, artifact: ArtifactRef) -> Result<(), Status> {
         let digest = convert::digest_bytes(artifact.digest);
-        let present = clients.artifact.has(pb::GetRequest { digest: digest.clone() }).await?;
+        let present = clients
+            .artifact
+            .has(pb::GetRequest {
+                digest: digest.clone(),
+            })
+            .await?;
         if present.into_inner().present {
             return Ok(());
         }
         let content = self.cached(artifact.digest).ok_or_else(|| {
             Status::from(ApiError::new(
                 ErrorCode::Corrupt,
-                format_args!("artifact `{}` is missing from the worker's cache", artifact.digest),
+                format_args!(
+                    "artifact `{}` is missing from the worker's cache",
+                    artifact.digest
+                ),
             ))
         })?;
         let mut chunks: Vec<_> = content
             .chunks(CHUNK_BYTES)
-            .map(|chunk| pb::PutChunk { artifact: None, data: chunk.to_vec() })
+            .map(|chunk| pb::PutChunk {
+                artifact: None,
+                data: chunk.to_vec(),
+            })
             .collect();
         if chunks.is_empty() {
             chunks.push(pb::PutChunk::default());
         }
-        chunks[0].artifact = Some(pb::Artifact { digest, bytes: artifact.bytes });
-        clients.artifact.put(tokio_stream::iter(chunks)).await.map(|_| ())
+        chunks[0].artifact = Some(pb::Artifact {
+            digest,
+            bytes: artifact.bytes,
+        });
+        clients
+            .artifact
+            .put(tokio_stream::iter(chunks))
+            .await
+            .map(|_| ())
     }
 
     /// Content that is in the cache and undamaged.
@@ -141,17 +173,31 @@ impl Artifacts {
 }
 
 async fn get(mut clients: Clients, digest: Digest) -> Result<Vec<u8>, ApiError> {
-    let request = pb::GetRequest { digest: convert::digest_bytes(digest) };
-    let mut stream = clients.artifact.get(request).await.map_err(|status| ApiError::from(&status))?.into_inner();
+    let request = pb::GetRequest {
+        digest: convert::digest_bytes(digest),
+    };
+    let mut stream = clients
+        .artifact
+        .get(request)
+        .await
+        .map_err(|status| ApiError::from(&status))?
+        .into_inner();
     let mut content = Vec::new();
-    while let Some(chunk) = stream.message().await.map_err(|status| ApiError::from(&status))? {
+    while let Some(chunk) = stream
+        .message()
+        .await
+        .map_err(|status| ApiError::from(&status))?
+    {
         content.extend_from_slice(&chunk.data);
     }
     let found = digest_of(&content);
     if found == digest {
         Ok(content)
     } else {
-        Err(ApiError::new(ErrorCode::Corrupt, format_args!("artifact `{digest}` arrived as `{found}`")))
+        Err(ApiError::new(
+            ErrorCode::Corrupt,
+            format_args!("artifact `{digest}` arrived as `{found}`"),
+        ))
     }
 }
 

@@ -14,7 +14,11 @@ use crate::session::{Config, Service};
 
 /// Runs tasks for a Reprise coordinator.
 #[derive(Debug, Parser)]
-#[command(name = "reprise-worker", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "reprise-worker",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -80,25 +84,39 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 
 fn run_selftest(fixture: &std::path::Path) -> anyhow::Result<()> {
     reprise_torch::use_one_thread();
-    let bytes = std::fs::read(fixture).with_context(|| format!("read fixture `{}`", fixture.display()))?;
+    let bytes =
+        std::fs::read(fixture).with_context(|| format!("read fixture `{}`", fixture.display()))?;
     let mut out = io::stdout().lock();
     let (mut wrong, mut all) = (0, 0);
-    for (engine, backend) in [("native", Backend::Native), ("libtorch", Backend::Libtorch(TorchDevice::Cpu))] {
-        let report = selftest::run(&bytes, backend).with_context(|| format!("run fixture `{}`", fixture.display()))?;
+    for (engine, backend) in [
+        ("native", Backend::Native),
+        ("libtorch", Backend::Libtorch(TorchDevice::Cpu)),
+    ] {
+        let report = selftest::run(&bytes, backend)
+            .with_context(|| format!("run fixture `{}`", fixture.display()))?;
         for comparison in &report {
             let verdict = if comparison.is_ok() { "ok" } else { "WRONG" };
             let (quantity, difference) = (&comparison.quantity, comparison.difference);
-            writeln!(out, "{engine:<9} {quantity:<42} {difference:.3e}  {:.0e}  {verdict}", comparison.tolerance)?;
+            writeln!(
+                out,
+                "{engine:<9} {quantity:<42} {difference:.3e}  {:.0e}  {verdict}",
+                comparison.tolerance
+            )?;
             wrong += usize::from(!comparison.is_ok());
             all += 1;
         }
     }
-    anyhow::ensure!(wrong == 0, "`{wrong}` of `{all}` values differ by more than their tolerance");
+    anyhow::ensure!(
+        wrong == 0,
+        "`{wrong}` of `{all}` values differ by more than their tolerance"
+    );
     Ok(())
 }
 
 async fn work(args: WorkArgs) -> anyhow::Result<()> {
-    let coordinator = args.coordinator.context("no coordinator given; pass `--coordinator http://HOST:PORT`")?;
+    let coordinator = args
+        .coordinator
+        .context("no coordinator given; pass `--coordinator http://HOST:PORT`")?;
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let slots = args.slots.unwrap_or(cores as u32).max(1);
     let capability = Capability {
@@ -108,16 +126,23 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: "2.11.0".to_owned(),
     };
-    let service = Service::open(Config { coordinator, slots, directory: args.directory, capability })?;
+    let service = Service::open(Config {
+        coordinator,
+        slots,
+        directory: args.directory,
+        capability,
+    })?;
     let shutdown = CancellationToken::new();
     let orphaned = CancellationToken::new();
     if args.exit_with_parent {
         let orphaned = orphaned.clone();
-        thread::Builder::new().name("parent-watch".to_owned()).spawn(move || {
-            // Nothing is ever written there; the read ends with the parent.
-            let _ = io::stdin().read_to_end(&mut Vec::new());
-            orphaned.cancel();
-        })?;
+        thread::Builder::new()
+            .name("parent-watch".to_owned())
+            .spawn(move || {
+                // Nothing is ever written there; the read ends with the parent.
+                let _ = io::stdin().read_to_end(&mut Vec::new());
+                orphaned.cancel();
+            })?;
     }
     let on_signal = shutdown.clone();
     tokio::spawn(async move {
@@ -145,11 +170,13 @@ async fn termination() -> io::Result<()> {
 }
 
 fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 fn cpu_model() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split_once(':')).map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
+    line.and_then(|line| line.split_once(':'))
+        .map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
 }

@@ -32,7 +32,9 @@ pub enum HomeError {
         source: io::Error,
     },
     /// Another worker runs there.
-    #[error("worker directory `{path}` is in use by another worker; give this one its own with `--directory`")]
+    #[error(
+        "worker directory `{path}` is in use by another worker; give this one its own with `--directory`"
+    )]
     InUse {
         /// Which directory.
         path: PathBuf,
@@ -58,14 +60,16 @@ impl Home {
         fs::create_dir_all(directory).map_err(failed(directory))?;
         let lock_path = directory.join("lock");
         let lock = File::create(&lock_path).map_err(failed(&lock_path))?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| HomeError::InUse { path: directory.to_owned() })?;
+        let lock =
+            Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| HomeError::InUse {
+                path: directory.to_owned(),
+            })?;
         let id_path = directory.join("worker-id");
         let worker = match fs::read_to_string(&id_path) {
-            Ok(text) => text
-                .trim()
-                .parse()
-                .map_err(|source| HomeError::Damaged { path: id_path.clone(), source })?,
+            Ok(text) => text.trim().parse().map_err(|source| HomeError::Damaged {
+                path: id_path.clone(),
+                source,
+            })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let worker = WorkerId(uuid::Uuid::new_v4());
                 // Renamed into place: a crash leaves no half-written id.
@@ -76,7 +80,11 @@ impl Home {
             }
             Err(source) => return Err(failed(&id_path)(source)),
         };
-        Ok(Self { worker, directory: directory.to_owned(), _lock: lock })
+        Ok(Self {
+            worker,
+            directory: directory.to_owned(),
+            _lock: lock,
+        })
     }
 }
 
@@ -89,7 +97,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let first = Home::take(directory.path()).unwrap();
         let worker = first.worker;
-        assert!(matches!(Home::take(directory.path()), Err(HomeError::InUse { .. })));
+        assert!(matches!(
+            Home::take(directory.path()),
+            Err(HomeError::InUse { .. })
+        ));
         drop(first);
         assert_eq!(Home::take(directory.path()).unwrap().worker, worker);
     }
@@ -98,6 +109,9 @@ mod tests {
     fn a_damaged_id_is_named() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("worker-id"), "nobody").unwrap();
-        assert!(matches!(Home::take(directory.path()), Err(HomeError::Damaged { .. })));
+        assert!(matches!(
+            Home::take(directory.path()),
+            Err(HomeError::Damaged { .. })
+        ));
     }
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use reprise_domain::{AttemptId, AttemptOutcome, Failure, FailureClass, Seconds, TaskKey, TaskResult, TaskSpec, Usage};
+use reprise_domain::{
+    AttemptId, AttemptOutcome, Failure, FailureClass, Seconds, TaskKey, TaskResult, TaskSpec, Usage,
+};
 
 use crate::runner::{RunError, Runner};
 
@@ -67,16 +69,25 @@ impl Slots {
         for slot in 0..count {
             let (sender, receiver) = mpsc::channel::<(Assignment, Cancel)>();
             let (runner, ended) = (Arc::clone(runner), ended.clone());
-            thread::Builder::new().name(format!("slot-{slot}")).spawn(move || {
-                reprise_torch::use_one_thread();
-                for (assignment, cancel) in receiver {
-                    let outcome = run(&runner, &assignment, &cancel);
-                    ended(Ended { slot, attempt: assignment.attempt, outcome });
-                }
-            })?;
+            thread::Builder::new()
+                .name(format!("slot-{slot}"))
+                .spawn(move || {
+                    reprise_torch::use_one_thread();
+                    for (assignment, cancel) in receiver {
+                        let outcome = run(&runner, &assignment, &cancel);
+                        ended(Ended {
+                            slot,
+                            attempt: assignment.attempt,
+                            outcome,
+                        });
+                    }
+                })?;
             jobs.push(sender);
         }
-        Ok(Self { jobs, free: (0..count).rev().collect() })
+        Ok(Self {
+            jobs,
+            free: (0..count).rev().collect(),
+        })
     }
 
     /// Whether a slot is free.
@@ -85,9 +96,17 @@ impl Slots {
     }
 
     /// Runs an attempt on a free slot; gives it back when there is none.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the error is the attempt itself, moved once"
+    )]
     pub fn run(&mut self, assignment: Assignment, cancel: Cancel) -> Result<(), Assignment> {
-        let Some(slot) = self.free.pop() else { return Err(assignment) };
-        self.jobs[slot].send((assignment, cancel)).map_err(|mpsc::SendError((assignment, _))| assignment)
+        let Some(slot) = self.free.pop() else {
+            return Err(assignment);
+        };
+        self.jobs[slot]
+            .send((assignment, cancel))
+            .map_err(|mpsc::SendError((assignment, _))| assignment)
     }
 
     /// Marks a slot free after its attempt has [`Ended`].
@@ -103,9 +122,13 @@ fn run(runner: &Runner, assignment: &Assignment, cancel: &Cancel) -> AttemptOutc
     let ran = catch_unwind(AssertUnwindSafe(|| runner.run(assignment, cancel)));
     let wall = Seconds::new(started.elapsed().as_secs_f64()).unwrap_or_default();
     match ran {
-        Ok(Ok(done)) => {
-            AttemptOutcome::Finished { result: done.result, usage: Usage { wall, training: done.training } }
-        }
+        Ok(Ok(done)) => AttemptOutcome::Finished {
+            result: done.result,
+            usage: Usage {
+                wall,
+                training: done.training,
+            },
+        },
         Ok(Err(RunError::Stopped)) => AttemptOutcome::Returned,
         Ok(Err(error)) => failed(error.class(), &error),
         Err(panic) => {
@@ -114,7 +137,11 @@ fn run(runner: &Runner, assignment: &Assignment, cancel: &Cancel) -> AttemptOutc
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("the task panicked without a message");
-            AttemptOutcome::Failed(failure(FailureClass::Task, format!("task panicked: {message}"), Vec::new()))
+            AttemptOutcome::Failed(failure(
+                FailureClass::Task,
+                &format!("task panicked: {message}"),
+                Vec::new(),
+            ))
         }
     }
 }
@@ -126,11 +153,21 @@ fn failed(class: FailureClass, error: &RunError) -> AttemptOutcome {
         log.push(format!("caused by: {cause}"));
         source = cause.source();
     }
-    AttemptOutcome::Failed(failure(class, error.to_string(), log))
+    AttemptOutcome::Failed(failure(class, &error.to_string(), log))
 }
 
-fn failure(class: FailureClass, message: String, log: Vec<String>) -> Failure {
+fn failure(class: FailureClass, message: &str, log: Vec<String>) -> Failure {
     // One line, of a length that a table of failures can show.
-    let message = message.lines().next().unwrap_or_default().chars().take(500).collect();
-    Failure { class, message, log }
+    let message = message
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(500)
+        .collect();
+    Failure {
+        class,
+        message,
+        log,
+    }
 }

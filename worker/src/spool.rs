@@ -27,7 +27,10 @@ pub struct SpoolError {
 impl Spool {
     /// Opens the spool and reads what an earlier process left.
     pub fn open(directory: &Path) -> Result<Self, SpoolError> {
-        let failed = |source| SpoolError { path: directory.to_owned(), source };
+        let failed = |source| SpoolError {
+            path: directory.to_owned(),
+            source,
+        };
         fs::create_dir_all(directory).map_err(failed)?;
         let mut outcomes = BTreeMap::new();
         for entry in fs::read_dir(directory).map_err(failed)? {
@@ -39,7 +42,10 @@ impl Spool {
                 None => fs::remove_file(&path).map_err(failed)?,
             }
         }
-        Ok(Self { directory: directory.to_owned(), outcomes })
+        Ok(Self {
+            directory: directory.to_owned(),
+            outcomes,
+        })
     }
 
     /// Keeps an outcome. It stays in memory even when the disk is full: the
@@ -81,7 +87,12 @@ impl Spool {
 }
 
 fn read(path: &Path) -> Option<(AttemptId, AttemptOutcome)> {
-    let attempt = path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()?;
+    let attempt = path
+        .file_name()?
+        .to_str()?
+        .strip_suffix(".json")?
+        .parse()
+        .ok()?;
     let outcome = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     Some((attempt, outcome))
 }
@@ -93,7 +104,10 @@ mod tests {
     use super::*;
 
     fn attempt(number: u32) -> AttemptId {
-        AttemptId { task: TaskKey(Digest::from_bytes([3; 32])), number }
+        AttemptId {
+            task: TaskKey(Digest::from_bytes([3; 32])),
+            number,
+        }
     }
 
     #[test]
@@ -105,13 +119,20 @@ mod tests {
         spool.forget(&[attempt(1)]);
         drop(spool);
         let spool = Spool::open(directory.path()).unwrap();
-        assert_eq!(spool.waiting().map(|(id, _)| *id).collect::<Vec<_>>(), [attempt(2)]);
+        assert_eq!(
+            spool.waiting().map(|(id, _)| *id).collect::<Vec<_>>(),
+            [attempt(2)]
+        );
     }
 
     #[test]
     fn a_torn_file_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join(format!("{}.json", attempt(1))), "{\"outc").unwrap();
+        fs::write(
+            directory.path().join(format!("{}.json", attempt(1))),
+            "{\"outc",
+        )
+        .unwrap();
         fs::write(directory.path().join("x.new"), "").unwrap();
         assert!(Spool::open(directory.path()).unwrap().is_empty());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);

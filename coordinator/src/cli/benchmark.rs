@@ -21,7 +21,8 @@ pub(super) struct Loaded {
 
 /// Reads, checks and resolves a study file.
 pub(super) fn load(path: &Path) -> anyhow::Result<Loaded> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read study `{}`", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("read study `{}`", path.display()))?;
     let file = reprise_study::parse(&path.display().to_string(), &text)?;
     let base = path.parent().unwrap_or(Path::new(""));
     let table = match file.benchmark() {
@@ -41,14 +42,21 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Loaded> {
         ),
         Some(BenchmarkSource::Train(_)) | None => None,
     };
-    let benchmark = table.as_ref().map(|(digest, _)| BenchmarkRef::Table { digest: *digest });
-    Ok(Loaded { spec: file.resolve(benchmark)?, table })
+    let benchmark = table
+        .as_ref()
+        .map(|(digest, _)| BenchmarkRef::Table { digest: *digest });
+    Ok(Loaded {
+        spec: file.resolve(benchmark)?,
+        table,
+    })
 }
 
 /// One form for every source, so that the same numbers have the same digest.
 fn plain(table: &Nasbench201Table) -> anyhow::Result<(Digest, Vec<u8>)> {
     let mut bytes = Vec::new();
-    table.write_csv(&mut bytes, &arch_str()).context("write the table's plain form")?;
+    table
+        .write_csv(&mut bytes, &arch_str())
+        .context("write the table's plain form")?;
     Ok((digest_of(&bytes), bytes))
 }
 

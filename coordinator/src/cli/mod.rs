@@ -27,7 +27,11 @@ const TASKS_FAILED: u8 = 3;
 /// Schedules seeds and search trials over workers, resumes interrupted sweeps,
 /// and exports tables.
 #[derive(Debug, Parser)]
-#[command(name = "reprise", version, after_help = "Exit codes: 0 done; 1 error; 2 wrong input; 3 some tasks failed")]
+#[command(
+    name = "reprise",
+    version,
+    after_help = "Exit codes: 0 done; 1 error; 2 wrong input; 3 some tasks failed"
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -119,8 +123,9 @@ pub async fn run(cli: Cli) -> ExitCode {
                 return ExitCode::from(WRONG_INPUT);
             }
             eprint_block(&format!("error: {error:#}"));
-            if let Some(hint) =
-                error.downcast_ref::<reprise_proto::status::ApiError>().and_then(|error| error.hint.as_ref())
+            if let Some(hint) = error
+                .downcast_ref::<reprise_proto::status::ApiError>()
+                .and_then(|error| error.hint.as_ref())
             {
                 eprint_block(&format!("hint: {hint}"));
             }
@@ -133,13 +138,21 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args).await,
         Command::Serve { listen, state } => serve(listen, state).await,
-        Command::Submit { study, remote, amend } => remote::submit(&study, &remote, amend).await,
+        Command::Submit {
+            study,
+            remote,
+            amend,
+        } => remote::submit(&study, &remote, amend).await,
         Command::List { remote } => remote::list(&remote).await,
         Command::Status { study, remote } => remote::status(&study, &remote).await,
         Command::Watch { study, remote } => remote::watch(&study, &remote).await,
-        Command::Cancel { study, remote } => remote::control(&study, &remote, Control::Cancel).await,
+        Command::Cancel { study, remote } => {
+            remote::control(&study, &remote, Control::Cancel).await
+        }
         Command::Pause { study, remote } => remote::control(&study, &remote, Control::Pause).await,
-        Command::Resume { study, remote } => remote::control(&study, &remote, Control::Resume).await,
+        Command::Resume { study, remote } => {
+            remote::control(&study, &remote, Control::Resume).await
+        }
         Command::Export { study, remote, out } => remote::export(&study, &remote, out).await,
     }
 }
@@ -152,24 +165,28 @@ async fn serve(listen: SocketAddr, state: PathBuf) -> anyhow::Result<ExitCode> {
     );
     let instance = Instance::start(&state, listen).await?;
     tracing::info!(address = %instance.address, state = %state.display(), "serving");
-    let Instance { stopped, shutdown, .. } = &instance;
-    let stop = shutdown.clone();
+    let stop = instance.shutdown.clone();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             stop.cancel();
         }
     });
-    let _ = stopped;
     instance.stopped.await.context("run the coordinator")??;
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::print_stderr, reason = "the command line's own way to its user")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the command line's own way to its user"
+)]
 fn eprint_block(text: &str) {
     eprintln!("{text}");
 }
 
-#[expect(clippy::print_stdout, reason = "standard output is the command line's data")]
+#[expect(
+    clippy::print_stdout,
+    reason = "standard output is the command line's data"
+)]
 fn print_block(text: &str) {
     println!("{text}");
 }

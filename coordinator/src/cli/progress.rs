@@ -35,7 +35,10 @@ impl Progress {
     pub(super) fn show(&mut self, status: &StudyStatus) {
         if self.terminal {
             self.show_bars(status);
-        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
+        } else if self
+            .last_line
+            .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
+        {
             self.last_line = Some(Instant::now());
             super::eprint_block(&self.line(status));
         }
@@ -52,11 +55,16 @@ impl Progress {
     fn line(&self, status: &StudyStatus) -> String {
         let total = status.total();
         let rate = self.first_finished.map(|first| {
-            (total.finished.saturating_sub(first)) as f64 / self.started.elapsed().as_secs_f64().max(0.001)
+            (total.finished.saturating_sub(first)) as f64
+                / self.started.elapsed().as_secs_f64().max(0.001)
         });
         let left = match rate {
             Some(rate) if rate > 0.0 && total.remaining() > 0 => {
-                format!(", {:.1} tasks/s, about {:.0} s left", rate, total.remaining() as f64 / rate)
+                format!(
+                    ", {:.1} tasks/s, about {:.0} s left",
+                    rate,
+                    total.remaining() as f64 / rate
+                )
             }
             _ => String::new(),
         };
@@ -68,10 +76,14 @@ impl Progress {
 
     fn show_bars(&mut self, status: &StudyStatus) {
         if self.stages.is_empty() {
-            let style = ProgressStyle::with_template("{prefix:<34} {bar:30} {pos:>6}/{len:<6} {msg} eta {eta}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template(
+                "{prefix:<34} {bar:30} {pos:>6}/{len:<6} {msg} eta {eta}",
+            )
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
             for stage in &status.stages {
-                let bar = ProgressBar::new(stage.planned).with_style(style.clone()).with_position(stage.finished);
+                let bar = ProgressBar::new(stage.planned)
+                    .with_style(style.clone())
+                    .with_position(stage.finished);
                 bar.reset_eta();
                 bar.set_prefix(stage.stage.clone());
                 self.stages.push(self.bars.add(bar));
@@ -79,7 +91,10 @@ impl Progress {
         }
         for (bar, stage) in self.stages.iter().zip(&status.stages) {
             bar.set_position(stage.finished);
-            bar.set_message(format!("{} running, {} failed", stage.running, stage.failed));
+            bar.set_message(format!(
+                "{} running, {} failed",
+                stage.running, stage.failed
+            ));
         }
     }
 }

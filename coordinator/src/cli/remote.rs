@@ -20,7 +20,11 @@ use crate::report::Report;
 #[derive(Debug, Args)]
 pub(super) struct RemoteArgs {
     /// Where it listens.
-    #[arg(long, env = "REPRISE_COORDINATOR", default_value = "http://127.0.0.1:7440")]
+    #[arg(
+        long,
+        env = "REPRISE_COORDINATOR",
+        default_value = "http://127.0.0.1:7440"
+    )]
     coordinator: String,
 }
 
@@ -30,14 +34,29 @@ impl RemoteArgs {
     }
 }
 
-pub(super) async fn submit(path: &Path, remote: &RemoteArgs, amend: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn submit(
+    path: &Path,
+    remote: &RemoteArgs,
+    amend: bool,
+) -> anyhow::Result<ExitCode> {
     let Loaded { spec, table } = load(path)?;
     let mut client = remote.client().await?;
     if let Some((digest, content)) = table {
-        client.put_artifact(digest, &content).await.context("store the benchmark table")?;
+        client
+            .put_artifact(digest, &content)
+            .await
+            .context("store the benchmark table")?;
     }
     let resumed = client.submit(&spec, amend).await?;
-    eprint_block(&format!("{}: {}", spec.name, if resumed { "taken up again" } else { "submitted" }));
+    eprint_block(&format!(
+        "{}: {}",
+        spec.name,
+        if resumed {
+            "taken up again"
+        } else {
+            "submitted"
+        }
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -62,7 +81,11 @@ pub(super) async fn watch(study: &StudyName, remote: &RemoteArgs) -> anyhow::Res
     Ok(verdict(&last))
 }
 
-pub(super) async fn control(study: &StudyName, remote: &RemoteArgs, control: Control) -> anyhow::Result<ExitCode> {
+pub(super) async fn control(
+    study: &StudyName,
+    remote: &RemoteArgs,
+    control: Control,
+) -> anyhow::Result<ExitCode> {
     remote.client().await?.control(study, control).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -46,7 +46,10 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let url = instance.url();
     let mut client = Client::connect(&url).await?;
     if let Some((digest, content)) = table {
-        client.put_artifact(digest, &content).await.context("store the benchmark table")?;
+        client
+            .put_artifact(digest, &content)
+            .await
+            .context("store the benchmark table")?;
     }
     let resumed = client.submit(&spec, args.amend).await?;
     let status = client.status(&spec.name).await?;
@@ -65,7 +68,12 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         for number in 0..args.workers.unwrap_or(cores).max(1) {
             let directory = args.state.join("workers").join(number.to_string());
-            running.spawn(keep_worker(program.clone(), url.clone(), directory, workers.clone()));
+            running.spawn(keep_worker(
+                program.clone(),
+                url.clone(),
+                directory,
+                workers.clone(),
+            ));
         }
     }
     let watched = tokio::select! {
@@ -80,7 +88,9 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
     let records = client.records(&spec.name).await?;
     let report = Report::new(&spec, &records)?;
-    let out = args.out.unwrap_or_else(|| PathBuf::from("results").join(spec.name.as_str()));
+    let out = args
+        .out
+        .unwrap_or_else(|| PathBuf::from("results").join(spec.name.as_str()));
     report.write(&out)?;
     if let Some(overview) = report.overview() {
         print_block(&markdown(&overview));

@@ -3,10 +3,11 @@
 use reprise_core::lifecycle::Refusal;
 use reprise_domain::status::{StudyStatus, TaskRecord};
 use reprise_domain::study::StudySpec;
-use reprise_domain::{AttemptId, AttemptOutcome, Capability, StudyName, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{
+    AttemptId, AttemptOutcome, Capability, StudyName, TaskKey, TaskSpec, WorkerId,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::service::EngineError;
 use crate::store::StoredResult;
 
 /// Requests that may wait for the engine. Workers and clients that send faster
@@ -54,11 +55,27 @@ pub enum Control {
 /// A request to the engine.
 #[derive(Debug)]
 pub(super) enum Request {
-    Submit { spec: Box<StudySpec>, amend: bool, reply: oneshot::Sender<Result<bool, SubmitError>> },
-    Control { study: StudyName, control: Control, reply: oneshot::Sender<Result<(), Refusal>> },
-    List { reply: oneshot::Sender<Vec<StudyName>> },
-    Status { study: StudyName, reply: oneshot::Sender<Option<StudyStatus>> },
-    Records { study: StudyName, reply: oneshot::Sender<Option<Vec<TaskRecord>>> },
+    Submit {
+        spec: Box<StudySpec>,
+        amend: bool,
+        reply: oneshot::Sender<Result<bool, SubmitError>>,
+    },
+    Control {
+        study: StudyName,
+        control: Control,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<StudyName>>,
+    },
+    Status {
+        study: StudyName,
+        reply: oneshot::Sender<Option<StudyStatus>>,
+    },
+    Records {
+        study: StudyName,
+        reply: oneshot::Sender<Option<Vec<TaskRecord>>>,
+    },
     Hello {
         worker: WorkerId,
         capability: Capability,
@@ -66,10 +83,24 @@ pub(super) enum Request {
         outbox: mpsc::UnboundedSender<OutboxMessage>,
         reply: oneshot::Sender<Result<SessionId, Refusal>>,
     },
-    Report { worker: WorkerId, session: SessionId, attempt: AttemptId, outcome: Box<AttemptOutcome> },
-    Heartbeat { worker: WorkerId, session: SessionId },
-    Draining { worker: WorkerId, session: SessionId },
-    Gone { worker: WorkerId, session: SessionId },
+    Report {
+        worker: WorkerId,
+        session: SessionId,
+        attempt: AttemptId,
+        outcome: Box<AttemptOutcome>,
+    },
+    Heartbeat {
+        worker: WorkerId,
+        session: SessionId,
+    },
+    Draining {
+        worker: WorkerId,
+        session: SessionId,
+    },
+    Gone {
+        worker: WorkerId,
+        session: SessionId,
+    },
 }
 
 /// Why a study was not taken.
@@ -97,13 +128,31 @@ pub struct Handle {
 
 impl Handle {
     /// Starts a study or takes it up again; tells whether it was known.
-    pub async fn submit(&self, spec: StudySpec, amend: bool) -> Result<Result<bool, SubmitError>, Unavailable> {
-        self.ask(|reply| Request::Submit { spec: Box::new(spec), amend, reply }).await
+    pub async fn submit(
+        &self,
+        spec: StudySpec,
+        amend: bool,
+    ) -> Result<Result<bool, SubmitError>, Unavailable> {
+        self.ask(|reply| Request::Submit {
+            spec: Box::new(spec),
+            amend,
+            reply,
+        })
+        .await
     }
 
     /// Cancels, pauses or resumes a study.
-    pub async fn control(&self, study: StudyName, control: Control) -> Result<Result<(), Refusal>, Unavailable> {
-        self.ask(|reply| Request::Control { study, control, reply }).await
+    pub async fn control(
+        &self,
+        study: StudyName,
+        control: Control,
+    ) -> Result<Result<(), Refusal>, Unavailable> {
+        self.ask(|reply| Request::Control {
+            study,
+            control,
+            reply,
+        })
+        .await
     }
 
     /// Names of all studies.
@@ -116,9 +165,11 @@ impl Handle {
         self.ask(|reply| Request::Status { study, reply }).await
     }
 
-    /// Every task of a study in plan order; finished ones without their results,
-    /// which the store has, are marked by `fate: unfinished` never.
-    pub(crate) async fn records(&self, study: StudyName) -> Result<Option<Vec<TaskRecord>>, Unavailable> {
+    /// Every task of a study in plan order, with what became of it.
+    pub(crate) async fn records(
+        &self,
+        study: StudyName,
+    ) -> Result<Option<Vec<TaskRecord>>, Unavailable> {
         self.ask(|reply| Request::Records { study, reply }).await
     }
 
@@ -130,7 +181,14 @@ impl Handle {
         holding: Vec<AttemptId>,
         outbox: mpsc::UnboundedSender<OutboxMessage>,
     ) -> Result<Result<SessionId, Refusal>, Unavailable> {
-        self.ask(|reply| Request::Hello { worker, capability, holding, outbox, reply }).await
+        self.ask(|reply| Request::Hello {
+            worker,
+            capability,
+            holding,
+            outbox,
+            reply,
+        })
+        .await
     }
 
     /// An attempt has ended.
@@ -141,7 +199,13 @@ impl Handle {
         attempt: AttemptId,
         outcome: AttemptOutcome,
     ) -> Result<(), Unavailable> {
-        self.tell(Request::Report { worker, session, attempt, outcome: Box::new(outcome) }).await
+        self.tell(Request::Report {
+            worker,
+            session,
+            attempt,
+            outcome: Box::new(outcome),
+        })
+        .await
     }
 
     /// A sign of life.
@@ -168,15 +232,12 @@ impl Handle {
         self.inbox.send(request).await.map_err(|_| Unavailable)
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Unavailable> {
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.tell(request(reply)).await?;
         answer.await.map_err(|_| Unavailable)
-    }
-}
-
-impl From<EngineError> for Unavailable {
-    fn from(_: EngineError) -> Self {
-        Self
     }
 }

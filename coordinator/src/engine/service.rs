@@ -65,7 +65,10 @@ pub struct Service {
 
 impl Service {
     /// Reads the journal and makes the engine ready to run.
-    pub async fn open(config: Config, store: Arc<dyn Store>) -> Result<(Self, Handle), EngineError> {
+    pub async fn open(
+        config: Config,
+        store: Arc<dyn Store>,
+    ) -> Result<(Self, Handle), EngineError> {
         let mut core = Core::new(config.core);
         let mut misfit = None;
         let records = store
@@ -93,7 +96,13 @@ impl Service {
             inbox,
             changes,
         };
-        Ok((service, Handle { inbox: requests, changes: watcher }))
+        Ok((
+            service,
+            Handle {
+                inbox: requests,
+                changes: watcher,
+            },
+        ))
     }
 
     /// Runs until `shutdown`, or until the journal cannot be written.
@@ -126,15 +135,19 @@ impl Service {
 
     fn until_wakeup(&self) -> Duration {
         // Without any deadline an hour is as good as for ever.
-        const IDLE: Duration = Duration::from_secs(3600);
+        const IDLE: Duration = Duration::from_hours(1);
         // A deadline that has passed without effect must not turn into a spin.
         const LEAST: Duration = Duration::from_millis(10);
-        self.core.next_wakeup().map_or(IDLE, |deadline| deadline.since(now()).clamp(LEAST, IDLE))
+        self.core
+            .next_wakeup()
+            .map_or(IDLE, |deadline| deadline.since(now()).clamp(LEAST, IDLE))
     }
 }
 
 /// The wall clock as the core counts time.
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

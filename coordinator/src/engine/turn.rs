@@ -33,7 +33,10 @@ pub(super) struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     pub(super) fn begin(engine: &'a mut Service, now: Timestamp) -> Self {
-        let batch = Batch { at: now, ..Batch::default() };
+        let batch = Batch {
+            at: now,
+            ..Batch::default()
+        };
         Self {
             engine,
             now,
@@ -56,7 +59,11 @@ impl<'a> Turn<'a> {
                 let answer = self.submit(*spec, amend);
                 self.reply(move || drop(reply.send(answer)));
             }
-            Request::Control { study, control, reply } => {
+            Request::Control {
+                study,
+                control,
+                reply,
+            } => {
                 let answer = self.handle(match control {
                     Control::Cancel => Input::Cancel { study },
                     Control::Pause => Input::Pause { study },
@@ -64,26 +71,45 @@ impl<'a> Turn<'a> {
                 });
                 self.reply(move || drop(reply.send(answer)));
             }
-            Request::Hello { worker, capability, holding, outbox, reply } => {
+            Request::Hello {
+                worker,
+                capability,
+                holding,
+                outbox,
+                reply,
+            } => {
                 let host = capability.host.clone();
-                let answer = self.handle(Input::Hello { worker, capability, holding }).map(|()| {
-                    self.engine.last_session += 1;
-                    let id = SessionId(self.engine.last_session);
-                    self.engine.sessions.insert(worker, Session { id, outbox, host });
-                    id
-                });
+                let answer = self
+                    .handle(Input::Hello {
+                        worker,
+                        capability,
+                        holding,
+                    })
+                    .map(|()| {
+                        self.engine.last_session += 1;
+                        let id = SessionId(self.engine.last_session);
+                        self.engine
+                            .sessions
+                            .insert(worker, Session { id, outbox, host });
+                        id
+                    });
                 self.reply(move || drop(reply.send(answer)));
             }
-            Request::Report { worker, session, attempt, outcome } => {
+            Request::Report {
+                worker,
+                session,
+                attempt,
+                outcome,
+            } => {
                 if self.is_current(worker, session) {
                     self.report(worker, attempt, *outcome);
                 }
             }
             Request::Heartbeat { worker, session } => {
-                self.from_session(worker, session, Input::Heartbeat { worker });
+                self.told_by(worker, session, Input::Heartbeat { worker });
             }
             Request::Draining { worker, session } => {
-                self.from_session(worker, session, Input::Draining { worker });
+                self.told_by(worker, session, Input::Draining { worker });
             }
             Request::Gone { worker, session } => {
                 if self.is_current(worker, session) {
@@ -92,7 +118,8 @@ impl<'a> Turn<'a> {
                     let _ = self.handle(Input::Disconnected { worker });
                 }
             }
-            question @ (Request::List { .. } | Request::Status { .. } | Request::Records { .. }) => {
+            question
+            @ (Request::List { .. } | Request::Status { .. } | Request::Records { .. }) => {
                 self.questions.push(question);
             }
         }
@@ -124,7 +151,12 @@ impl<'a> Turn<'a> {
         let space = spec.space;
         let plan = plan(&spec, &|selection| architectures::select(space, selection))?;
         let digest = study_digest(&spec);
-        self.handle(Input::Submit { spec, digest, plan, amend })?;
+        self.handle(Input::Submit {
+            spec,
+            digest,
+            plan,
+            amend,
+        })?;
         Ok(known)
     }
 
@@ -132,20 +164,35 @@ impl<'a> Turn<'a> {
         let end = match outcome {
             AttemptOutcome::Finished { result, usage } => {
                 let digest = digest_of(&reprise_proto::convert::to_json(&result));
-                let host = self.engine.sessions.get(&worker).map(|session| session.host.clone());
-                let stored = StoredResult { result, usage, host: host.unwrap_or_default() };
+                let host = self
+                    .engine
+                    .sessions
+                    .get(&worker)
+                    .map(|session| session.host.clone());
+                let stored = StoredResult {
+                    result,
+                    usage,
+                    host: host.unwrap_or_default(),
+                };
                 self.payloads.insert(attempt, stored);
-                AttemptEnd::Finished { result: digest, seconds: usage.wall }
+                AttemptEnd::Finished {
+                    result: digest,
+                    seconds: usage.wall,
+                }
             }
             AttemptOutcome::Failed(failure) => AttemptEnd::Failed(failure),
             AttemptOutcome::Returned => AttemptEnd::Returned,
         };
         // The session was checked; the core has nothing to refuse in a report.
-        let _ = self.handle(Input::Report { worker, attempt, end });
+        let _ = self.handle(Input::Report {
+            worker,
+            attempt,
+            end,
+        });
         self.payloads.remove(&attempt);
     }
 
-    fn from_session(&mut self, worker: WorkerId, session: SessionId, input: Input) {
+    fn told_by(&mut self, worker: WorkerId, session: SessionId, input: Input) {
         if self.is_current(worker, session) && self.handle(input).is_err() {
             // Declared lost while it was silent: closing the session makes it
             // say hello again.
@@ -173,7 +220,10 @@ impl<'a> Turn<'a> {
     }
 
     fn is_current(&self, worker: WorkerId, session: SessionId) -> bool {
-        self.engine.sessions.get(&worker).is_some_and(|current| current.id == session)
+        self.engine
+            .sessions
+            .get(&worker)
+            .is_some_and(|current| current.id == session)
     }
 
     fn reply(&mut self, reply: impl FnOnce() + Send + 'static) {
@@ -196,7 +246,12 @@ impl Service {
             Action::Acknowledge { worker, attempt } => {
                 self.send(worker, OutboxMessage::Acknowledge(vec![attempt]));
             }
-            Action::Nondeterminism { attempt, worker, recorded, reported } => {
+            Action::Nondeterminism {
+                attempt,
+                worker,
+                recorded,
+                reported,
+            } => {
                 tracing::error!(
                     %attempt, %worker, %recorded, %reported,
                     "two attempts at one task gave different results"
@@ -210,7 +265,9 @@ impl Service {
     }
 
     async fn assignment(&mut self, attempt: AttemptId) -> Result<Option<Assignment>, EngineError> {
-        let Some(spec) = self.core.spec(attempt.task).cloned() else { return Ok(None) };
+        let Some(spec) = self.core.spec(attempt.task).cloned() else {
+            return Ok(None);
+        };
         let mut inputs = Vec::new();
         for key in spec.inputs() {
             if let Some(known) = self.inputs.get(&key) {
@@ -220,7 +277,11 @@ impl Service {
                 inputs.push((key, stored));
             }
         }
-        Ok(Some(Assignment { attempt, spec, inputs }))
+        Ok(Some(Assignment {
+            attempt,
+            spec,
+            inputs,
+        }))
     }
 
     /// A worker that has gone meanwhile says hello again and is told then.
@@ -234,8 +295,16 @@ impl Service {
         match question {
             Request::List { reply } => drop(reply.send(self.core.studies().cloned().collect())),
             Request::Status { study, reply } => {
-                let connected = self.core.workers().iter().filter(|worker| worker.connected).count();
-                let status = self.core.study(&study).map(|view| view.status(connected as u32));
+                let connected = self
+                    .core
+                    .workers()
+                    .iter()
+                    .filter(|worker| worker.connected)
+                    .count();
+                let status = self
+                    .core
+                    .study(&study)
+                    .map(|view| view.status(connected as u32));
                 drop(reply.send(status));
             }
             Request::Records { study, reply } => drop(reply.send(self.records(&study).await?)),
@@ -245,18 +314,42 @@ impl Service {
     }
 
     async fn records(&self, study: &StudyName) -> Result<Option<Vec<TaskRecord>>, EngineError> {
-        let Some(tasks) = self.core.study_tasks(study) else { return Ok(None) };
-        let states: Vec<_> = tasks.map(|task| (task.key, task.spec.clone(), task.attempts, fate(&task.phase))).collect();
+        let Some(tasks) = self.core.study_tasks(study) else {
+            return Ok(None);
+        };
+        let states: Vec<_> = tasks
+            .map(|task| {
+                (
+                    task.key,
+                    task.spec.clone(),
+                    task.attempts,
+                    fate(&task.phase),
+                )
+            })
+            .collect();
         let mut records = Vec::with_capacity(states.len());
         for (key, spec, attempts, fate) in states {
             let fate = match fate {
                 Fate::Finished => match self.store.result(key).await? {
-                    Some(StoredResult { result, usage, host }) => TaskFate::Finished { result, usage, host },
+                    Some(StoredResult {
+                        result,
+                        usage,
+                        host,
+                    }) => TaskFate::Finished {
+                        result,
+                        usage,
+                        host,
+                    },
                     None => TaskFate::Unfinished,
                 },
                 Fate::Other(fate) => *fate,
             };
-            records.push(TaskRecord { key, spec, fate, attempts });
+            records.push(TaskRecord {
+                key,
+                spec,
+                fate,
+                attempts,
+            });
         }
         Ok(Some(records))
     }

@@ -7,7 +7,9 @@ use futures::TryStreamExt as _;
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::Event;
 use reprise_domain::TaskKey;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Row as _, Sqlite, Transaction};
 
 use super::{Batch, Store, StoreError, StoredResult, Visitor};
@@ -39,7 +41,10 @@ impl SqliteStore {
     /// Opens the journal at `path`, making it when there is none.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let name = path.display().to_string();
-        let failed = |source| StoreError::Open { path: name.clone(), source };
+        let failed = |source| StoreError::Open {
+            path: name.clone(),
+            source,
+        };
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -48,15 +53,32 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(std::time::Duration::from_secs(10));
         // One connection writes; the others serve reads beside it.
-        let pool = SqlitePoolOptions::new().max_connections(3).connect_with(options).await.map_err(failed)?;
-        let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&pool).await.map_err(failed)?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(3)
+            .connect_with(options)
+            .await
+            .map_err(failed)?;
+        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&pool)
+            .await
+            .map_err(failed)?;
         if found > FORMAT {
-            return Err(StoreError::Version { path: name, found, supported: FORMAT });
+            return Err(StoreError::Version {
+                path: name,
+                found,
+                supported: FORMAT,
+            });
         }
         for statement in SCHEMA {
-            sqlx::query(statement).execute(&pool).await.map_err(failed)?;
+            sqlx::query(statement)
+                .execute(&pool)
+                .await
+                .map_err(failed)?;
         }
-        sqlx::query("PRAGMA user_version = 1").execute(&pool).await.map_err(failed)?;
+        sqlx::query("PRAGMA user_version = 1")
+            .execute(&pool)
+            .await
+            .map_err(failed)?;
         Ok(Self { pool })
     }
 }
@@ -64,23 +86,29 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Access { operation: "write to", source };
+        let failed = |source| StoreError::Access {
+            operation: "write to",
+            source,
+        };
         let mut transaction = self.pool.begin().await.map_err(failed)?;
         write(&mut transaction, batch).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)
     }
 
     async fn replay(&self, visit: &mut Visitor<'_>) -> Result<u64, StoreError> {
-        let failed = |source| StoreError::Access { operation: "read", source };
-        let mut rows =
-            sqlx::query("SELECT sequence, at_ms, events FROM journal ORDER BY sequence").fetch(&self.pool);
+        let failed = |source| StoreError::Access {
+            operation: "read",
+            source,
+        };
+        let mut rows = sqlx::query("SELECT sequence, at_ms, events FROM journal ORDER BY sequence")
+            .fetch(&self.pool);
         let mut records = 0;
         while let Some(row) = rows.try_next().await.map_err(failed)? {
             let sequence: i64 = row.try_get(0).map_err(failed)?;
             let at: i64 = row.try_get(1).map_err(failed)?;
             let text: &str = row.try_get(2).map_err(failed)?;
-            let events: Vec<Event> =
-                serde_json::from_str(text).map_err(|source| StoreError::Record { sequence, source })?;
+            let events: Vec<Event> = serde_json::from_str(text)
+                .map_err(|source| StoreError::Record { sequence, source })?;
             visit(Timestamp(at as u64), events);
             records += 1;
         }
@@ -88,7 +116,10 @@ impl Store for SqliteStore {
     }
 
     async fn result(&self, key: TaskKey) -> Result<Option<StoredResult>, StoreError> {
-        let failed = |source| StoreError::Access { operation: "read", source };
+        let failed = |source| StoreError::Access {
+            operation: "read",
+            source,
+        };
         let text: Option<String> = sqlx::query_scalar("SELECT result FROM result WHERE task = ?")
             .bind(key.0.as_bytes().as_slice())
             .fetch_optional(&self.pool)
@@ -96,13 +127,20 @@ impl Store for SqliteStore {
             .map_err(failed)?;
         text.map(|text| serde_json::from_str(&text))
             .transpose()
-            .map_err(|source| StoreError::Record { sequence: 0, source })
+            .map_err(|source| StoreError::Record {
+                sequence: 0,
+                source,
+            })
     }
 }
 
-async fn write(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<(), sqlx::Error> {
+async fn write(
+    transaction: &mut Transaction<'_, Sqlite>,
+    batch: &Batch,
+) -> Result<(), sqlx::Error> {
     if !batch.events.is_empty() {
-        let events = serde_json::to_string(&batch.events).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let events = serde_json::to_string(&batch.events)
+            .map_err(|error| sqlx::Error::Encode(error.into()))?;
         sqlx::query("INSERT INTO journal (at_ms, events) VALUES (?, ?)")
             .bind(batch.at.0 as i64)
             .bind(events)
@@ -110,7 +148,8 @@ async fn write(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Resu
             .await?;
     }
     for (key, result) in &batch.results {
-        let result = serde_json::to_string(result).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let result =
+            serde_json::to_string(result).map_err(|error| sqlx::Error::Encode(error.into()))?;
         sqlx::query("INSERT OR IGNORE INTO result (task, result) VALUES (?, ?)")
             .bind(key.0.as_bytes().as_slice())
             .bind(result)
@@ -137,16 +176,33 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.sqlite");
         let store = SqliteStore::open(&path).await.unwrap();
-        sqlx::query("PRAGMA user_version = 99").execute(&store.pool).await.unwrap();
+        sqlx::query("PRAGMA user_version = 99")
+            .execute(&store.pool)
+            .await
+            .unwrap();
         let error = SqliteStore::open(&path).await.unwrap_err();
-        assert!(matches!(error, StoreError::Version { found: 99, supported: 1, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                StoreError::Version {
+                    found: 99,
+                    supported: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 
     #[tokio::test]
     async fn a_file_that_is_no_database_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.sqlite");
-        std::fs::write(&path, "this is not a database, however long it may be".repeat(100)).unwrap();
+        std::fs::write(
+            &path,
+            "this is not a database, however long it may be".repeat(100),
+        )
+        .unwrap();
         let error = SqliteStore::open(&path).await.unwrap_err();
         assert!(error.to_string().contains("journal.sqlite"), "{error}");
     }

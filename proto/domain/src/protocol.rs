@@ -30,7 +30,6 @@ macro_rules! quirks {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-        #[expect(clippy::struct_excessive_bools, reason = "independent switches, each a named quirk")]
         pub struct $name { $( $(#[$field_doc])* pub $field: bool, )* }
 
         $(#[$over_doc])*

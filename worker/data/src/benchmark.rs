@@ -4,25 +4,9 @@
 //! can be handed the first and never the second (INV-9).
 
 use reprise_domain::protocol::SearchQuirks;
-use reprise_domain::{Accuracy, ArchIndex, Dataset, Seconds};
+use reprise_domain::{ArchIndex, Dataset};
 
-/// The answer to a search's query.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Guiding {
-    /// The validation accuracy that guides the search.
-    pub validation: Accuracy,
-    /// Simulated seconds charged for the query.
-    pub cost: Seconds,
-}
-
-/// What is reported of an architecture after a search has ended.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reported {
-    /// Validation accuracy of the full training, mean over its seeds.
-    pub validation: Accuracy,
-    /// Test accuracy of the full training, mean over its seeds.
-    pub test: Accuracy,
-}
+pub use reprise_search::trial::{Guiding, Reported};
 
 /// A table of trained architectures in their space's published order.
 pub trait Benchmark: Send + Sync + std::fmt::Debug {

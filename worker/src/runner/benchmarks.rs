@@ -33,8 +33,9 @@ impl Benchmarks {
         let content = artifacts.fetch(digest, cancel)?;
         let space = Nasbench201::new();
         let name = format!("artifact {}", digest.short());
-        let table = Nasbench201Table::read(&name, &content, &|index| space.arch_str(ArchIndex(index)))
-            .map_err(|error| RunError::impossible("read the benchmark table")(error.into()))?;
+        let table =
+            Nasbench201Table::read(&name, &content, &|index| space.arch_str(ArchIndex(index)))
+                .map_err(|error| RunError::impossible("read the benchmark table")(error.into()))?;
         let table: Arc<dyn Benchmark> = Arc::new(table);
         known.insert(digest, Arc::clone(&table));
         Ok(table)

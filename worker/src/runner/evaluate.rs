@@ -10,16 +10,17 @@ use crate::slots::Cancel;
 /// Runs an evaluation.
 pub(super) fn run(spec: &EvaluateSpec, cancel: &Cancel) -> Result<Done, RunError> {
     let trained = train(spec, cancel)?;
-    Ok(Done { result: TaskResult::Evaluate(trained.result), training: Some(trained.training) })
+    Ok(Done {
+        result: TaskResult::Evaluate(trained.result),
+        training: Some(trained.training),
+    })
 }
 
 /// Trains the architecture of a spec.
 pub(super) fn train(spec: &EvaluateSpec, cancel: &Cancel) -> Result<Trained, RunError> {
     let cell = cell(spec.space, spec.arch)?;
-    cellnet::train(&cell, spec, &mut || cancel.is_cancelled()).map_err(|error| match error {
-        CellNetError::Stopped => RunError::Stopped,
-        error => RunError::failed(format!("train architecture `{}`", spec.arch))(error.into()),
-    })
+    cellnet::train(cell, spec, &mut || cancel.is_cancelled())
+        .map_err(|CellNetError::Stopped| RunError::Stopped)
 }
 
 fn cell(space: SpaceName, arch: ArchIndex) -> Result<[CellOp; 6], RunError> {
@@ -31,9 +32,5 @@ fn cell(space: SpaceName, arch: ArchIndex) -> Result<[CellOp; 6], RunError> {
     if arch.row() >= reprise_search::space::SearchSpace::len(&known) {
         return Err(doing()("the space has no such architecture".into()));
     }
-    let mut cell = [CellOp::None; 6];
-    for (op, known) in cell.iter_mut().zip(known.cell_ops(arch)) {
-        *op = known.as_str().parse().map_err(|error: CellNetError| doing()(error.into()))?;
-    }
-    Ok(cell)
+    Ok(known.cell_ops(arch))
 }

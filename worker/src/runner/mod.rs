@@ -71,12 +71,16 @@ impl RunError {
         }
     }
 
-    fn failed(doing: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+    fn failed(
+        doing: impl Into<String>,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         let doing = doing.into();
         move |source| Self::Failed { doing, source }
     }
 
-    fn impossible(doing: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+    fn impossible(
+        doing: impl Into<String>,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         let doing = doing.into();
         move |source| Self::Impossible { doing, source }
     }

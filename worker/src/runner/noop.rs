@@ -24,8 +24,14 @@ pub(super) fn run(spec: &NoopSpec, attempt: u32, cancel: &Cancel) -> Result<Done
         thread::sleep(left.min(GLANCE));
     }
     if attempt <= spec.failures {
-        let planned = format!("attempt {attempt} of a task that fails {} times", spec.failures);
+        let planned = format!(
+            "attempt {attempt} of a task that fails {} times",
+            spec.failures
+        );
         return Err(RunError::failed("run a noop task")(planned.into()));
     }
-    Ok(Done { result: TaskResult::Noop, training: None })
+    Ok(Done {
+        result: TaskResult::Noop,
+        training: None,
+    })
 }

@@ -21,9 +21,15 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 const STEPS: u64 = 8;
 
 impl Runner {
-    pub(super) fn pretrain(&self, spec: &PretrainSpec, task: TaskKey, cancel: &Cancel) -> Result<Done, RunError> {
+    pub(super) fn pretrain(
+        &self,
+        spec: &PretrainSpec,
+        task: TaskKey,
+        cancel: &Cancel,
+    ) -> Result<Done, RunError> {
         let started = Instant::now();
-        let failed = |doing: &'static str| move |error: PretrainError| RunError::failed(doing)(error.into());
+        let failed =
+            |doing: &'static str| move |error: PretrainError| RunError::failed(doing)(error.into());
         let space = spaces::open(spec.space);
         let graphs = GraphSet::of_space(space.as_ref())
             .map_err(|error| RunError::impossible("encode the space")(error.into()))?;
@@ -35,7 +41,11 @@ impl Runner {
                 .map_err(|error| RunError::impossible("start pretraining")(error.into()))?,
         };
         let mut saved = Instant::now();
-        while !pretrainer.advance(STEPS).map_err(failed("pretrain"))?.is_finished() {
+        while !pretrainer
+            .advance(STEPS)
+            .map_err(failed("pretrain"))?
+            .is_finished()
+        {
             let stopping = cancel.is_cancelled();
             if stopping || saved.elapsed() >= CHECKPOINT_INTERVAL {
                 // Without a checkpoint a later attempt begins anew: slower, not
@@ -60,7 +70,10 @@ impl Runner {
         // It stays when it cannot be removed, and is as right as before.
         let _ = fs::remove_file(&path);
         let training = Seconds::new(started.elapsed().as_secs_f64()).ok();
-        Ok(Done { result: TaskResult::Pretrain(result), training })
+        Ok(Done {
+            result: TaskResult::Pretrain(result),
+            training,
+        })
     }
 }
 
@@ -72,9 +85,18 @@ fn resumed(
     graphs: &Arc<GraphSet>,
 ) -> Option<Pretrainer> {
     let bytes = fs::read(path).ok()?;
-    match Pretrainer::resume(&bytes, *spec, Arc::clone(space), Arc::clone(graphs), Backend::default()) {
+    match Pretrainer::resume(
+        &bytes,
+        *spec,
+        Arc::clone(space),
+        Arc::clone(graphs),
+        Backend::default(),
+    ) {
         Ok(pretrainer) => {
-            tracing::info!(done = pretrainer.progress().fraction(), "resumed from a checkpoint");
+            tracing::info!(
+                done = pretrainer.progress().fraction(),
+                "resumed from a checkpoint"
+            );
             Some(pretrainer)
         }
         Err(error) => {

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reprise_data::Benchmark;
 use reprise_domain::protocol::SearchQuirks;
 use reprise_domain::{
-    ArchIndex, BenchmarkRef, Dataset, Digest, EncodingName, EvaluateResult, EvaluateSpec, Recipe, SearchResult,
-    SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
+    ArchIndex, BenchmarkRef, Dataset, Digest, EncodingName, EvaluateResult, EvaluateSpec, Recipe,
+    SearchResult, SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
 };
 use reprise_search::embedding::Embedding;
+use reprise_search::method;
 use reprise_search::space::SearchSpace;
 use reprise_search::trial::{Guiding, Oracle, OracleError, Reported, TrialError, run_trial};
-use reprise_search::method;
 use reprise_torch::autoencoder::embed;
 
 use super::{Done, RunError, Runner, evaluate, spaces};
@@ -34,16 +34,20 @@ impl Runner {
         let space = spaces::open(spec.space);
         let embedding = match spec.encoding {
             EncodingName::Discrete => None,
-            EncodingName::Embedding { pretrain } => Some(self.embedding(pretrain, inputs, space.as_ref(), cancel)?),
+            EncodingName::Embedding { pretrain } => {
+                Some(self.embedding(pretrain, inputs, space.as_ref(), cancel)?)
+            }
         };
         let mut method = method::build(spec, space, embedding)
             .map_err(|error| RunError::impossible("set the search method up")(error.into()))?;
         let mut oracle: Box<dyn Oracle> = match spec.benchmark {
-            BenchmarkRef::Table { digest } | BenchmarkRef::Builtin { digest, .. } => Box::new(TableOracle {
-                table: self.benchmarks.table(digest, &self.artifacts, cancel)?,
-                dataset: spec.dataset,
-                quirks: spec.quirks,
-            }),
+            BenchmarkRef::Table { digest } | BenchmarkRef::Builtin { digest, .. } => {
+                Box::new(TableOracle {
+                    table: self.benchmarks.table(digest, &self.artifacts, cancel)?,
+                    dataset: spec.dataset,
+                    quirks: spec.quirks,
+                })
+            }
             BenchmarkRef::Train { recipe } => Box::new(TrainingOracle {
                 space: spec.space,
                 dataset: spec.dataset,
@@ -53,13 +57,21 @@ impl Runner {
             }),
         };
         let mut keep_going = |_| !cancel.is_cancelled();
-        let trajectory =
-            run_trial(spec.budget, method.as_mut(), oracle.as_mut(), &mut keep_going).map_err(|error| match error {
-                TrialError::Stopped(_) => RunError::Stopped,
-                _ if cancel.is_cancelled() => RunError::Stopped,
-                error => RunError::failed("run the search")(error.into()),
-            })?;
-        Ok(Done { result: TaskResult::Search(SearchResult { trajectory }), training: None })
+        let trajectory = run_trial(
+            spec.budget,
+            method.as_mut(),
+            oracle.as_mut(),
+            &mut keep_going,
+        )
+        .map_err(|error| match error {
+            TrialError::Stopped(_) => RunError::Stopped,
+            _ if cancel.is_cancelled() => RunError::Stopped,
+            error => RunError::failed("run the search")(error.into()),
+        })?;
+        Ok(Done {
+            result: TaskResult::Search(SearchResult { trajectory }),
+            training: None,
+        })
     }
 
     fn embedding(
@@ -71,11 +83,16 @@ impl Runner {
     ) -> Result<Arc<Embedding>, RunError> {
         let result = inputs.iter().find(|(key, _)| *key == pretrain);
         let Some((_, TaskResult::Pretrain(result))) = result else {
-            let missing = format!("the assignment does not hold the result of pretraining `{pretrain}`");
+            let missing =
+                format!("the assignment does not hold the result of pretraining `{pretrain}`");
             return Err(RunError::failed("find the embedding")(missing.into()));
         };
         let digest = result.embedding.digest;
-        let mut known = self.embeddings.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .embeddings
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(embedding) = known.get(&digest) {
             return Ok(Arc::clone(embedding));
         }
@@ -97,13 +114,11 @@ struct TableOracle {
 
 impl Oracle for TableOracle {
     fn guiding(&mut self, arch: ArchIndex) -> Result<Guiding, OracleError> {
-        let answer = self.table.guiding(self.dataset, arch, self.quirks)?;
-        Ok(Guiding { validation: answer.validation, cost: answer.cost })
+        Ok(self.table.guiding(self.dataset, arch, self.quirks)?)
     }
 
     fn reported(&self, arch: ArchIndex) -> Result<Reported, OracleError> {
-        let answer = self.table.reported(self.dataset, arch)?;
-        Ok(Reported { validation: answer.validation, test: answer.test })
+        Ok(self.table.reported(self.dataset, arch)?)
     }
 }
 
@@ -127,27 +142,35 @@ const FLOPS_PER_SECOND: f64 = 1e6;
 
 impl Oracle for TrainingOracle {
     fn guiding(&mut self, arch: ArchIndex) -> Result<Guiding, OracleError> {
-        let result = match self.trained.get(&arch) {
-            Some(result) => *result,
-            None => {
-                let spec = EvaluateSpec {
-                    space: self.space,
-                    arch,
-                    dataset: self.dataset,
-                    recipe: self.recipe,
-                    seed: TRAINING_SEED,
-                };
-                let result = evaluate::train(&spec, &self.cancel)?.result;
-                self.trained.insert(arch, result);
-                result
-            }
+        let result = if let Some(result) = self.trained.get(&arch) {
+            *result
+        } else {
+            let spec = EvaluateSpec {
+                space: self.space,
+                arch,
+                dataset: self.dataset,
+                recipe: self.recipe,
+                seed: TRAINING_SEED,
+            };
+            let result = evaluate::train(&spec, &self.cancel)?.result;
+            self.trained.insert(arch, result);
+            result
         };
         let cost = Seconds::new(result.flops as f64 / FLOPS_PER_SECOND)?;
-        Ok(Guiding { validation: result.validation, cost })
+        Ok(Guiding {
+            validation: result.validation,
+            cost,
+        })
     }
 
     fn reported(&self, arch: ArchIndex) -> Result<Reported, OracleError> {
-        let result = self.trained.get(&arch).ok_or("an architecture is reported that was not bought")?;
-        Ok(Reported { validation: result.validation, test: result.test })
+        let result = self
+            .trained
+            .get(&arch)
+            .ok_or("an architecture is reported that was not bought")?;
+        Ok(Reported {
+            validation: result.validation,
+            test: result.test,
+        })
     }
 }

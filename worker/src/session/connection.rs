@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use reprise_domain::{AttemptId, AttemptOutcome, Capability, TaskKey, WorkerId};
+use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::client::{Clients, connect};
 use reprise_proto::convert::{self, ConvertError};
 use reprise_proto::pb::from_worker::Message as FromMessage;
 use reprise_proto::pb::to_worker::Message as ToMessage;
 use reprise_proto::pb::{self, FromWorker, ToWorker};
 use reprise_proto::status::{ApiError, ErrorCode};
-use reprise_proto::PROTOCOL_VERSION;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -59,16 +59,31 @@ impl Connection {
             holding: holding.into_iter().map(pb::Attempt::from).collect(),
         });
         // A fresh channel has room for the first message.
-        let _ = outgoing.try_send(FromWorker { message: Some(hello) });
+        let _ = outgoing.try_send(FromWorker {
+            message: Some(hello),
+        });
         let response = clients.worker.session(ReceiverStream::new(messages)).await;
-        let mut incoming = response.map_err(|status| ApiError::from(&status))?.into_inner();
-        let welcome = incoming.message().await.map_err(|status| ApiError::from(&status))?;
+        let mut incoming = response
+            .map_err(|status| ApiError::from(&status))?
+            .into_inner();
+        let welcome = incoming
+            .message()
+            .await
+            .map_err(|status| ApiError::from(&status))?;
         let Some(ToMessage::Welcome(welcome)) = welcome.and_then(|message| message.message) else {
-            return Err(ApiError::new(ErrorCode::InvalidRequest, "the coordinator's first message is no welcome"));
+            return Err(ApiError::new(
+                ErrorCode::InvalidRequest,
+                "the coordinator's first message is no welcome",
+            ));
         };
         // Three heartbeats fit into the silence that is allowed.
         let timeout = welcome.heartbeat_timeout_ms.clamp(300, 3_600_000);
-        Ok(Self { clients, heartbeat: Duration::from_millis(u64::from(timeout / 3)), outgoing, incoming })
+        Ok(Self {
+            clients,
+            heartbeat: Duration::from_millis(u64::from(timeout / 3)),
+            outgoing,
+            incoming,
+        })
     }
 
     /// The sending half.
@@ -79,18 +94,27 @@ impl Connection {
     /// The next message; `None` when the connection has ended.
     pub(super) async fn next(&mut self) -> Result<Option<Incoming>, ApiError> {
         loop {
-            let message = self.incoming.message().await.map_err(|status| ApiError::from(&status))?;
-            let Some(message) = message else { return Ok(None) };
+            let message = self
+                .incoming
+                .message()
+                .await
+                .map_err(|status| ApiError::from(&status))?;
+            let Some(message) = message else {
+                return Ok(None);
+            };
             match message.message {
                 Some(ToMessage::Start(start)) => {
-                    let assignments: Result<_, _> = start.assignments.into_iter().map(assignment).collect();
+                    let assignments: Result<_, _> =
+                        start.assignments.into_iter().map(assignment).collect();
                     return Ok(Some(Incoming::Start(assignments?)));
                 }
                 Some(ToMessage::Stop(stop)) => {
                     return Ok(Some(Incoming::Stop(convert::attempts(stop.attempts)?)));
                 }
                 Some(ToMessage::Acknowledge(acknowledge)) => {
-                    return Ok(Some(Incoming::Acknowledge(convert::attempts(acknowledge.attempts)?)));
+                    return Ok(Some(Incoming::Acknowledge(convert::attempts(
+                        acknowledge.attempts,
+                    )?)));
                 }
                 // A later coordinator may say more than this worker knows.
                 Some(ToMessage::Welcome(_)) | None => {}
@@ -103,7 +127,10 @@ impl Outgoing {
     /// Reports how an attempt ended. A connection that has ended meanwhile is
     /// noticed by the session; the outcome stays in the spool.
     pub(super) async fn report(&self, attempt: AttemptId, outcome: &AttemptOutcome) {
-        let report = pb::Report { attempt: Some(attempt.into()), outcome: convert::to_json(outcome) };
+        let report = pb::Report {
+            attempt: Some(attempt.into()),
+            outcome: convert::to_json(outcome),
+        };
         self.send(FromMessage::Report(report)).await;
     }
 
@@ -118,19 +145,36 @@ impl Outgoing {
     }
 
     async fn send(&self, message: FromMessage) {
-        let _ = self.0.send(FromWorker { message: Some(message) }).await;
+        let _ = self
+            .0
+            .send(FromWorker {
+                message: Some(message),
+            })
+            .await;
     }
 }
 
 fn assignment(wire: pb::Assignment) -> Result<Assignment, ConvertError> {
-    let attempt = wire.attempt.ok_or(ConvertError::Missing { field: "start.assignments.attempt" })?;
+    let attempt = wire.attempt.ok_or(ConvertError::Missing {
+        field: "start.assignments.attempt",
+    })?;
     let input = |input: pb::Input| {
-        let key = TaskKey(convert::digest("start.assignments.inputs.task", &input.task)?);
-        Ok((key, convert::from_json("start.assignments.inputs.result", &input.result)?))
+        let key = TaskKey(convert::digest(
+            "start.assignments.inputs.task",
+            &input.task,
+        )?);
+        Ok((
+            key,
+            convert::from_json("start.assignments.inputs.result", &input.result)?,
+        ))
     };
     Ok(Assignment {
         attempt: attempt.try_into()?,
         spec: convert::from_json("start.assignments.spec", &wire.spec)?,
-        inputs: wire.inputs.into_iter().map(input).collect::<Result<_, ConvertError>>()?,
+        inputs: wire
+            .inputs
+            .into_iter()
+            .map(input)
+            .collect::<Result<_, ConvertError>>()?,
     })
 }

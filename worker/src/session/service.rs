@@ -80,11 +80,16 @@ impl Service {
         let (clients, watcher) = watch::channel(None);
         let runtime = tokio::runtime::Handle::current();
         let artifacts = Artifacts::new(&home.directory.join("artifacts"), runtime, watcher)?;
-        let runner = Arc::new(Runner::new(artifacts.clone(), home.directory.join("checkpoints")));
+        let runner = Arc::new(Runner::new(
+            artifacts.clone(),
+            home.directory.join("checkpoints"),
+        ));
         // Unbounded, but holds at most one entry a slot.
         let (sender, ended) = mpsc::unbounded_channel();
-        let slots = Slots::start(config.slots as usize, &runner, move |end| drop(sender.send(end)))
-            .map_err(SessionError::Slots)?;
+        let slots = Slots::start(config.slots as usize, &runner, move |end| {
+            drop(sender.send(end));
+        })
+        .map_err(SessionError::Slots)?;
         Ok(Self {
             config,
             home,
@@ -110,7 +115,12 @@ impl Service {
                     self.converse(connection, &shutdown).await;
                     self.clients.send_replace(None);
                 }
-                Err(error) if matches!(error.code, ErrorCode::ProtocolVersion | ErrorCode::InvalidRequest) => {
+                Err(error)
+                    if matches!(
+                        error.code,
+                        ErrorCode::ProtocolVersion | ErrorCode::InvalidRequest
+                    ) =>
+                {
                     return Err(SessionError::Refused(error));
                 }
                 Err(error) => {
@@ -126,8 +136,20 @@ impl Service {
     async fn connect(&self) -> Result<Connection, ApiError> {
         let queued = self.queue.iter().map(|assignment| assignment.attempt);
         let spooled = self.spool.waiting().map(|(attempt, _)| *attempt);
-        let holding = self.running.keys().copied().chain(queued).chain(spooled).collect();
-        Connection::open(&self.config.coordinator, self.home.worker, &self.config.capability, holding).await
+        let holding = self
+            .running
+            .keys()
+            .copied()
+            .chain(queued)
+            .chain(spooled)
+            .collect();
+        Connection::open(
+            &self.config.coordinator,
+            self.home.worker,
+            &self.config.capability,
+            holding,
+        )
+        .await
     }
 
     /// Talks until the connection ends or everything is handed back.
@@ -180,12 +202,16 @@ impl Service {
     fn obey(&mut self, message: Incoming) {
         match message {
             Incoming::Start(assignments) => {
-                let known: Vec<_> = assignments.into_iter().filter(|new| !self.holds(new.attempt)).collect();
+                let known: Vec<_> = assignments
+                    .into_iter()
+                    .filter(|new| !self.holds(new.attempt))
+                    .collect();
                 self.queue.extend(known);
                 self.fill();
             }
             Incoming::Stop(attempts) => {
-                self.queue.retain(|assignment| !attempts.contains(&assignment.attempt));
+                self.queue
+                    .retain(|assignment| !attempts.contains(&assignment.attempt));
                 for attempt in &attempts {
                     if let Some(cancel) = self.running.get(attempt) {
                         cancel.cancel();
@@ -208,7 +234,9 @@ impl Service {
     /// Gives waiting attempts to free slots.
     fn fill(&mut self) {
         while self.slots.has_free() {
-            let Some(assignment) = self.queue.pop_front() else { return };
+            let Some(assignment) = self.queue.pop_front() else {
+                return;
+            };
             let cancel = Cancel::default();
             let attempt = assignment.attempt;
             tracing::debug!(%attempt, spec = %assignment.spec, "started");
@@ -239,8 +267,11 @@ impl Service {
     /// Uploads an outcome's files, then reports it, beside the session. What
     /// fails here is tried again with the next connection.
     fn deliver(&self, connection: &Connection, attempt: AttemptId, outcome: AttemptOutcome) {
-        let (artifacts, clients, outgoing) =
-            (self.artifacts.clone(), connection.clients.clone(), connection.outgoing());
+        let (artifacts, clients, outgoing) = (
+            self.artifacts.clone(),
+            connection.clients.clone(),
+            connection.outgoing(),
+        );
         tokio::spawn(async move {
             if let AttemptOutcome::Finished { result, .. } = &outcome {
                 for artifact in result.artifacts() {
@@ -258,7 +289,10 @@ impl Service {
     /// Hands back what has not begun and stops what runs.
     fn hand_back(&mut self, connection: &Connection) {
         for assignment in std::mem::take(&mut self.queue) {
-            if let Err(error) = self.spool.keep(assignment.attempt, AttemptOutcome::Returned) {
+            if let Err(error) = self
+                .spool
+                .keep(assignment.attempt, AttemptOutcome::Returned)
+            {
                 tracing::warn!(%error, "an attempt is handed back from memory");
             }
             self.deliver(connection, assignment.attempt, AttemptOutcome::Returned);

@@ -29,13 +29,17 @@ impl ArtifactApi {
 impl ArtifactService for ArtifactApi {
     type GetStream = Pin<Box<dyn Stream<Item = Result<GetChunk, Status>> + Send>>;
 
-    async fn put(&self, request: Request<Streaming<PutChunk>>) -> Result<Response<PutReceipt>, Status> {
+    async fn put(
+        &self,
+        request: Request<Streaming<PutChunk>>,
+    ) -> Result<Response<PutReceipt>, Status> {
         let mut stream = request.into_inner();
         let mut named: Option<(Digest, u64)> = None;
         let mut content = Vec::new();
         while let Some(chunk) = stream.message().await? {
             if let Some(artifact) = &chunk.artifact {
-                let digest = convert::digest("put.artifact.digest", &artifact.digest).map_err(ApiError::from)?;
+                let digest = convert::digest("put.artifact.digest", &artifact.digest)
+                    .map_err(ApiError::from)?;
                 named = Some((digest, artifact.bytes));
             }
             let (_, bytes) = named.ok_or_else(unnamed)?;
@@ -46,19 +50,36 @@ impl ArtifactService for ArtifactApi {
             content.extend_from_slice(&chunk.data);
         }
         let (digest, _) = named.ok_or_else(unnamed)?;
-        self.store.put(digest, content).await.map_err(|error| artifact_error(&error))?;
+        self.store
+            .put(digest, content)
+            .await
+            .map_err(|error| artifact_error(&error))?;
         Ok(Response::new(PutReceipt {}))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Self::GetStream>, Status> {
-        let content = self.store.get(requested(&request)?).await.map_err(|error| artifact_error(&error))?;
-        let chunks: Vec<_> =
-            content.chunks(CHUNK_BYTES).map(|chunk| Ok(GetChunk { data: chunk.to_vec() })).collect();
+        let content = self
+            .store
+            .get(requested(&request)?)
+            .await
+            .map_err(|error| artifact_error(&error))?;
+        let chunks: Vec<_> = content
+            .chunks(CHUNK_BYTES)
+            .map(|chunk| {
+                Ok(GetChunk {
+                    data: chunk.to_vec(),
+                })
+            })
+            .collect();
         Ok(Response::new(Box::pin(futures::stream::iter(chunks))))
     }
 
     async fn has(&self, request: Request<GetRequest>) -> Result<Response<Presence>, Status> {
-        let present = self.store.has(requested(&request)?).await.map_err(|error| artifact_error(&error))?;
+        let present = self
+            .store
+            .has(requested(&request)?)
+            .await
+            .map_err(|error| artifact_error(&error))?;
         Ok(Response::new(Presence { present }))
     }
 }
@@ -68,13 +89,18 @@ fn requested(request: &Request<GetRequest>) -> Result<Digest, ApiError> {
 }
 
 fn unnamed() -> ApiError {
-    ApiError::new(ErrorCode::InvalidRequest, "the first chunk of an artifact must name it")
+    ApiError::new(
+        ErrorCode::InvalidRequest,
+        "the first chunk of an artifact must name it",
+    )
 }
 
 fn too_large(bytes: u64) -> ApiError {
     ApiError::new(
         ErrorCode::TooLarge,
-        format_args!("artifact of `{bytes}` bytes is larger than it says or than the limit of `{MAX_BYTES}`"),
+        format_args!(
+            "artifact of `{bytes}` bytes is larger than it says or than the limit of `{MAX_BYTES}`"
+        ),
     )
 }
 

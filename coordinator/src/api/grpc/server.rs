@@ -51,9 +51,15 @@ impl Server {
         artifacts: ArtifactStore,
         heartbeat_timeout: Duration,
     ) -> Result<Self, ServerError> {
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })?;
-        Ok(Self { listener, engine, artifacts, heartbeat_timeout })
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| ServerError::Listen { address, source })?;
+        Ok(Self {
+            listener,
+            engine,
+            artifacts,
+            heartbeat_timeout,
+        })
     }
 
     /// The address that clients reach it at.
@@ -64,7 +70,11 @@ impl Server {
     /// Serves until `shutdown`. Open streams are cut then: workers go on alone
     /// and dial again.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServerError> {
-        let worker = WorkerApi::new(self.engine.clone(), self.heartbeat_timeout, shutdown.clone());
+        let worker = WorkerApi::new(
+            self.engine.clone(),
+            self.heartbeat_timeout,
+            shutdown.clone(),
+        );
         let study = StudyApi::new(self.engine, shutdown.clone());
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let serving = tonic::transport::Server::builder()

@@ -10,8 +10,8 @@ use reprise_domain::status::{StudyState, StudyStatus};
 use reprise_proto::convert;
 use reprise_proto::pb::study_service_server::StudyService;
 use reprise_proto::pb::{
-    self, ControlRequest, ControlResponse, ListRequest, ListResponse, StatusResponse, StudyRequest, SubmitRequest,
-    SubmitResponse, TaskRecord,
+    self, ControlRequest, ControlResponse, ListRequest, ListResponse, StatusResponse, StudyRequest,
+    SubmitRequest, SubmitResponse, TaskRecord,
 };
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,10 @@ impl StudyService for StudyApi {
     type WatchStream = Streamed<StatusResponse>;
     type ResultsStream = Streamed<TaskRecord>;
 
-    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
+    async fn submit(
+        &self,
+        request: Request<SubmitRequest>,
+    ) -> Result<Response<SubmitResponse>, Status> {
         let request = request.into_inner();
         let spec = convert::from_json("submit.spec", &request.spec).map_err(ApiError::from)?;
         let resumed = self
@@ -58,15 +61,23 @@ impl StudyService for StudyApi {
 
     async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         let studies = self.engine.list().await.map_err(unavailable)?;
-        Ok(Response::new(ListResponse { studies: studies.iter().map(ToString::to_string).collect() }))
+        Ok(Response::new(ListResponse {
+            studies: studies.iter().map(ToString::to_string).collect(),
+        }))
     }
 
-    async fn status(&self, request: Request<StudyRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(
+        &self,
+        request: Request<StudyRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
         let study = study_name(&request.into_inner().study)?;
         Ok(Response::new(encode(&look_up(&self.engine, &study).await?)))
     }
 
-    async fn watch(&self, request: Request<StudyRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<StudyRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         let study = study_name(&request.into_inner().study)?;
         let first = look_up(&self.engine, &study).await?;
         let watcher = Watcher {
@@ -76,10 +87,16 @@ impl StudyService for StudyApi {
             study,
             next: Some(first),
         };
-        Ok(Response::new(Box::pin(futures::stream::unfold(watcher, Watcher::step))))
+        Ok(Response::new(Box::pin(futures::stream::unfold(
+            watcher,
+            Watcher::step,
+        ))))
     }
 
-    async fn control(&self, request: Request<ControlRequest>) -> Result<Response<ControlResponse>, Status> {
+    async fn control(
+        &self,
+        request: Request<ControlRequest>,
+    ) -> Result<Response<ControlResponse>, Status> {
         let request = request.into_inner();
         let study = study_name(&request.study)?;
         let control = match request.control() {
@@ -87,18 +104,37 @@ impl StudyService for StudyApi {
             pb::Control::Pause => Control::Pause,
             pb::Control::Resume => Control::Resume,
             pb::Control::Unspecified => {
-                return Err(ApiError::new(ErrorCode::InvalidRequest, "a control request names no control").into());
+                return Err(ApiError::new(
+                    ErrorCode::InvalidRequest,
+                    "a control request names no control",
+                )
+                .into());
             }
         };
-        self.engine.control(study, control).await.map_err(unavailable)?.map_err(|refusal| refused(&refusal))?;
+        self.engine
+            .control(study, control)
+            .await
+            .map_err(unavailable)?
+            .map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(ControlResponse {}))
     }
 
-    async fn results(&self, request: Request<StudyRequest>) -> Result<Response<Self::ResultsStream>, Status> {
+    async fn results(
+        &self,
+        request: Request<StudyRequest>,
+    ) -> Result<Response<Self::ResultsStream>, Status> {
         let study = study_name(&request.into_inner().study)?;
-        let records = self.engine.records(study.clone()).await.map_err(unavailable)?.ok_or_else(|| unknown(&study))?;
+        let records = self
+            .engine
+            .records(study.clone())
+            .await
+            .map_err(unavailable)?
+            .ok_or_else(|| unknown(&study))?;
         let records = records.into_iter().map(|record| {
-            Ok(TaskRecord { task: convert::digest_bytes(record.key.0), record: convert::to_json(&record) })
+            Ok(TaskRecord {
+                task: convert::digest_bytes(record.key.0),
+                record: convert::to_json(&record),
+            })
         });
         Ok(Response::new(Box::pin(futures::stream::iter(records))))
     }
@@ -135,25 +171,37 @@ impl Watcher {
             changed = self.changes.changed() => changed.map_err(|_| None)?,
             () = self.shutdown.cancelled() => return Err(None),
         }
-        look_up(&self.engine, &self.study).await.map_err(|error| Some(error.into()))
+        look_up(&self.engine, &self.study)
+            .await
+            .map_err(|error| Some(error.into()))
     }
 }
 
 async fn look_up(engine: &Handle, study: &StudyName) -> Result<StudyStatus, ApiError> {
-    engine.status(study.clone()).await.map_err(unavailable)?.ok_or_else(|| unknown(study))
+    engine
+        .status(study.clone())
+        .await
+        .map_err(unavailable)?
+        .ok_or_else(|| unknown(study))
 }
 
 fn encode(status: &StudyStatus) -> StatusResponse {
-    StatusResponse { status: convert::to_json(status) }
+    StatusResponse {
+        status: convert::to_json(status),
+    }
 }
 
 fn study_name(text: &str) -> Result<StudyName, ApiError> {
-    text.parse().map_err(|error| ApiError::new(ErrorCode::InvalidRequest, error))
+    text.parse()
+        .map_err(|error| ApiError::new(ErrorCode::InvalidRequest, error))
 }
 
 fn unknown(study: &StudyName) -> ApiError {
-    ApiError::new(ErrorCode::NotFound, format_args!("there is no study `{study}`"))
-        .hint("`reprise list` names the studies of this coordinator")
+    ApiError::new(
+        ErrorCode::NotFound,
+        format_args!("there is no study `{study}`"),
+    )
+    .hint("`reprise list` names the studies of this coordinator")
 }
 
 fn submit_error(error: &SubmitError) -> ApiError {
@@ -171,7 +219,9 @@ fn refused(refusal: &Refusal) -> ApiError {
     };
     let error = ApiError::new(code, refusal);
     match refusal {
-        Refusal::SpecChanged { .. } => error.hint("pass `--amend` to go on with the new spec, or give it another name"),
+        Refusal::SpecChanged { .. } => {
+            error.hint("pass `--amend` to go on with the new spec, or give it another name")
+        }
         _ => error,
     }
 }

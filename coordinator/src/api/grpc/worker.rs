@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use reprise_domain::{AttemptId, AttemptOutcome, Capability, WorkerId};
+use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::convert::{self, ConvertError};
 use reprise_proto::pb::from_worker::Message as FromMessage;
 use reprise_proto::pb::to_worker::Message as ToMessage;
 use reprise_proto::pb::worker_service_server::WorkerService;
 use reprise_proto::pb::{self, FromWorker, ToWorker};
 use reprise_proto::status::{ApiError, ErrorCode};
-use reprise_proto::PROTOCOL_VERSION;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +32,16 @@ pub(super) struct WorkerApi {
 }
 
 impl WorkerApi {
-    pub(super) fn new(engine: Handle, heartbeat_timeout: Duration, shutdown: CancellationToken) -> Self {
-        Self { engine, heartbeat_timeout, shutdown }
+    pub(super) fn new(
+        engine: Handle,
+        heartbeat_timeout: Duration,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            engine,
+            heartbeat_timeout,
+            shutdown,
+        }
     }
 }
 
@@ -41,7 +49,10 @@ impl WorkerApi {
 impl WorkerService for WorkerApi {
     type SessionStream = Pin<Box<dyn Stream<Item = Result<ToWorker, Status>> + Send>>;
 
-    async fn session(&self, request: Request<Streaming<FromWorker>>) -> Result<Response<Self::SessionStream>, Status> {
+    async fn session(
+        &self,
+        request: Request<Streaming<FromWorker>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
         let mut stream = request.into_inner();
         let hello = first(&mut stream).await?;
         let (worker, capability, holding) = read_hello(hello)?;
@@ -69,17 +80,31 @@ impl WorkerService for WorkerApi {
             let _ = engine.gone(worker, session).await;
         });
         let timeout = u32::try_from(self.heartbeat_timeout.as_millis()).unwrap_or(u32::MAX);
-        let welcome = pb::Welcome { protocol: PROTOCOL_VERSION, heartbeat_timeout_ms: timeout };
+        let welcome = pb::Welcome {
+            protocol: PROTOCOL_VERSION,
+            heartbeat_timeout_ms: timeout,
+        };
         let welcome = futures::stream::once(async move { ToMessage::Welcome(welcome) });
         let messages = welcome.chain(UnboundedReceiverStream::new(messages).map(to_wire));
-        let messages = messages.map(|message| Ok(ToWorker { message: Some(message) }));
+        let messages = messages.map(|message| {
+            Ok(ToWorker {
+                message: Some(message),
+            })
+        });
         Ok(Response::new(Box::pin(messages)))
     }
 }
 
 async fn first(stream: &mut Streaming<FromWorker>) -> Result<pb::Hello, Status> {
-    let expected = || ApiError::new(ErrorCode::InvalidRequest, "the first message of a session must be a hello");
-    let message = tokio::time::timeout(HELLO_TIMEOUT, stream.message()).await.map_err(|_| expected())??;
+    let expected = || {
+        ApiError::new(
+            ErrorCode::InvalidRequest,
+            "the first message of a session must be a hello",
+        )
+    };
+    let message = tokio::time::timeout(HELLO_TIMEOUT, stream.message())
+        .await
+        .map_err(|_| expected())??;
     match message.and_then(|message| message.message) {
         Some(FromMessage::Hello(hello)) => Ok(hello),
         _ => Err(expected().into()),
@@ -90,7 +115,10 @@ fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Capability, Vec<AttemptId>)
     if hello.protocol != PROTOCOL_VERSION {
         return Err(ApiError::new(
             ErrorCode::ProtocolVersion,
-            format_args!("worker speaks protocol `{}`, coordinator speaks `{PROTOCOL_VERSION}`", hello.protocol),
+            format_args!(
+                "worker speaks protocol `{}`, coordinator speaks `{PROTOCOL_VERSION}`",
+                hello.protocol
+            ),
         )
         .hint("run the same version of `reprise` and `reprise-worker`"));
     }
@@ -110,14 +138,24 @@ async fn listen(
     while let Ok(Some(message)) = stream.message().await {
         let told = match message.message {
             Some(FromMessage::Report(report)) => {
-                let attempt = report.attempt.ok_or(ConvertError::Missing { field: "report.attempt" })?;
-                let outcome: AttemptOutcome = convert::from_json("report.outcome", &report.outcome)?;
-                engine.report(worker, session, AttemptId::try_from(attempt)?, outcome).await
+                let attempt = report.attempt.ok_or(ConvertError::Missing {
+                    field: "report.attempt",
+                })?;
+                let outcome: AttemptOutcome =
+                    convert::from_json("report.outcome", &report.outcome)?;
+                engine
+                    .report(worker, session, AttemptId::try_from(attempt)?, outcome)
+                    .await
             }
-            Some(FromMessage::Heartbeat(pb::Heartbeat {})) | None => engine.heartbeat(worker, session).await,
+            Some(FromMessage::Heartbeat(pb::Heartbeat {})) | None => {
+                engine.heartbeat(worker, session).await
+            }
             Some(FromMessage::Draining(pb::Draining {})) => engine.draining(worker, session).await,
             Some(FromMessage::Hello(_)) => {
-                return Err(ApiError::new(ErrorCode::InvalidRequest, "a session has one hello only"));
+                return Err(ApiError::new(
+                    ErrorCode::InvalidRequest,
+                    "a session has one hello only",
+                ));
             }
         };
         if told.is_err() {
@@ -130,8 +168,12 @@ async fn listen(
 fn to_wire(message: OutboxMessage) -> ToMessage {
     let attempts = |list: Vec<AttemptId>| list.into_iter().map(pb::Attempt::from).collect();
     match message {
-        OutboxMessage::Stop(list) => ToMessage::Stop(pb::Stop { attempts: attempts(list) }),
-        OutboxMessage::Acknowledge(list) => ToMessage::Acknowledge(pb::Acknowledge { attempts: attempts(list) }),
+        OutboxMessage::Stop(list) => ToMessage::Stop(pb::Stop {
+            attempts: attempts(list),
+        }),
+        OutboxMessage::Acknowledge(list) => ToMessage::Acknowledge(pb::Acknowledge {
+            attempts: attempts(list),
+        }),
         OutboxMessage::Start(assignments) => {
             let assignments = assignments.into_iter().map(|assignment| pb::Assignment {
                 attempt: Some(assignment.attempt.into()),
@@ -145,7 +187,9 @@ fn to_wire(message: OutboxMessage) -> ToMessage {
                     })
                     .collect(),
             });
-            ToMessage::Start(pb::Start { assignments: assignments.collect() })
+            ToMessage::Start(pb::Start {
+                assignments: assignments.collect(),
+            })
         }
     }
 }

@@ -34,8 +34,10 @@ pub(super) fn digits() -> &'static Digits {
         let mut digits = Digits::default();
         let mut seen = [0_usize; 10];
         for line in CSV.lines() {
-            let mut numbers: Vec<u8> =
-                line.split(',').map(|number| number.parse().expect("the embedded file is numbers")).collect();
+            let mut numbers: Vec<u8> = line
+                .split(',')
+                .map(|number| number.parse().expect("the embedded file is numbers"))
+                .collect();
             let label = numbers.pop().expect("the embedded file has labels");
             let count = &mut seen[usize::from(label)];
             let split = match *count % 4 {
@@ -44,7 +46,9 @@ pub(super) fn digits() -> &'static Digits {
                 _ => &mut digits.test,
             };
             *count += 1;
-            split.pixels.extend(numbers.iter().map(|&pixel| f32::from(pixel) / 16.0));
+            split
+                .pixels
+                .extend(numbers.iter().map(|&pixel| f32::from(pixel) / 16.0));
             split.labels.push(i64::from(label));
         }
         digits
@@ -58,12 +62,15 @@ mod tests {
     #[test]
     fn the_split_covers_every_image_once() {
         let digits = digits();
-        let sizes = [&digits.train, &digits.validation, &digits.test].map(|split| split.labels.len());
+        let sizes =
+            [&digits.train, &digits.validation, &digits.test].map(|split| split.labels.len());
         assert_eq!(sizes.iter().sum::<usize>(), 1_797);
         assert_eq!(sizes, [905, 447, 445]);
         for split in [&digits.train, &digits.validation, &digits.test] {
             assert_eq!(split.pixels.len(), split.labels.len() * PIXELS);
-            assert!((0..10).all(|label| split.labels.iter().filter(|&&l| l == label).count() >= 40));
+            assert!(
+                (0..10).all(|label| split.labels.iter().filter(|&&l| l == label).count() >= 40)
+            );
         }
     }
 }

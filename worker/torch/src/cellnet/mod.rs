@@ -11,9 +11,6 @@ pub use train::{Trained, flops, train};
 /// Why a training gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum CellNetError {
-    /// Not an operation of the space.
-    #[error("`{0}` is no cell operation")]
-    Operation(String),
     /// The caller asked to stop.
     #[error("stopped")]
     Stopped,

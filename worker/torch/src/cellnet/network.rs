@@ -7,7 +7,7 @@
 use reprise_search::rng::Stream;
 use tch::{Device, Kind, Tensor};
 
-use super::op::{CellOp, EDGES, NODES, live};
+use super::op::{self, CellOp, EDGES, NODES, live};
 
 /// Channels of the first stage; the second has twice as many.
 pub(super) const CHANNELS: i64 = 8;
@@ -70,9 +70,14 @@ impl Network {
     /// A network with PyTorch's default initial values, drawn from streams of
     /// `key` that are named by layer: a layer's values do not depend on which
     /// other layers the cell has.
-    pub(super) fn new(cell: &[CellOp; 6], key: &[u8]) -> Self {
+    pub(super) fn new(cell: [CellOp; 6], key: &[u8]) -> Self {
         let ops = live(cell);
-        let mut builder = Builder { key, values: Vec::new(), shapes: Vec::new(), statistics: Vec::new() };
+        let mut builder = Builder {
+            key,
+            values: Vec::new(),
+            shapes: Vec::new(),
+            statistics: Vec::new(),
+        };
         let (narrow, wide) = (CHANNELS, 2 * CHANNELS);
         let stem = builder.conv_norm("stem", 1, narrow, 3, 1);
         let first = builder.cell("first", ops, narrow);
@@ -94,7 +99,11 @@ impl Network {
             bias,
             velocity: Tensor::zeros([builder.values.len() as i64], (Kind::Float, Device::Cpu)),
             flat: Tensor::from_slice(&builder.values).set_requires_grad(true),
-            sizes: builder.shapes.iter().map(|shape| shape.iter().product()).collect(),
+            sizes: builder
+                .shapes
+                .iter()
+                .map(|shape| shape.iter().product())
+                .collect(),
             shapes: builder.shapes,
             statistics: builder.statistics,
         }
@@ -108,7 +117,11 @@ impl Network {
     /// Logits `[images, 10]` of `x`, `[images, 1, 8, 8]`.
     pub(super) fn forward(&self, x: &Tensor, training: bool) -> Tensor {
         let weights = self.weights();
-        let pass = Pass { network: self, weights: &weights, training };
+        let pass = Pass {
+            network: self,
+            weights: &weights,
+            training,
+        };
         let x = pass.conv_norm(self.stem, x);
         let x = pass.cell(&self.cells[0], x);
         let shortcut = x.avg_pool2d(2, 2, 0, false, true, None::<i64>);
@@ -116,7 +129,10 @@ impl Network {
         let y = pass.conv_norm(self.reduction.second, &y.relu());
         let x = y + pass.conv(self.reduction.shortcut, &shortcut);
         let x = pass.cell(&self.cells[1], x);
-        let x = pass.norm(self.last, &x).relu().mean_dim([2_i64, 3].as_slice(), false, Kind::Float);
+        let x = pass
+            .norm(self.last, &x)
+            .relu()
+            .mean_dim([2_i64, 3].as_slice(), false, Kind::Float);
         x.linear(&weights[self.weight], Some(&weights[self.bias]))
     }
 
@@ -126,7 +142,9 @@ impl Network {
             let gradient = self.flat.grad() + decay * &self.flat;
             let _ = self.velocity.g_mul_scalar_(momentum);
             let _ = self.velocity.g_add_(&gradient);
-            let _ = self.flat.g_sub_(&((gradient + momentum * &self.velocity) * rate));
+            let _ = self
+                .flat
+                .g_sub_(&((gradient + momentum * &self.velocity) * rate));
             self.flat.zero_grad();
         });
     }
@@ -136,7 +154,9 @@ impl Network {
     fn weights(&self) -> Vec<Tensor> {
         let parts = self.flat.split_with_sizes(self.sizes.as_slice(), 0);
         let view = |(part, shape): (Tensor, &Vec<i64>)| match shape.as_slice() {
-            [out, input, height, width] => part.view([*out, *height, *width, *input]).permute([0, 3, 1, 2]),
+            [out, input, height, width] => part
+                .view([*out, *height, *width, *input])
+                .permute([0, 3, 1, 2]),
             shape => part.view(shape),
         };
         parts.into_iter().zip(&self.shapes).map(view).collect()
@@ -152,14 +172,30 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn conv(&self, conv: Conv, x: &Tensor) -> Tensor {
-        x.conv2d(&self.weights[conv.weight], None::<&Tensor>, conv.stride, conv.padding, 1, 1)
+        x.conv2d(
+            &self.weights[conv.weight],
+            None::<&Tensor>,
+            conv.stride,
+            conv.padding,
+            1,
+            1,
+        )
     }
 
     fn norm(&self, norm: Norm, x: &Tensor) -> Tensor {
         let (mean, variance) = &self.network.statistics[norm.statistics];
         let (scale, shift) = (&self.weights[norm.scale], &self.weights[norm.shift]);
         let (mean, variance) = (Some(mean), Some(variance));
-        x.batch_norm(Some(scale), Some(shift), mean, variance, self.training, NORM_MOMENTUM, NORM_EPSILON, false)
+        x.batch_norm(
+            Some(scale),
+            Some(shift),
+            mean,
+            variance,
+            self.training,
+            NORM_MOMENTUM,
+            NORM_EPSILON,
+            false,
+        )
     }
 
     fn conv_norm(&self, layer: ConvNorm, x: &Tensor) -> Tensor {
@@ -171,7 +207,9 @@ impl Pass<'_> {
         let zeros = x.zeros_like();
         let mut nodes: [Option<Tensor>; NODES] = [Some(x), None, None, None];
         for ((op, layer), (source, target)) in cell.iter().zip(EDGES) {
-            let Some(input) = &nodes[source] else { continue };
+            let Some(input) = &nodes[source] else {
+                continue;
+            };
             let y = match (op, layer) {
                 (_, Some(layer)) => self.conv_norm(*layer, &input.relu()),
                 (CellOp::SkipConnect, None) => input.shallow_clone(),
@@ -213,29 +251,60 @@ impl Builder<'_> {
     }
 
     fn conv(&mut self, name: &str, inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Conv {
-        let weight = self.uniform(name, &[outputs, inputs, kernel, kernel], inputs * kernel * kernel);
-        Conv { weight, stride, padding: kernel / 2 }
+        let weight = self.uniform(
+            name,
+            &[outputs, inputs, kernel, kernel],
+            inputs * kernel * kernel,
+        );
+        Conv {
+            weight,
+            stride,
+            padding: kernel / 2,
+        }
     }
 
     fn norm(&mut self, channels: i64) -> Norm {
         let scale = self.push(&[channels], || 1.0);
         let shift = self.push(&[channels], || 0.0);
         let options = (Kind::Float, Device::Cpu);
-        self.statistics.push((Tensor::zeros([channels], options), Tensor::ones([channels], options)));
-        Norm { scale, shift, statistics: self.statistics.len() - 1 }
+        self.statistics.push((
+            Tensor::zeros([channels], options),
+            Tensor::ones([channels], options),
+        ));
+        Norm {
+            scale,
+            shift,
+            statistics: self.statistics.len() - 1,
+        }
     }
 
-    fn conv_norm(&mut self, name: &str, inputs: i64, outputs: i64, kernel: i64, stride: i64) -> ConvNorm {
-        ConvNorm { conv: self.conv(name, inputs, outputs, kernel, stride), norm: self.norm(outputs) }
+    fn conv_norm(
+        &mut self,
+        name: &str,
+        inputs: i64,
+        outputs: i64,
+        kernel: i64,
+        stride: i64,
+    ) -> ConvNorm {
+        ConvNorm {
+            conv: self.conv(name, inputs, outputs, kernel, stride),
+            norm: self.norm(outputs),
+        }
     }
 
     fn cell(&mut self, name: &str, ops: [CellOp; 6], channels: i64) -> Cell {
         let mut edge = 0;
         ops.map(|op| {
             edge += 1;
-            let layer = op
-                .kernel()
-                .map(|kernel| self.conv_norm(&format!("{name} cell edge {edge}"), channels, channels, kernel, 1));
+            let layer = op::kernel(op).map(|kernel| {
+                self.conv_norm(
+                    &format!("{name} cell edge {edge}"),
+                    channels,
+                    channels,
+                    kernel,
+                    1,
+                )
+            });
             (op, layer)
         })
     }

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use super::CellNetError;
 use super::digits::{PIXELS, Split, digits};
 use super::network::{CHANNELS, Network};
-use super::op::{CellOp, live};
+use super::op::{CellOp, kernel, live};
 
 /// Images a step.
 const BATCH: usize = 64;
@@ -38,7 +38,7 @@ pub struct Trained {
 /// recipe of `spec`. Deterministic on one kind of processor, given one intra-op
 /// thread. `should_stop` is asked before every step.
 pub fn train(
-    cell: &[CellOp; 6],
+    cell: [CellOp; 6],
     spec: &EvaluateSpec,
     should_stop: &mut dyn FnMut() -> bool,
 ) -> Result<Trained, CellNetError> {
@@ -56,7 +56,10 @@ pub fn train(
                 return Err(CellNetError::Stopped);
             }
             let (x, y) = batch(&digits.train, rows);
-            network.forward(&x, true).cross_entropy_for_logits(&y).backward();
+            network
+                .forward(&x, true)
+                .cross_entropy_for_logits(&y)
+                .backward();
             network.step(rate(step, steps), MOMENTUM, WEIGHT_DECAY);
             step += 1;
         }
@@ -73,9 +76,13 @@ pub fn train(
 
 /// Multiply-accumulates of the convolutions and the classifier for one image;
 /// additions, pooling and normalisation are not counted.
-pub fn flops(cell: &[CellOp; 6]) -> u64 {
+pub fn flops(cell: [CellOp; 6]) -> u64 {
     let (narrow, wide) = (CHANNELS as u64, 2 * CHANNELS as u64);
-    let kernels: u64 = live(cell).iter().filter_map(|op| op.kernel()).map(|side| (side * side) as u64).sum();
+    let kernels: u64 = live(cell)
+        .iter()
+        .filter_map(|op| kernel(*op))
+        .map(|side| (side * side) as u64)
+        .sum();
     let stem = 64 * 9 * narrow;
     let reduction = 16 * (9 * narrow * wide + 9 * wide * wide + narrow * wide);
     let cells = kernels * (64 * narrow * narrow + 16 * wide * wide);
@@ -85,7 +92,11 @@ pub fn flops(cell: &[CellOp; 6]) -> u64 {
 /// One cycle: up in a line, then down to nothing in a line.
 fn rate(step: usize, steps: usize) -> f64 {
     let progress = (step as f64 + 0.5) / steps as f64;
-    let factor = if progress < WARM_UP { progress / WARM_UP } else { (1.0 - progress) / (1.0 - WARM_UP) };
+    let factor = if progress < WARM_UP {
+        progress / WARM_UP
+    } else {
+        (1.0 - progress) / (1.0 - WARM_UP)
+    };
     PEAK_RATE * factor
 }
 
@@ -95,13 +106,22 @@ fn batch(split: &Split, rows: &[u32]) -> (Tensor, Tensor) {
         pixels.extend_from_slice(&split.pixels[row as usize * PIXELS..][..PIXELS]);
     }
     let labels: Vec<i64> = rows.iter().map(|&row| split.labels[row as usize]).collect();
-    (Tensor::from_slice(&pixels).view([rows.len() as i64, 1, 8, 8]), Tensor::from_slice(&labels))
+    (
+        Tensor::from_slice(&pixels).view([rows.len() as i64, 1, 8, 8]),
+        Tensor::from_slice(&labels),
+    )
 }
 
 fn accuracy(network: &Network, split: &Split) -> Accuracy {
     let rows: Vec<u32> = (0..split.labels.len() as u32).collect();
     let (x, y) = batch(split, &rows);
-    let right = tch::no_grad(|| network.forward(&x, false).argmax(1, false).eq_tensor(&y).sum(Kind::Int64));
+    let right = tch::no_grad(|| {
+        network
+            .forward(&x, false)
+            .argmax(1, false)
+            .eq_tensor(&y)
+            .sum(Kind::Int64)
+    });
     let share = right.int64_value(&[]) as f64 / rows.len() as f64;
     Accuracy::new(share).expect("a share of images lies in [0, 1]")
 }
@@ -122,7 +142,7 @@ mod tests {
             recipe: Recipe::DigitsSmall,
             seed: Seed(seed),
         };
-        train(&parse(arch), &spec, &mut || false).unwrap().result
+        train(parse(arch), &spec, &mut || false).unwrap().result
     }
 
     const GOOD: &str = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|";
@@ -140,7 +160,8 @@ mod tests {
     #[test]
     fn parts_that_reach_no_output_change_nothing() {
         let lean = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|";
-        let with_dead_end = "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|";
+        let with_dead_end =
+            "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|";
         assert_eq!(run(lean, 1), run(with_dead_end, 1));
     }
 
@@ -148,7 +169,7 @@ mod tests {
     fn counts_agree_with_a_count_by_hand() {
         // Stem 72+16; reduction 1152+32+2304+32+128; last norm 32; classifier 170.
         assert_eq!(run(NOTHING, 1).parameters, 88 + 3_648 + 32 + 170);
-        assert_eq!(flops(&parse(NOTHING)), 4_608 + 16 * 3_584 + 160);
+        assert_eq!(flops(parse(NOTHING)), 4_608 + 16 * 3_584 + 160);
         // A 3x3 convolution with its norm at 8 and at 16 channels.
         let one = "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|";
         assert_eq!(run(one, 1).parameters, 3_938 + (576 + 16) + (2_304 + 32));
@@ -163,6 +184,9 @@ mod tests {
             recipe: Recipe::DigitsSmall,
             seed: Seed(1),
         };
-        assert!(matches!(train(&parse(GOOD), &spec, &mut || true), Err(CellNetError::Stopped)));
+        assert!(matches!(
+            train(parse(GOOD), &spec, &mut || true),
+            Err(CellNetError::Stopped)
+        ));
     }
 }

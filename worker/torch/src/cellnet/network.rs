@@ -12,6 +12,9 @@ use super::op::{self, CellOp, EDGES, NODES, live};
 /// Channels of the first stage; the second has twice as many.
 pub(super) const CHANNELS: i64 = 8;
 
+/// Side of an image and of the first stage's activations.
+const SIDE: i64 = 8;
+
 /// Classes of the digits.
 const CLASSES: i64 = 10;
 
@@ -64,6 +67,7 @@ pub(super) struct Network {
     shapes: Vec<Vec<i64>>,
     sizes: Vec<i64>,
     statistics: Vec<(Tensor, Tensor)>,
+    pools: [Tensor; 2],
 }
 
 impl Network {
@@ -106,6 +110,7 @@ impl Network {
                 .collect(),
             shapes: builder.shapes,
             statistics: builder.statistics,
+            pools: [SIDE, SIDE / 2].map(pool_matrix),
         }
     }
 
@@ -123,12 +128,12 @@ impl Network {
             training,
         };
         let x = pass.conv_norm(self.stem, x);
-        let x = pass.cell(&self.cells[0], x);
+        let x = pass.cell(&self.cells[0], x, &self.pools[0]);
         let shortcut = x.avg_pool2d(2, 2, 0, false, true, None::<i64>);
         let y = pass.conv_norm(self.reduction.first, &x.relu());
         let y = pass.conv_norm(self.reduction.second, &y.relu());
         let x = y + pass.conv(self.reduction.shortcut, &shortcut);
-        let x = pass.cell(&self.cells[1], x);
+        let x = pass.cell(&self.cells[1], x, &self.pools[1]);
         let x = pass
             .norm(self.last, &x)
             .relu()
@@ -202,18 +207,24 @@ impl Pass<'_> {
         self.norm(layer.norm, &self.conv(layer.conv, x))
     }
 
-    /// The cell's output; zeros where no path leads to it.
-    fn cell(&self, cell: &Cell, x: Tensor) -> Tensor {
+    /// The cell's output; zeros where no path leads to it. `pool` averages the
+    /// cell's images.
+    fn cell(&self, cell: &Cell, x: Tensor, pool: &Tensor) -> Tensor {
         let zeros = x.zeros_like();
         let mut nodes: [Option<Tensor>; NODES] = [Some(x), None, None, None];
+        // All operations that read a node share its rectified values.
+        let mut rectified: [Option<Tensor>; NODES] = [const { None }; NODES];
         for ((op, layer), (source, target)) in cell.iter().zip(EDGES) {
             let Some(input) = &nodes[source] else {
                 continue;
             };
             let y = match (op, layer) {
-                (_, Some(layer)) => self.conv_norm(*layer, &input.relu()),
+                (_, Some(layer)) => {
+                    let input = rectified[source].get_or_insert_with(|| input.relu());
+                    self.conv_norm(*layer, input)
+                }
                 (CellOp::SkipConnect, None) => input.shallow_clone(),
-                (CellOp::AvgPool3x3, None) => input.avg_pool2d(3, 1, 1, false, false, None::<i64>),
+                (CellOp::AvgPool3x3, None) => average(input, pool),
                 (_, None) => continue,
             };
             nodes[target] = Some(match nodes[target].take() {
@@ -224,6 +235,34 @@ impl Pass<'_> {
         let [.., output] = nodes;
         output.unwrap_or(zeros)
     }
+}
+
+/// Pools `x`, `[images, channels, side, side]`, by the matrix of its side: several
+/// times faster than the pooling kernels on images this small.
+fn average(x: &Tensor, pool: &Tensor) -> Tensor {
+    let (images, channels, side, _) = x.size4().expect("activations have four dimensions");
+    // Activations lie channels last in memory, so no values move in the views.
+    let pixels = x
+        .permute([0, 2, 3, 1])
+        .reshape([images, side * side, channels]);
+    pool.matmul(&pixels)
+        .view([images, side, side, channels])
+        .permute([0, 3, 1, 2])
+}
+
+/// The matrix `[pixels, pixels]` of a 3x3 average pooling with stride 1 that does
+/// not count the padding, on images of `side * side` pixels.
+fn pool_matrix(side: i64) -> Tensor {
+    let near =
+        |a: i64, b: i64| (a / side - b / side).abs() <= 1 && (a % side - b % side).abs() <= 1;
+    let pixels = side * side;
+    let mut matrix = Vec::new();
+    for target in 0..pixels {
+        let count = (0..pixels).filter(|&source| near(target, source)).count();
+        let weight = 1.0 / count as f32;
+        matrix.extend((0..pixels).map(|source| if near(target, source) { weight } else { 0.0 }));
+    }
+    Tensor::from_slice(&matrix).view([pixels, pixels])
 }
 
 /// Collects parameters while the layers are laid out.

@@ -11,15 +11,18 @@ use super::digits::{PIXELS, Split, digits};
 use super::network::{CHANNELS, Network};
 use super::op::{CellOp, kernel, live};
 
-/// Images a step.
-const BATCH: usize = 64;
+/// Images a step. At this size a step costs little more than its operations'
+/// fixed overhead, so the number of steps decides the training time.
+const BATCH: usize = 40;
 
 /// Passes over the training images: few, so that accuracies stay apart instead of
 /// meeting near 99 %.
-const EPOCHS: usize = 4;
+const EPOCHS: usize = 5;
 
 /// Peak of the one-cycle learning rate, and the share of steps that it rises for.
-const PEAK_RATE: f64 = 0.1;
+/// Of 0.05, 0.1, 0.2 and 0.4 and nine pairs of batch and passes, these rank cells
+/// most like their published CIFAR-10 accuracies in at most half a second.
+const PEAK_RATE: f64 = 0.2;
 const WARM_UP: f64 = 0.3;
 
 const MOMENTUM: f64 = 0.9;

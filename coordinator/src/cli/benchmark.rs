@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use reprise_data::Nasbench201Table;
+use reprise_data::{KnownTable, NatsFolder};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{ArchIndex, BenchmarkRef, Digest};
 use reprise_search::space::Nasbench201;
 use reprise_study::BenchmarkSource;
 
+use super::eprint_block;
 use crate::artifact::digest_of;
 
-/// A study with the table that it searches, if it searches one.
+/// A study with the table that it searches, if it searches one that workers do
+/// not have.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) spec: StudySpec,
@@ -25,39 +27,54 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Loaded> {
         .with_context(|| format!("read study `{}`", path.display()))?;
     let file = reprise_study::parse(&path.display().to_string(), &text)?;
     let base = path.parent().unwrap_or(Path::new(""));
-    let table = match file.benchmark() {
+    let (benchmark, table) = match file.benchmark() {
         Some(BenchmarkSource::Table(relative)) => {
             let path = base.join(relative);
-            let table = Nasbench201Table::read_file(&path, &arch_str())
+            let table = KnownTable::read_file(&path, &arch_str())
                 .with_context(|| format!("read benchmark table `{}`", path.display()))?;
-            Some(plain(&table)?)
+            stored(&table)?
         }
-        Some(BenchmarkSource::Nats(folder)) => anyhow::bail!(
-            "benchmark folders such as `{}` cannot be read by this build; convert it to a table first",
-            folder.display()
-        ),
-        Some(BenchmarkSource::Builtin(builtin)) => anyhow::bail!(
-            "benchmark `{}` is not part of this build; use `train: digits` or a table",
-            builtin.as_str()
-        ),
-        Some(BenchmarkSource::Train(_)) | None => None,
+        Some(BenchmarkSource::Nats(relative)) => stored(&read_folder(&base.join(relative))?)?,
+        Some(BenchmarkSource::Builtin(name)) => {
+            let (digest, _) = reprise_data::builtin(*name);
+            let name = *name;
+            (Some(BenchmarkRef::Builtin { name, digest }), None)
+        }
+        Some(BenchmarkSource::Train(_)) | None => (None, None),
     };
-    let benchmark = table
-        .as_ref()
-        .map(|(digest, _)| BenchmarkRef::Table { digest: *digest });
     Ok(Loaded {
         spec: file.resolve(benchmark)?,
         table,
     })
 }
 
-/// One form for every source, so that the same numbers have the same digest.
-fn plain(table: &Nasbench201Table) -> anyhow::Result<(Digest, Vec<u8>)> {
+/// Reads an official folder, about 15,625 small files, and says how far it is.
+fn read_folder(path: &Path) -> anyhow::Result<KnownTable> {
+    const REPORTED: usize = 2_500;
+    let mut progress = |done: usize| {
+        if done.is_multiple_of(REPORTED) {
+            eprint_block(&format!("`{}`: {done} architectures read", path.display()));
+        }
+    };
+    NatsFolder::open(path, &arch_str())
+        .and_then(|folder| folder.read(&mut progress))
+        .map(KnownTable::Nasbench201)
+        .with_context(|| format!("read benchmark folder `{}`", path.display()))
+}
+
+/// A table as an artifact: one form for every source, so that the same numbers
+/// have the same digest.
+#[expect(
+    clippy::type_complexity,
+    reason = "the pair is taken apart where it is made"
+)]
+fn stored(table: &KnownTable) -> anyhow::Result<(Option<BenchmarkRef>, Option<(Digest, Vec<u8>)>)> {
     let mut bytes = Vec::new();
     table
         .write_csv(&mut bytes, &arch_str())
         .context("write the table's plain form")?;
-    Ok((digest_of(&bytes), bytes))
+    let digest = digest_of(&bytes);
+    Ok((Some(BenchmarkRef::Table { digest }), Some((digest, bytes))))
 }
 
 fn arch_str() -> impl Fn(u32) -> String {

@@ -94,6 +94,12 @@ pub enum DigitsRowsError {
     },
 }
 
+/// Whether `bytes` begin with this table's first two columns, which no other
+/// table has.
+pub(crate) fn is_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(format!("{},{},", COLUMNS[0], COLUMNS[REPRESENTATIVE]).as_bytes())
+}
+
 impl DigitsTable {
     /// Makes a table of all rows, in index order.
     pub fn new(rows: Vec<DigitsRow>) -> Result<Self, DigitsRowsError> {

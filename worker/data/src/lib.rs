@@ -12,18 +12,22 @@
 #![warn(missing_docs)]
 
 pub mod benchmark;
+mod builtin;
 pub mod bytes;
 mod csv_table;
 pub mod digits_benchmark;
+mod known_table;
 pub mod nats;
 pub mod pickle;
 pub mod table;
 pub mod torch_checkpoint;
 
 pub use benchmark::{Benchmark, Guiding, QueryError, Reported};
+pub use builtin::builtin;
 pub use bytes::{FileError, SizeError, digest};
 pub use csv_table::TableError;
 pub use digits_benchmark::{DigitsRow, DigitsTable};
+pub use known_table::KnownTable;
 pub use nats::{NatsError, NatsFolder};
 pub use table::{Nasbench201Row, Nasbench201Table};
 pub use torch_checkpoint::{CheckpointError, NamedTensor};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reprise_data::{Benchmark, Nasbench201Table};
-use reprise_domain::{ArchIndex, Digest};
+use reprise_data::{Benchmark, KnownTable};
+use reprise_domain::{ArchIndex, BuiltinBenchmark, Digest};
 use reprise_search::space::Nasbench201;
 
 use super::RunError;
@@ -18,25 +18,58 @@ pub(super) struct Benchmarks {
 }
 
 impl Benchmarks {
-    /// The table with this digest.
+    /// The stored table with this digest.
     pub(super) fn table(
         &self,
         digest: Digest,
         artifacts: &Artifacts,
         cancel: &Cancel,
     ) -> Result<Arc<dyn Benchmark>, RunError> {
+        self.known_or(digest, || {
+            let content = artifacts.fetch(digest, cancel)?;
+            let space = Nasbench201::new();
+            let name = format!("artifact {}", digest.short());
+            KnownTable::read(&name, &content, &|index| space.arch_str(ArchIndex(index)))
+                .map(KnownTable::into_benchmark)
+                .map_err(|error| RunError::impossible("read the benchmark table")(error.into()))
+        })
+    }
+
+    /// The table that ships with this program, if it is the one with this digest.
+    pub(super) fn builtin(
+        &self,
+        name: BuiltinBenchmark,
+        digest: Digest,
+    ) -> Result<Arc<dyn Benchmark>, RunError> {
+        self.known_or(digest, || {
+            let (found, table) = reprise_data::builtin(name);
+            if found != digest {
+                let differs = format!(
+                    "the study searches version `{}` of `{}`, this worker has version `{}`; \
+                     use a worker of the coordinator's release",
+                    digest.short(),
+                    name.as_str(),
+                    found.short()
+                );
+                return Err(RunError::impossible("open the builtin benchmark")(
+                    differs.into(),
+                ));
+            }
+            Ok(Arc::new(table))
+        })
+    }
+
+    fn known_or(
+        &self,
+        digest: Digest,
+        read: impl FnOnce() -> Result<Arc<dyn Benchmark>, RunError>,
+    ) -> Result<Arc<dyn Benchmark>, RunError> {
         // Held while a table is read, so that two slots do not read it twice.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = known.get(&digest) {
             return Ok(Arc::clone(table));
         }
-        let content = artifacts.fetch(digest, cancel)?;
-        let space = Nasbench201::new();
-        let name = format!("artifact {}", digest.short());
-        let table =
-            Nasbench201Table::read(&name, &content, &|index| space.arch_str(ArchIndex(index)))
-                .map_err(|error| RunError::impossible("read the benchmark table")(error.into()))?;
-        let table: Arc<dyn Benchmark> = Arc::new(table);
+        let table = read()?;
         known.insert(digest, Arc::clone(&table));
         Ok(table)
     }

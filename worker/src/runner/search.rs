@@ -41,13 +41,16 @@ impl Runner {
         let mut method = method::build(spec, space, embedding)
             .map_err(|error| RunError::impossible("set the search method up")(error.into()))?;
         let mut oracle: Box<dyn Oracle> = match spec.benchmark {
-            BenchmarkRef::Table { digest } | BenchmarkRef::Builtin { digest, .. } => {
-                Box::new(TableOracle {
-                    table: self.benchmarks.table(digest, &self.artifacts, cancel)?,
-                    dataset: spec.dataset,
-                    quirks: spec.quirks,
-                })
-            }
+            BenchmarkRef::Table { digest } => Box::new(TableOracle {
+                table: self.benchmarks.table(digest, &self.artifacts, cancel)?,
+                dataset: spec.dataset,
+                quirks: spec.quirks,
+            }),
+            BenchmarkRef::Builtin { name, digest } => Box::new(TableOracle {
+                table: self.benchmarks.builtin(name, digest)?,
+                dataset: spec.dataset,
+                quirks: spec.quirks,
+            }),
             BenchmarkRef::Train { recipe } => Box::new(TrainingOracle {
                 space: spec.space,
                 dataset: spec.dataset,

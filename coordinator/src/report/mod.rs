@@ -1,11 +1,14 @@
 //! From a study's records to its files: tables, curves, runs, manifest.
 
+mod digits_table;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
 use reprise_core::plan::{Stage, plan, study_digest};
+use reprise_data::DigitsTable;
 use reprise_domain::status::{TaskFate, TaskRecord};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{TaskResult, TaskSpec};
@@ -23,6 +26,7 @@ pub struct Report {
     sets: Vec<RunSet>,
     pretrained: Vec<PretrainRow>,
     evaluations: Vec<String>,
+    benchmark: Option<DigitsTable>,
     manifest: serde_json::Value,
 }
 
@@ -48,6 +52,7 @@ impl Report {
             sets: Vec::new(),
             pretrained: Vec::new(),
             evaluations: Vec::new(),
+            benchmark: None,
             manifest: manifest(spec, records),
         };
         for (stage, members) in stages {
@@ -103,6 +108,13 @@ impl Report {
                 format!("{header}{}\n", self.evaluations.join("\n")),
             )?;
         }
+        if let Some(benchmark) = &self.benchmark {
+            let mut bytes = Vec::new();
+            benchmark
+                .write_csv(&mut bytes)
+                .context("write the benchmark table")?;
+            write("benchmark.csv", String::from_utf8(bytes)?)?;
+        }
         write("manifest.json", format!("{:#}\n", self.manifest))
     }
 
@@ -145,9 +157,11 @@ impl Report {
                         _ => None,
                     }));
             }
-            Stage::Evaluate => self
-                .evaluations
-                .extend(members.iter().filter_map(|record| evaluation(record))),
+            Stage::Evaluate => {
+                self.evaluations
+                    .extend(members.iter().filter_map(|record| evaluation(record)));
+                self.benchmark = digits_table::digits_table(members);
+            }
             Stage::Noop => {}
         }
         Ok(())

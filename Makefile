@@ -3,10 +3,10 @@
 CARGO ?= cargo
 PROFILE_DIR := target/release
 
-.PHONY: demo test lint libtorch build
+.PHONY: demo test lint bench libtorch build
 
 demo: build
-	$(PROFILE_DIR)/reprise run configs/demo-training.yaml
+	$(PROFILE_DIR)/reprise run configs/demo.yaml
 
 build: libtorch
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker
@@ -23,6 +23,11 @@ test: libtorch
 lint: libtorch
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked -p reprise-tests --test tidy
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+bench:
+	$(CARGO) bench --locked -p reprise-core
 
 libtorch:
 	@command -v $(CARGO) >/dev/null || { echo "error: cargo is missing; install Rust from https://rustup.rs" >&2; exit 1; }

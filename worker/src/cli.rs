@@ -1,5 +1,7 @@
 //! The command line of `reprise-worker`.
 
+mod model;
+
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::thread;
@@ -7,7 +9,6 @@ use std::thread;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reprise_domain::{Capability, Device, SpaceName};
-use reprise_torch::autoencoder::{Backend, TorchDevice, selftest};
 use tokio_util::sync::CancellationToken;
 
 use crate::session::{Config, Service};
@@ -38,6 +39,18 @@ enum Command {
         /// A safetensors file with parameters, inputs and expected values.
         #[arg(long)]
         fixture: PathBuf,
+        /// Write JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Convert a published checkpoint of the model to safetensors. Only its
+    /// tensors are read; nothing in it is executed.
+    Import {
+        /// A `.pt` file as PyTorch saved it.
+        checkpoint: PathBuf,
+        /// Where to write.
+        #[arg(long)]
+        out: PathBuf,
     },
 }
 
@@ -77,40 +90,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
                 .and_then(|()| out.flush())
                 .context("write the space")
         }
-        Some(Command::Selftest { fixture }) => run_selftest(&fixture),
+        Some(Command::Selftest { fixture, json }) => model::selftest(&fixture, json),
+        Some(Command::Import { checkpoint, out }) => model::import(&checkpoint, &out),
         None => work(cli.work).await,
     }
-}
-
-fn run_selftest(fixture: &std::path::Path) -> anyhow::Result<()> {
-    reprise_torch::use_one_thread();
-    let bytes =
-        std::fs::read(fixture).with_context(|| format!("read fixture `{}`", fixture.display()))?;
-    let mut out = io::stdout().lock();
-    let (mut wrong, mut all) = (0, 0);
-    for (engine, backend) in [
-        ("native", Backend::Native),
-        ("libtorch", Backend::Libtorch(TorchDevice::Cpu)),
-    ] {
-        let report = selftest::run(&bytes, backend)
-            .with_context(|| format!("run fixture `{}`", fixture.display()))?;
-        for comparison in &report {
-            let verdict = if comparison.is_ok() { "ok" } else { "WRONG" };
-            let (quantity, difference) = (&comparison.quantity, comparison.difference);
-            writeln!(
-                out,
-                "{engine:<9} {quantity:<42} {difference:.3e}  {:.0e}  {verdict}",
-                comparison.tolerance
-            )?;
-            wrong += usize::from(!comparison.is_ok());
-            all += 1;
-        }
-    }
-    anyhow::ensure!(
-        wrong == 0,
-        "`{wrong}` of `{all}` values differ by more than their tolerance"
-    );
-    Ok(())
 }
 
 async fn work(args: WorkArgs) -> anyhow::Result<()> {

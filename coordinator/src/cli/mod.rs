@@ -112,6 +112,17 @@ enum Command {
     },
 }
 
+impl Cli {
+    /// What is logged where the environment says nothing: a server tells who
+    /// comes and goes, the other commands leave the terminal to their progress.
+    pub fn default_log(&self) -> &'static str {
+        match self.command {
+            Command::Serve { .. } => "info",
+            _ => "warn",
+        }
+    }
+}
+
 /// Runs a parsed command line and tells its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
     match dispatch(cli.command).await {

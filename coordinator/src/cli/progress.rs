@@ -15,6 +15,7 @@ pub(super) struct Progress {
     stages: Vec<ProgressBar>,
     terminal: bool,
     last_line: Option<Instant>,
+    last_text: String,
     started: Instant,
     first_finished: Option<u64>,
 }
@@ -26,6 +27,7 @@ impl Progress {
             stages: Vec::new(),
             terminal: console_is_terminal(),
             last_line: None,
+            last_text: String::new(),
             started: Instant::now(),
             first_finished: None,
         }
@@ -40,15 +42,17 @@ impl Progress {
             .is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
         {
             self.last_line = Some(Instant::now());
-            super::eprint_block(&self.line(status));
+            self.last_text = self.line(status);
+            super::eprint_block(&self.last_text);
         }
     }
 
     /// Leaves the last state on the screen.
     pub(super) fn finish(&self, status: &StudyStatus) {
         self.stages.iter().for_each(ProgressBar::abandon);
-        if !self.terminal {
-            super::eprint_block(&self.line(status));
+        let line = self.line(status);
+        if !self.terminal && self.last_text != line {
+            super::eprint_block(&line);
         }
     }
 

@@ -1,0 +1,68 @@
+//! The real thing, small: pretraining with libtorch, embeddings, searches of all
+//! kinds, tables; undisturbed and with every process killed.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reprise_tests::{Site, kill_now};
+
+const STUDY: &str = "version: 1
+name: small
+space: nasbench201
+protocol: reference
+benchmark: {builtin: nasbench201-digits}
+pretrain:
+  - {model: arch2vec, seeds: 1..2, epochs: 1, batch: 32}
+search:
+  datasets: [digits]
+  budget: {queries: 24}
+  seeds: 1..3
+  methods:
+    - {name: random}
+    - {name: regularized-evolution, population: 5, sample: 2}
+    - {name: reinforce, encoding: arch2vec, episode: 8}
+    - {name: dngo, encoding: arch2vec, initial: 8}
+";
+
+const FILES: [&str; 4] = ["table.csv", "table.md", "table.tex", "results.json"];
+
+fn finished(site: &Site) -> [String; 4] {
+    let end = site.finish().unwrap();
+    let said = String::from_utf8_lossy(&end.stderr).into_owned();
+    assert!(end.status.success(), "{said}");
+    FILES.map(|name| site.out(name).unwrap())
+}
+
+#[test]
+fn killed_processes_change_no_number_of_a_real_study() {
+    let calm = Site::new().unwrap();
+    calm.study(STUDY).unwrap();
+    let expected = finished(&calm);
+    let table = &expected[0];
+    for method in ["random", "regularized-evolution", "reinforce", "dngo"] {
+        assert!(table.contains(method), "no `{method}` in\n{table}");
+    }
+    assert!(calm.out("curves.svg").unwrap().contains("</svg>"));
+
+    let rough = Site::new().unwrap();
+    rough.study(STUDY).unwrap();
+    let mut child = rough.run().spawn().unwrap();
+    // Both workers pretrain by now; the files of the first attempt are theirs.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while rough.worker_logs().matches("connected").count() < 2 {
+        assert!(Instant::now() < deadline, "no two workers connected");
+        assert!(child.try_wait().unwrap().is_none(), "the study ended early");
+        std::thread::yield_now();
+    }
+    let children = Command::new("pkill")
+        .args(["-KILL", "-P", &child.id().to_string()])
+        .stdout(Stdio::null())
+        .status();
+    assert!(children.unwrap().success(), "there was no worker to kill");
+    while rough.worker_logs().matches("connected").count() < 4 {
+        assert!(Instant::now() < deadline, "the workers were not replaced");
+        std::thread::yield_now();
+    }
+    kill_now(&mut child).unwrap();
+    assert_eq!(finished(&rough), expected);
+}

@@ -1,0 +1,97 @@
+//! Rules of the tree that no compiler checks.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Lines above which a file is to be split by responsibility.
+const LONGEST: usize = 500;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Files of the tree with this ending, without what is built or fetched.
+fn files(ending: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![root()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') && !["target", "results", "gen"].contains(&name.as_str())
+                {
+                    open.push(path);
+                }
+            } else if name.ends_with(ending) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let shown = path.strip_prefix(root()).unwrap().display().to_string();
+                found.push((shown, text));
+            }
+        }
+    }
+    assert!(found.len() > 5, "the tree was not found");
+    found
+}
+
+fn offenders(ending: &str, wrong: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let files = files(ending).into_iter();
+    let wrong = files.filter(|(name, text)| wrong(name, text));
+    wrong.map(|(name, _)| name).collect()
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    let silent = offenders(".rs", |_, text| !text.starts_with("//!"));
+    assert_eq!(silent, [""; 0]);
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    let long = offenders(".rs", |_, text| text.lines().count() > LONGEST);
+    assert_eq!(long, [""; 0]);
+}
+
+#[test]
+fn every_package_takes_the_workspaces_lints() {
+    let own = offenders("Cargo.toml", |name, text| {
+        name != "Cargo.toml" && !text.contains("[lints]\nworkspace = true")
+    });
+    assert_eq!(own, [""; 0]);
+}
+
+#[test]
+fn generated_types_stay_at_the_edge() {
+    let edges = [
+        "proto/",
+        "coordinator/src/api/",
+        "coordinator/src/client.rs",
+        "coordinator/tests/protocol.rs",
+        "worker/src/session/",
+        "worker/src/artifacts.rs",
+    ];
+    let inside = offenders(".rs", |name, text| {
+        text.contains("pb::") && !edges.iter().any(|edge| name.starts_with(edge))
+            // This file names what it looks for.
+            && name != "tests/tests/tidy.rs"
+    });
+    assert_eq!(inside, [""; 0]);
+}
+
+#[test]
+fn the_coordinator_is_built_without_libtorch() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "--prefix", "none"])
+        .args(["-e", "normal,build", "-p", "reprise-coordinator"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let tree = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(tree.starts_with("reprise-coordinator "), "{error}");
+    let torch = tree
+        .lines()
+        .find(|line| line.contains("tch") && !line.contains("match"));
+    assert_eq!(torch.map(str::to_owned), None);
+    assert!(!tree.contains("torch-sys"));
+}

@@ -1,0 +1,76 @@
+//! Commands about the autoencoder alone: comparing it with a fixture, and taking
+//! over published checkpoints.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use reprise_data::torch_checkpoint::read_checkpoint_file;
+use reprise_torch::autoencoder::selftest::{self, Comparison};
+use reprise_torch::autoencoder::{Backend, Params, TorchDevice};
+
+/// Compares both engines with the expected values of a fixture and writes each
+/// value's largest absolute difference.
+pub(super) fn selftest(fixture: &Path, as_json: bool) -> anyhow::Result<()> {
+    reprise_torch::use_one_thread();
+    let bytes =
+        std::fs::read(fixture).with_context(|| format!("read fixture `{}`", fixture.display()))?;
+    let mut all: Vec<(&str, Comparison)> = Vec::new();
+    for (engine, backend) in [
+        ("native", Backend::Native),
+        ("libtorch", Backend::Libtorch(TorchDevice::Cpu)),
+    ] {
+        let report = selftest::run(&bytes, backend)
+            .with_context(|| format!("run fixture `{}`", fixture.display()))?;
+        all.extend(report.into_iter().map(|comparison| (engine, comparison)));
+    }
+    let mut out = io::stdout().lock();
+    if as_json {
+        let rows: Vec<_> = all.iter().map(|(engine, row)| json(engine, row)).collect();
+        serde_json::to_writer_pretty(&mut out, &rows)?;
+        writeln!(out)?;
+    } else {
+        for (engine, comparison) in &all {
+            let verdict = if comparison.is_ok() { "ok" } else { "WRONG" };
+            let (quantity, difference) = (&comparison.quantity, comparison.difference);
+            writeln!(
+                out,
+                "{engine:<9} {quantity:<42} {difference:.3e}  {:.0e}  {verdict}",
+                comparison.tolerance
+            )?;
+        }
+    }
+    let wrong = all.iter().filter(|(_, row)| !row.is_ok()).count();
+    anyhow::ensure!(
+        wrong == 0,
+        "`{wrong}` of `{}` values differ by more than their tolerance",
+        all.len()
+    );
+    Ok(())
+}
+
+fn json(engine: &str, comparison: &Comparison) -> serde_json::Value {
+    serde_json::json!({
+        "engine": engine,
+        "quantity": comparison.quantity,
+        "largest_difference": comparison.difference,
+        "tolerance": comparison.tolerance,
+        "ok": comparison.is_ok(),
+    })
+}
+
+/// Converts a `.pt` checkpoint. Every array of the model must be in it.
+pub(super) fn import(checkpoint: &Path, out: &Path) -> anyhow::Result<()> {
+    let tensors = read_checkpoint_file(checkpoint)
+        .with_context(|| format!("read checkpoint `{}`", checkpoint.display()))?;
+    let arrays = tensors
+        .into_iter()
+        .map(|(name, tensor)| (name, (tensor.shape, tensor.data)))
+        .collect();
+    let params = Params::from_named(arrays)
+        .with_context(|| format!("take the model of `{}` over", checkpoint.display()))?;
+    let fresh = out.with_extension("safetensors.new");
+    std::fs::write(&fresh, params.to_safetensors())
+        .and_then(|()| std::fs::rename(&fresh, out))
+        .with_context(|| format!("write `{}`", out.display()))
+}

@@ -9,19 +9,22 @@ use reprise_proto::pb::worker_service_client::WorkerServiceClient;
 use reprise_proto::pb::{FromWorker, Heartbeat, Hello};
 
 /// What the coordinator answers to a session that begins so.
-async fn refusal(first: Message) -> tonic::Status {
-    let state = tempfile::tempdir().unwrap();
+async fn refusal(first: Message) -> anyhow::Result<tonic::Status> {
+    let state = tempfile::tempdir()?;
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let instance = Instance::start(state.path(), anywhere).await.unwrap();
-    let endpoint = tonic::transport::Endpoint::from_shared(instance.url()).unwrap();
-    let mut client = WorkerServiceClient::new(endpoint.connect().await.unwrap());
+    let instance = Instance::start(state.path(), anywhere).await?;
+    let endpoint = tonic::transport::Endpoint::from_shared(instance.url())?;
+    let mut client = WorkerServiceClient::new(endpoint.connect().await?);
     let first = FromWorker {
         message: Some(first),
     };
     let answer = client.session(tokio_stream::iter([first])).await;
     instance.shutdown.cancel();
-    instance.stopped.await.unwrap().unwrap();
-    answer.expect_err("the session is refused")
+    instance.stopped.await??;
+    match answer {
+        Ok(_) => anyhow::bail!("the session was accepted"),
+        Err(status) => Ok(status),
+    }
 }
 
 #[tokio::test]
@@ -33,7 +36,8 @@ async fn another_protocol_version_is_refused_with_both_named() {
         capability: Vec::new(),
         holding: Vec::new(),
     }))
-    .await;
+    .await
+    .unwrap();
     assert_eq!(status.code(), tonic::Code::FailedPrecondition);
     assert_eq!(
         status.message(),
@@ -43,6 +47,6 @@ async fn another_protocol_version_is_refused_with_both_named() {
 
 #[tokio::test]
 async fn a_session_must_begin_with_a_hello() {
-    let status = refusal(Message::Heartbeat(Heartbeat {})).await;
+    let status = refusal(Message::Heartbeat(Heartbeat {})).await.unwrap();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
 }

@@ -1,5 +1,6 @@
 //! Rules of the tree that no compiler checks.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,32 +12,37 @@ fn root() -> PathBuf {
 }
 
 /// Files of the tree with this ending, without what is built or fetched.
-fn files(ending: &str) -> Vec<(String, String)> {
+fn files(ending: &str) -> io::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     let mut open = vec![root()];
     while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() {
                 if !name.starts_with('.') && !["target", "results", "gen"].contains(&name.as_str())
                 {
                     open.push(path);
                 }
             } else if name.ends_with(ending) {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let shown = path.strip_prefix(root()).unwrap().display().to_string();
+                let text = std::fs::read_to_string(&path)?;
+                let shown = path
+                    .strip_prefix(root())
+                    .unwrap_or(&path)
+                    .display()
+                    .to_string();
                 found.push((shown, text));
             }
         }
     }
     assert!(found.len() > 5, "the tree was not found");
-    found
+    Ok(found)
 }
 
 fn offenders(ending: &str, wrong: impl Fn(&str, &str) -> bool) -> Vec<String> {
-    let files = files(ending).into_iter();
-    let wrong = files.filter(|(name, text)| wrong(name, text));
+    let files = files(ending).unwrap_or_else(|error| panic!("read the tree: {error}"));
+    let wrong = files.into_iter().filter(|(name, text)| wrong(name, text));
     wrong.map(|(name, _)| name).collect()
 }
 

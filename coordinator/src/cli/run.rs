@@ -41,9 +41,22 @@ pub(super) struct RunArgs {
 
 /// Runs a study to its end, or takes it up where it was left.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let Loaded { spec, table } = load(&args.study)?;
+    let loaded = load(&args.study)?;
     let instance = Instance::start(&args.state, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    let url = instance.url();
+    let outcome = attend(args, loaded, instance.url()).await;
+    instance.shutdown.cancel();
+    // Where the coordinator had to stop, that is why the rest failed.
+    instance
+        .stopped
+        .await
+        .context("stop the coordinator")?
+        .context("the coordinator had to stop; finished tasks are kept")?;
+    outcome
+}
+
+/// Submits the study, keeps workers while it runs, and writes its tables.
+async fn attend(args: RunArgs, loaded: Loaded, url: String) -> anyhow::Result<ExitCode> {
+    let Loaded { spec, table } = loaded;
     let mut client = Client::connect(&url).await?;
     if let Some((digest, content)) = table {
         client
@@ -96,8 +109,6 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         print_block(&markdown(&overview));
     }
     eprint_block(&format!("written to `{}`", out.display()));
-    instance.shutdown.cancel();
-    instance.stopped.await.context("stop the coordinator")??;
     Ok(verdict(&last))
 }
 

@@ -4,7 +4,7 @@
 //!
 //! # Contract
 //!
-//! Every implementation passes [`suite`].
+//! Every implementation passes the contract in `suite`.
 //! * When [`Store::commit`] returns, the whole batch is durable; after a crash
 //!   during it, either all of the batch is there or none of it.
 //! * Records are replayed in the order they were committed, each once.

@@ -3,7 +3,7 @@
 //!
 //! A connection is a pair of channels that comes and goes; nothing of the state
 //! lives in it. The only module besides `reprise-proto` that names generated
-//! types is [`connection`].
+//! types is `connection`.
 
 mod connection;
 mod service;

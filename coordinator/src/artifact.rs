@@ -7,6 +7,7 @@ use std::sync::Arc;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use reprise_data::digest as digest_of;
 use reprise_domain::Digest;
 
 /// Largest artifact, in bytes: ten times the embedding of NAS-Bench-101.
@@ -115,11 +116,6 @@ impl ArtifactStore {
             }),
         }
     }
-}
-
-/// BLAKE3 of some content.
-pub fn digest_of(content: &[u8]) -> Digest {
-    Digest::from_bytes(*blake3::hash(content).as_bytes())
 }
 
 fn check(expected: Digest, content: &[u8]) -> Result<(), ArtifactError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
+use reprise_data::digest as digest_of;
 use reprise_domain::Digest;
 use reprise_domain::measure::ArtifactRef;
 use reprise_proto::client::Clients;
@@ -199,8 +200,4 @@ async fn get(mut clients: Clients, digest: Digest) -> Result<Vec<u8>, ApiError> 
             format_args!("artifact `{digest}` arrived as `{found}`"),
         ))
     }
-}
-
-fn digest_of(content: &[u8]) -> Digest {
-    Digest::from_bytes(*blake3::hash(content).as_bytes())
 }

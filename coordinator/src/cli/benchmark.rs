@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use reprise_data::{KnownTable, NatsFolder};
+use reprise_data::{KnownTable, NatsFolder, digest};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{ArchIndex, BenchmarkRef, Digest};
 use reprise_search::space::Nasbench201;
 use reprise_study::BenchmarkSource;
 
 use super::eprint_block;
-use crate::artifact::digest_of;
 
 /// A study with the table that it searches, if it searches one that workers do
 /// not have.
@@ -27,21 +26,27 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Loaded> {
         .with_context(|| format!("read study `{}`", path.display()))?;
     let file = reprise_study::parse(&path.display().to_string(), &text)?;
     let base = path.parent().unwrap_or(Path::new(""));
-    let (benchmark, table) = match file.benchmark() {
+    let (builtin, table) = match file.benchmark() {
         Some(BenchmarkSource::Table(relative)) => {
             let path = base.join(relative);
             let table = KnownTable::read_file(&path, &arch_str())
                 .with_context(|| format!("read benchmark table `{}`", path.display()))?;
-            stored(&table)?
+            (None, Some(plain(&table)?))
         }
-        Some(BenchmarkSource::Nats(relative)) => stored(&read_folder(&base.join(relative))?)?,
-        Some(BenchmarkSource::Builtin(name)) => {
-            let (digest, _) = reprise_data::builtin(*name);
-            let name = *name;
+        Some(BenchmarkSource::Nats(relative)) => {
+            let table = read_folder(&base.join(relative))?;
+            (None, Some(plain(&table)?))
+        }
+        Some(&BenchmarkSource::Builtin(name)) => {
+            let digest = digest(&reprise_data::builtin(name));
             (Some(BenchmarkRef::Builtin { name, digest }), None)
         }
         Some(BenchmarkSource::Train(_)) | None => (None, None),
     };
+    let stored = table
+        .as_ref()
+        .map(|(digest, _)| BenchmarkRef::Table { digest: *digest });
+    let benchmark = builtin.or(stored);
     Ok(Loaded {
         spec: file.resolve(benchmark)?,
         table,
@@ -64,17 +69,12 @@ fn read_folder(path: &Path) -> anyhow::Result<KnownTable> {
 
 /// A table as an artifact: one form for every source, so that the same numbers
 /// have the same digest.
-#[expect(
-    clippy::type_complexity,
-    reason = "the pair is taken apart where it is made"
-)]
-fn stored(table: &KnownTable) -> anyhow::Result<(Option<BenchmarkRef>, Option<(Digest, Vec<u8>)>)> {
+fn plain(table: &KnownTable) -> anyhow::Result<(Digest, Vec<u8>)> {
     let mut bytes = Vec::new();
     table
         .write_csv(&mut bytes, &arch_str())
         .context("write the table's plain form")?;
-    let digest = digest_of(&bytes);
-    Ok((Some(BenchmarkRef::Table { digest }), Some((digest, bytes))))
+    Ok((digest(&bytes), bytes))
 }
 
 fn arch_str() -> impl Fn(u32) -> String {

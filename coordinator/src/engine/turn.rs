@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Action, AttemptEnd, Input, Refusal, Step, TaskPhase};
 use reprise_core::plan::{plan, study_digest};
+use reprise_data::digest as digest_of;
 use reprise_domain::status::{TaskFate, TaskRecord};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{AttemptId, AttemptOutcome, StudyName, WorkerId};
@@ -12,7 +13,6 @@ use reprise_domain::{AttemptId, AttemptOutcome, StudyName, WorkerId};
 use super::handle::{Assignment, Control, OutboxMessage, Request, SessionId, SubmitError};
 use super::service::{EngineError, Service, Session};
 use crate::architectures;
-use crate::artifact::digest_of;
 use crate::store::{Batch, StoredResult};
 
 /// What is answered once the turn is durable.

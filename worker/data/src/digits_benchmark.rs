@@ -6,15 +6,13 @@
 //! the index of the one that was trained.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use reprise_domain::protocol::SearchQuirks;
 use reprise_domain::{Accuracy, ArchIndex, Dataset, Seconds};
 
 use crate::benchmark::{Benchmark, Guiding, QueryError, Reported};
-use crate::bytes::read_table_file;
 use crate::csv_table::{TableError, TableReader};
-use crate::table::{ARCHITECTURES, Error};
+use crate::table::ARCHITECTURES;
 
 const COLUMNS: [&str; 13] = [
     "index",
@@ -45,8 +43,6 @@ pub const SEEDS: usize = 3;
 /// Six decimals are printed: three rounded seeds and their rounded mean agree to
 /// one unit of the last decimal, and a little for the sum's own rounding.
 const MEAN_AGREEMENT: f64 = 1.001e-6;
-/// A table of 15,625 rows takes about 2 MB.
-const LIMIT: u64 = 64 << 20;
 const MAX_SECONDS: f64 = 86_400.0;
 const MAX_COUNT: u64 = 1_000_000_000_000;
 
@@ -113,12 +109,6 @@ impl DigitsTable {
             }),
             None => Ok(Self { rows }),
         }
-    }
-
-    /// Reads a file, packed by gzip or plain.
-    pub fn read_file(path: &Path) -> Result<Self, Error> {
-        let bytes = read_table_file(path, LIMIT)?;
-        Ok(Self::read(&path.display().to_string(), &bytes)?)
     }
 
     /// Reads uncompressed bytes; `file` names them in errors.

@@ -27,7 +27,7 @@ pub use builtin::builtin;
 pub use bytes::{FileError, SizeError, digest};
 pub use csv_table::TableError;
 pub use digits_benchmark::{DigitsRow, DigitsTable};
-pub use known_table::KnownTable;
+pub use known_table::{KnownTable, TableFileError};
 pub use nats::{NatsError, NatsFolder};
 pub use table::{Nasbench201Row, Nasbench201Table};
 pub use torch_checkpoint::{CheckpointError, NamedTensor};

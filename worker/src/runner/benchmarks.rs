@@ -27,11 +27,7 @@ impl Benchmarks {
     ) -> Result<Arc<dyn Benchmark>, RunError> {
         self.known_or(digest, || {
             let content = artifacts.fetch(digest, cancel)?;
-            let space = Nasbench201::new();
-            let name = format!("artifact {}", digest.short());
-            KnownTable::read(&name, &content, &|index| space.arch_str(ArchIndex(index)))
-                .map(KnownTable::into_benchmark)
-                .map_err(|error| RunError::impossible("read the benchmark table")(error.into()))
+            read(&format!("artifact {}", digest.short()), &content)
         })
     }
 
@@ -42,7 +38,8 @@ impl Benchmarks {
         digest: Digest,
     ) -> Result<Arc<dyn Benchmark>, RunError> {
         self.known_or(digest, || {
-            let (found, table) = reprise_data::builtin(name);
+            let content = reprise_data::builtin(name);
+            let found = reprise_data::digest(&content);
             if found != digest {
                 let differs = format!(
                     "the study searches version `{}` of `{}`, this worker has version `{}`; \
@@ -55,7 +52,7 @@ impl Benchmarks {
                     differs.into(),
                 ));
             }
-            Ok(Arc::new(table))
+            read(name.as_str(), &content)
         })
     }
 
@@ -73,4 +70,12 @@ impl Benchmarks {
         known.insert(digest, Arc::clone(&table));
         Ok(table)
     }
+}
+
+/// Reads a table's plain form; `name` names it in errors.
+fn read(name: &str, content: &[u8]) -> Result<Arc<dyn Benchmark>, RunError> {
+    let space = Nasbench201::new();
+    KnownTable::read(name, content, &|index| space.arch_str(ArchIndex(index)))
+        .map(KnownTable::into_benchmark)
+        .map_err(|error| RunError::impossible("read the benchmark table")(error.into()))
 }

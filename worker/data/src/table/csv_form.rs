@@ -3,13 +3,11 @@
 //! folder is converted to.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use reprise_domain::ArchIndex;
 
 use super::ARCHITECTURES;
 use super::nasbench201::{DatasetRow, Nasbench201Row, Nasbench201Table};
-use crate::bytes::{FileError, read_table_file};
 use crate::csv_table::{TableError, TableReader};
 use crate::table::EpochTimes;
 
@@ -59,8 +57,6 @@ const ARCH_STR: usize = 1;
 const PARAMETERS: usize = 17;
 const FLOPS: usize = 18;
 
-/// The published table is 4.1 MB; a longer number format may triple it.
-const LIMIT: u64 = 64 << 20;
 /// A day for 12 epochs: the slowest published architecture takes 1,268 s.
 const MAX_TIME: f64 = 86_400.0;
 /// The largest published network has 1,531,546 parameters.
@@ -68,26 +64,10 @@ const MAX_PARAMETERS: u64 = 1_000_000_000;
 /// The largest published network takes 220 million multiply-adds.
 const MAX_FLOPS: f64 = 1e6;
 
-/// A table file that could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file itself.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// Its content.
-    #[error(transparent)]
-    Table(#[from] TableError),
-}
-
 impl Nasbench201Table {
-    /// Reads a file, packed by gzip or plain. `expected` gives the architecture
-    /// string of an index, e.g. `|none~0|+|none~0|none~1|+|none~0|none~1|none~2|`.
-    pub fn read_file(path: &Path, expected: &dyn Fn(u32) -> String) -> Result<Self, Error> {
-        let bytes = read_table_file(path, LIMIT)?;
-        Ok(Self::read(&path.display().to_string(), &bytes, expected)?)
-    }
-
-    /// Reads uncompressed bytes; `file` names them in errors.
+    /// Reads uncompressed bytes; `file` names them in errors. `expected` gives the
+    /// architecture string of an index, e.g.
+    /// `|none~0|+|none~0|none~1|+|none~0|none~1|none~2|`.
     pub fn read(
         file: &str,
         bytes: &[u8],

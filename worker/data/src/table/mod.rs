@@ -6,7 +6,6 @@ mod csv_form;
 mod nasbench201;
 
 pub use charge::{EpochTimes, TimesError};
-pub use csv_form::Error;
 pub use nasbench201::{DatasetRow, Nasbench201Row, Nasbench201Table, RowsError};
 
 /// Number of architectures in the space.

@@ -20,8 +20,9 @@ const BATCH: usize = 40;
 const EPOCHS: usize = 5;
 
 /// Peak of the one-cycle learning rate, and the share of steps that it rises for.
-/// Of 0.05, 0.1, 0.2 and 0.4 and nine pairs of batch and passes, these rank cells
-/// most like their published CIFAR-10 accuracies in at most half a second.
+/// Of the rates 0.05 to 0.4 and five pairs of batch and passes with about 55
+/// steps, these rank 140 cells most like their published CIFAR-10 accuracies
+/// (Kendall tau 0.41).
 const PEAK_RATE: f64 = 0.2;
 const WARM_UP: f64 = 0.3;
 

@@ -104,6 +104,18 @@ impl ArtifactStore {
         Ok(content.into())
     }
 
+    /// Removes content; what is not there is as good as removed.
+    pub async fn remove(&self, digest: Digest) -> Result<(), ArtifactError> {
+        match self.objects.delete(&location(digest)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(ArtifactError::Access {
+                operation: "remove",
+                digest,
+                source,
+            }),
+        }
+    }
+
     /// Whether there is content of this digest.
     pub async fn has(&self, digest: Digest) -> Result<bool, ArtifactError> {
         match self.objects.head(&location(digest)).await {
@@ -151,6 +163,10 @@ mod tests {
         store.put(digest, content.clone()).await.unwrap();
         store.put(digest, content.clone()).await.unwrap();
         assert_eq!(store.get(digest).await.unwrap(), content);
+        store.remove(digest).await.unwrap();
+        store.remove(digest).await.unwrap();
+        assert!(!store.has(digest).await.unwrap());
+        store.put(digest, content.clone()).await.unwrap();
 
         let name = digest.to_string();
         std::fs::write(directory.path().join(&name[..2]).join(&name), b"embeddinG").unwrap();

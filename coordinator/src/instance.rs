@@ -66,7 +66,7 @@ impl Instance {
         let store = Arc::new(SqliteStore::open(&state.join("journal.sqlite")).await?);
         let artifacts = ArtifactStore::local(&state.join("artifacts"))?;
         let config = engine::Config::default();
-        let (service, handle) = engine::Service::open(config, store).await?;
+        let (service, handle) = engine::Service::open(config, store, artifacts.clone()).await?;
         let server =
             Server::bind(address, handle, artifacts, config.core.heartbeat_timeout).await?;
         let address = server.address().unwrap_or(address);

@@ -1,5 +1,6 @@
 //! Conversions between wire and domain. Each names the field that is wrong.
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, TaskKey, WorkerId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -108,6 +109,26 @@ impl TryFrom<pb::Attempt> for AttemptId {
         Ok(Self {
             task,
             number: attempt.number,
+        })
+    }
+}
+
+impl From<ArtifactRef> for pb::Artifact {
+    fn from(artifact: ArtifactRef) -> Self {
+        Self {
+            digest: digest_bytes(artifact.digest),
+            bytes: artifact.bytes,
+        }
+    }
+}
+
+impl TryFrom<pb::Artifact> for ArtifactRef {
+    type Error = ConvertError;
+
+    fn try_from(artifact: pb::Artifact) -> Result<Self, Self::Error> {
+        Ok(Self {
+            digest: digest("artifact.digest", &artifact.digest)?,
+            bytes: artifact.bytes,
         })
     }
 }

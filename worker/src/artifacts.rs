@@ -153,6 +153,12 @@ impl Artifacts {
             .map(|_| ())
     }
 
+    /// Drops a file from the cache.
+    pub fn forget(&self, digest: Digest) {
+        // One that stays costs its space and nothing else.
+        let _ = fs::remove_file(self.path(digest));
+    }
+
     /// Content that is in the cache and undamaged.
     fn cached(&self, digest: Digest) -> Option<Vec<u8>> {
         let content = fs::read(self.path(digest)).ok()?;

@@ -5,6 +5,7 @@ mod model;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -71,6 +72,10 @@ struct WorkArgs {
     /// The worker's own directory: identity, unsent results, caches.
     #[arg(long, default_value = ".reprise/worker")]
     directory: PathBuf,
+    /// Most seconds of work that are lost with this machine: how often the
+    /// coordinator is sent where pretraining stands.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    checkpoint_every: u64,
     /// Leave when standard input closes: for a parent that must not leave
     /// workers behind.
     #[arg(long)]
@@ -112,6 +117,7 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
     let service = Service::open(Config {
         coordinator,
         slots,
+        checkpoint_interval: Duration::from_secs(args.checkpoint_every),
         directory: args.directory,
         capability,
     })?;

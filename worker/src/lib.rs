@@ -5,6 +5,7 @@
 //! running attempts along over reconnections.
 
 pub mod artifacts;
+pub mod checkpoints;
 pub mod cli;
 pub mod identity;
 pub mod runner;

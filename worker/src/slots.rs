@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{
     AttemptId, AttemptOutcome, Failure, FailureClass, Seconds, TaskKey, TaskResult, TaskSpec, Usage,
 };
@@ -22,6 +23,8 @@ pub struct Assignment {
     pub spec: TaskSpec,
     /// Results of the tasks that it reads.
     pub inputs: Vec<(TaskKey, TaskResult)>,
+    /// Where an attempt on another worker stood.
+    pub checkpoint: Option<ArtifactRef>,
 }
 
 /// Tells a running task that its result is not wanted any more.

@@ -1,6 +1,7 @@
 //! How the rest of the coordinator talks to the engine: requests with replies.
 
 use reprise_core::lifecycle::Refusal;
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::status::{StudyStatus, TaskRecord};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{
@@ -39,6 +40,8 @@ pub struct Assignment {
     pub spec: TaskSpec,
     /// Results of the tasks that it reads.
     pub inputs: Vec<(TaskKey, StoredResult)>,
+    /// Where an earlier attempt stood.
+    pub checkpoint: Option<ArtifactRef>,
 }
 
 /// How a client controls a study.
@@ -88,6 +91,12 @@ pub(super) enum Request {
         session: SessionId,
         attempt: AttemptId,
         outcome: Box<AttemptOutcome>,
+    },
+    Checkpointed {
+        worker: WorkerId,
+        session: SessionId,
+        attempt: AttemptId,
+        checkpoint: ArtifactRef,
     },
     Heartbeat {
         worker: WorkerId,
@@ -204,6 +213,23 @@ impl Handle {
             session,
             attempt,
             outcome: Box::new(outcome),
+        })
+        .await
+    }
+
+    /// An attempt has stored where it stands.
+    pub async fn checkpointed(
+        &self,
+        worker: WorkerId,
+        session: SessionId,
+        attempt: AttemptId,
+        checkpoint: ArtifactRef,
+    ) -> Result<(), Unavailable> {
+        self.tell(Request::Checkpointed {
+            worker,
+            session,
+            attempt,
+            checkpoint,
         })
         .await
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handle::{Handle, INBOX, OutboxMessage, Request, SessionId};
 use super::turn::Turn;
+use crate::artifact::ArtifactStore;
 use crate::store::{Store, StoreError, StoredResult};
 
 /// Requests that one commit may carry. More gain nothing: the commit's flush is
@@ -55,6 +56,7 @@ pub(super) struct Session {
 pub struct Service {
     pub(super) core: Core,
     pub(super) store: Arc<dyn Store>,
+    pub(super) artifacts: ArtifactStore,
     pub(super) sessions: HashMap<WorkerId, Session>,
     pub(super) last_session: u64,
     /// Results of tasks that others read: few, small, and read for every trial.
@@ -68,6 +70,7 @@ impl Service {
     pub async fn open(
         config: Config,
         store: Arc<dyn Store>,
+        artifacts: ArtifactStore,
     ) -> Result<(Self, Handle), EngineError> {
         let mut core = Core::new(config.core);
         let mut misfit = None;
@@ -90,6 +93,7 @@ impl Service {
         let service = Self {
             core,
             store,
+            artifacts,
             sessions: HashMap::new(),
             last_session: 0,
             inputs: HashMap::new(),

@@ -105,6 +105,19 @@ impl<'a> Turn<'a> {
                     self.report(worker, attempt, *outcome);
                 }
             }
+            Request::Checkpointed {
+                worker,
+                session,
+                attempt,
+                checkpoint,
+            } => {
+                let input = Input::Checkpointed {
+                    worker,
+                    attempt,
+                    checkpoint,
+                };
+                self.told_by(worker, session, input);
+            }
             Request::Heartbeat { worker, session } => {
                 self.told_by(worker, session, Input::Heartbeat { worker });
             }
@@ -257,6 +270,15 @@ impl Service {
                     "two attempts at one task gave different results"
                 );
             }
+            Action::Discard { checkpoint } => {
+                let artifacts = self.artifacts.clone();
+                tokio::spawn(async move {
+                    // A file that stays costs its space and nothing else.
+                    if let Err(error) = artifacts.remove(checkpoint.digest).await {
+                        tracing::warn!(%error, "a checkpoint that nobody needs is still stored");
+                    }
+                });
+            }
             // Results were made durable with the events that name them, and
             // watchers are woken once a turn.
             Action::RecordResult { .. } | Action::StudyChanged { .. } => {}
@@ -281,6 +303,7 @@ impl Service {
             attempt,
             spec,
             inputs,
+            checkpoint: self.core.checkpoint(attempt.task),
         }))
     }
 

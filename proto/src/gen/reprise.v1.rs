@@ -21,7 +21,7 @@ pub struct Artifact {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromWorker {
-    #[prost(oneof = "from_worker::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "from_worker::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<from_worker::Message>,
 }
 /// Nested message and enum types in `FromWorker`.
@@ -36,6 +36,8 @@ pub mod from_worker {
         Report(super::Report),
         #[prost(message, tag = "4")]
         Draining(super::Draining),
+        #[prost(message, tag = "5")]
+        Checkpoint(super::Checkpoint),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -84,6 +86,15 @@ pub struct Report {
     #[prost(bytes = "vec", tag = "2")]
     pub outcome: ::prost::alloc::vec::Vec<u8>,
 }
+/// A running attempt stands here: whoever gets the task next can go on. The
+/// artifact is stored before this is sent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Checkpoint {
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<Attempt>,
+    #[prost(message, optional, tag = "2")]
+    pub artifact: ::core::option::Option<Artifact>,
+}
 /// The worker takes no further attempts and leaves when it holds none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draining {}
@@ -113,6 +124,9 @@ pub struct Assignment {
     /// Results of the tasks that this one reads.
     #[prost(message, repeated, tag = "3")]
     pub inputs: ::prost::alloc::vec::Vec<Input>,
+    /// Where an earlier attempt stood; not set when it begins anew.
+    #[prost(message, optional, tag = "4")]
+    pub checkpoint: ::core::option::Option<Artifact>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Input {

@@ -7,11 +7,10 @@ mod pretrain;
 mod search;
 mod spaces;
 
-use std::path::PathBuf;
-
 use reprise_domain::{FailureClass, Seconds, TaskResult, TaskSpec};
 
 use crate::artifacts::{ArtifactError, Artifacts};
+use crate::checkpoints::Checkpoints;
 use crate::slots::{Assignment, Cancel};
 use benchmarks::Benchmarks;
 
@@ -19,7 +18,7 @@ use benchmarks::Benchmarks;
 #[derive(Debug)]
 pub struct Runner {
     artifacts: Artifacts,
-    checkpoints: PathBuf,
+    checkpoints: Checkpoints,
     benchmarks: Benchmarks,
     embeddings: search::Embeddings,
 }
@@ -96,8 +95,8 @@ impl From<ArtifactError> for RunError {
 }
 
 impl Runner {
-    /// A runner that keeps checkpoints in a directory of its own.
-    pub fn new(artifacts: Artifacts, checkpoints: PathBuf) -> Self {
+    /// A runner with nothing read yet.
+    pub fn new(artifacts: Artifacts, checkpoints: Checkpoints) -> Self {
         Self {
             artifacts,
             checkpoints,
@@ -111,7 +110,7 @@ impl Runner {
         match &assignment.spec {
             TaskSpec::Noop(spec) => noop::run(spec, assignment.attempt.number, cancel),
             TaskSpec::Evaluate(spec) => evaluate::run(spec, cancel),
-            TaskSpec::Pretrain(spec) => self.pretrain(spec, assignment.attempt.task, cancel),
+            TaskSpec::Pretrain(spec) => self.pretrain(spec, assignment, cancel),
             TaskSpec::Search(spec) => self.search(spec, &assignment.inputs, cancel),
         }
     }

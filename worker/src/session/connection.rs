@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, AttemptOutcome, Capability, TaskKey, WorkerId};
 use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::client::{Clients, connect};
@@ -134,6 +135,15 @@ impl Outgoing {
         self.send(FromMessage::Report(report)).await;
     }
 
+    /// Says where an attempt stands; the artifact is stored already.
+    pub(super) async fn checkpoint(&self, attempt: AttemptId, artifact: ArtifactRef) {
+        let checkpoint = pb::Checkpoint {
+            attempt: Some(attempt.into()),
+            artifact: Some(artifact.into()),
+        };
+        self.send(FromMessage::Checkpoint(checkpoint)).await;
+    }
+
     /// A sign of life.
     pub(super) async fn heartbeat(&self) {
         self.send(FromMessage::Heartbeat(pb::Heartbeat {})).await;
@@ -176,5 +186,6 @@ fn assignment(wire: pb::Assignment) -> Result<Assignment, ConvertError> {
             .into_iter()
             .map(input)
             .collect::<Result<_, ConvertError>>()?,
+        checkpoint: wire.checkpoint.map(TryInto::try_into).transpose()?,
     })
 }

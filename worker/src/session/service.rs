@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, AttemptOutcome, Capability};
 use reprise_proto::client::Clients;
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Incoming};
+use super::connection::{Connection, Incoming, Outgoing};
 use crate::artifacts::{ArtifactError, Artifacts};
+use crate::checkpoints::Checkpoints;
 use crate::identity::{Home, HomeError};
 use crate::runner::Runner;
 use crate::slots::{Assignment, Cancel, Ended, Slots};
@@ -25,6 +27,11 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// 30 s, so that a restart of it costs no attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a worker that was asked to leave may take to save its work and to
+/// hand it back. The shortest notice in use is the 30 s of Google Cloud's spot
+/// machines.
+const NOTICE: Duration = Duration::from_secs(25);
+
 /// What a worker is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -32,6 +39,8 @@ pub struct Config {
     pub coordinator: String,
     /// Tasks run at once.
     pub slots: u32,
+    /// Most work that is lost with its machine.
+    pub checkpoint_interval: Duration,
     /// Its own directory: identity, spool, checkpoints and caches.
     pub directory: PathBuf,
     /// What it offers.
@@ -65,11 +74,20 @@ pub struct Service {
     home: Home,
     spool: Spool,
     slots: Slots,
-    ended: mpsc::UnboundedReceiver<Ended>,
+    from_slots: mpsc::UnboundedReceiver<FromSlot>,
     artifacts: Artifacts,
     clients: watch::Sender<Option<Clients>>,
     queue: VecDeque<Assignment>,
     running: HashMap<AttemptId, Cancel>,
+    /// Newest checkpoint of each attempt that has one to be sent.
+    checkpoints: HashMap<AttemptId, ArtifactRef>,
+}
+
+/// What slots say, in order.
+#[derive(Debug)]
+enum FromSlot {
+    Checkpoint(AttemptId, ArtifactRef),
+    Ended(Ended),
 }
 
 impl Service {
@@ -80,14 +98,20 @@ impl Service {
         let (clients, watcher) = watch::channel(None);
         let runtime = tokio::runtime::Handle::current();
         let artifacts = Artifacts::new(&home.directory.join("artifacts"), runtime, watcher)?;
-        let runner = Arc::new(Runner::new(
-            artifacts.clone(),
+        // Unbounded, but a slot adds at most one entry every few seconds.
+        let (sender, from_slots) = mpsc::unbounded_channel();
+        let announce = sender.clone();
+        let checkpoints = Checkpoints::new(
             home.directory.join("checkpoints"),
-        ));
-        // Unbounded, but holds at most one entry a slot.
-        let (sender, ended) = mpsc::unbounded_channel();
+            artifacts.clone(),
+            config.checkpoint_interval,
+            move |attempt, artifact| {
+                drop(announce.send(FromSlot::Checkpoint(attempt, artifact)));
+            },
+        );
+        let runner = Arc::new(Runner::new(artifacts.clone(), checkpoints));
         let slots = Slots::start(config.slots as usize, &runner, move |end| {
-            drop(sender.send(end));
+            drop(sender.send(FromSlot::Ended(end)));
         })
         .map_err(SessionError::Slots)?;
         Ok(Self {
@@ -95,11 +119,12 @@ impl Service {
             home,
             spool,
             slots,
-            ended,
+            from_slots,
             artifacts,
             clients,
             queue: VecDeque::new(),
             running: HashMap::new(),
+            checkpoints: HashMap::new(),
         })
     }
 
@@ -130,6 +155,7 @@ impl Service {
                 }
             }
         }
+        self.save_what_runs().await;
         Ok(())
     }
 
@@ -157,8 +183,13 @@ impl Service {
         for (attempt, outcome) in self.spool.waiting() {
             self.deliver(&connection, *attempt, outcome.clone());
         }
+        for (attempt, artifact) in &self.checkpoints {
+            self.deliver_checkpoint(&connection, *attempt, *artifact);
+        }
         let mut heartbeat = tokio::time::interval(connection.heartbeat);
         let mut draining = false;
+        let leave = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(leave);
         loop {
             tokio::select! {
                 message = connection.next() => match message {
@@ -169,15 +200,26 @@ impl Service {
                         return;
                     }
                 },
-                Some(end) = self.ended.recv() => {
-                    let (attempt, outcome) = self.finish(end);
-                    self.deliver(&connection, attempt, outcome);
-                }
+                Some(said) = self.from_slots.recv() => match said {
+                    FromSlot::Checkpoint(attempt, artifact) => {
+                        self.note_checkpoint(attempt, artifact);
+                        self.deliver_checkpoint(&connection, attempt, artifact);
+                    }
+                    FromSlot::Ended(end) => {
+                        let (attempt, outcome) = self.finish(end);
+                        self.deliver(&connection, attempt, outcome);
+                    }
+                },
                 _ = heartbeat.tick() => connection.outgoing().heartbeat().await,
                 () = shutdown.cancelled(), if !draining => {
                     draining = true;
+                    leave.as_mut().reset(tokio::time::Instant::now() + NOTICE);
                     connection.outgoing().draining().await;
                     self.hand_back(&connection);
+                }
+                () = &mut leave => {
+                    tracing::warn!("leaving before everything was handed back");
+                    return;
                 }
             }
             if draining && self.running.is_empty() && self.spool.is_empty() {
@@ -194,7 +236,46 @@ impl Service {
             tokio::select! {
                 () = &mut pause => return,
                 () = shutdown.cancelled() => return,
-                Some(end) = self.ended.recv() => drop(self.finish(end)),
+                Some(said) = self.from_slots.recv() => self.note(said),
+            }
+        }
+    }
+
+    /// Asked to leave without a coordinator: what runs is saved on this disk.
+    async fn save_what_runs(&mut self) {
+        self.queue.clear();
+        self.running.values().for_each(Cancel::cancel);
+        let pause = tokio::time::sleep(NOTICE);
+        tokio::pin!(pause);
+        while !self.running.is_empty() {
+            tokio::select! {
+                () = &mut pause => return,
+                Some(said) = self.from_slots.recv() => self.note(said),
+            }
+        }
+    }
+
+    fn note(&mut self, said: FromSlot) {
+        match said {
+            FromSlot::Checkpoint(attempt, artifact) => self.note_checkpoint(attempt, artifact),
+            FromSlot::Ended(end) => drop(self.finish(end)),
+        }
+    }
+
+    /// Keeps the newest checkpoint of an attempt; only that one is of use.
+    fn note_checkpoint(&mut self, attempt: AttemptId, artifact: ArtifactRef) {
+        if let Some(old) = self.checkpoints.insert(attempt, artifact)
+            && old != artifact
+        {
+            self.artifacts.forget(old.digest);
+        }
+    }
+
+    fn forget(&mut self, attempts: &[AttemptId]) {
+        self.spool.forget(attempts);
+        for attempt in attempts {
+            if let Some(checkpoint) = self.checkpoints.remove(attempt) {
+                self.artifacts.forget(checkpoint.digest);
             }
         }
     }
@@ -217,9 +298,9 @@ impl Service {
                         cancel.cancel();
                     }
                 }
-                self.spool.forget(&attempts);
+                self.forget(&attempts);
             }
-            Incoming::Acknowledge(attempts) => self.spool.forget(&attempts),
+            Incoming::Acknowledge(attempts) => self.forget(&attempts),
         }
     }
 
@@ -272,7 +353,14 @@ impl Service {
             connection.clients.clone(),
             connection.outgoing(),
         );
+        let checkpoint = self.checkpoints.get(&attempt).copied();
         tokio::spawn(async move {
+            // Whoever gets the task next must find it: it goes before the report.
+            if outcome == AttemptOutcome::Returned
+                && let Some(checkpoint) = checkpoint
+            {
+                send_checkpoint(&artifacts, clients.clone(), &outgoing, attempt, checkpoint).await;
+            }
             if let AttemptOutcome::Finished { result, .. } = &outcome {
                 for artifact in result.artifacts() {
                     if let Err(status) = artifacts.upload(clients.clone(), artifact).await {
@@ -283,6 +371,24 @@ impl Service {
                 }
             }
             outgoing.report(attempt, &outcome).await;
+        });
+    }
+
+    /// Uploads where an attempt stands, beside the session. The newest one is sent
+    /// again with the next connection.
+    fn deliver_checkpoint(
+        &self,
+        connection: &Connection,
+        attempt: AttemptId,
+        artifact: ArtifactRef,
+    ) {
+        let (artifacts, clients, outgoing) = (
+            self.artifacts.clone(),
+            connection.clients.clone(),
+            connection.outgoing(),
+        );
+        tokio::spawn(async move {
+            send_checkpoint(&artifacts, clients, &outgoing, attempt, artifact).await;
         });
     }
 
@@ -298,5 +404,24 @@ impl Service {
             self.deliver(connection, assignment.attempt, AttemptOutcome::Returned);
         }
         self.running.values().for_each(Cancel::cancel);
+    }
+}
+
+async fn send_checkpoint(
+    artifacts: &Artifacts,
+    clients: Clients,
+    outgoing: &Outgoing,
+    attempt: AttemptId,
+    artifact: ArtifactRef,
+) {
+    match artifacts.upload(clients, artifact).await {
+        Ok(()) => {
+            outgoing.checkpoint(attempt, artifact).await;
+            tracing::info!(%attempt, bytes = artifact.bytes, "checkpoint stored");
+        }
+        Err(status) => {
+            let error = ApiError::from(&status);
+            tracing::warn!(%attempt, %error, "checkpoint not uploaded");
+        }
     }
 }

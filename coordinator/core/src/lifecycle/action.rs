@@ -1,5 +1,6 @@
 //! What the core asks the shell to do.
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, StudyName, WorkerId};
 
 use super::event::Event;
@@ -42,6 +43,11 @@ pub enum Action {
     RecordResult {
         /// The attempt that won.
         attempt: AttemptId,
+    },
+    /// Nobody will go on from this checkpoint any more: its file may go.
+    Discard {
+        /// The checkpoint.
+        checkpoint: ArtifactRef,
     },
     /// Somebody who watches this study has something new to see.
     StudyChanged {

@@ -80,6 +80,7 @@ impl State {
                     worker.remember(ix);
                 }
                 self.end_lease(ix)?;
+                self.set_checkpoint(ix, None, effects);
                 let finished = TaskState::Finished {
                     result: *result,
                     seconds: *seconds,
@@ -96,6 +97,10 @@ impl State {
                 let (ix, _) = self.leased(*attempt)?;
                 self.count_failure(ix, failure.class);
                 self.end_lease(ix)?;
+                if failure.class == FailureClass::Task {
+                    // It may carry what the attempt failed of.
+                    self.set_checkpoint(ix, None, effects);
+                }
                 match verdict {
                     Verdict::Retry => self.put_back(ix, at, effects),
                     Verdict::RetryAt(until) if self.is_wanted(ix) => {
@@ -110,6 +115,14 @@ impl State {
                 let (ix, _) = self.leased(*attempt)?;
                 self.end_lease(ix)?;
                 self.put_back(ix, at, effects);
+                Some(())
+            }
+            Event::Checkpointed {
+                attempt,
+                checkpoint,
+            } => {
+                let (ix, _) = self.leased(*attempt)?;
+                self.set_checkpoint(ix, Some(*checkpoint), effects);
                 Some(())
             }
             Event::Lost {

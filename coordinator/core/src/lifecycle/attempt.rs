@@ -1,6 +1,7 @@
 //! Decisions about reports. A report counts only if its attempt is current
 //! (INV-1); every report is acknowledged, so that its sender can forget it.
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, WorkerId};
 
 use super::action::Action;
@@ -20,6 +21,27 @@ impl Turn<'_> {
             }
         }
         self.act(Action::Acknowledge { worker, attempt });
+    }
+
+    /// Notes where an attempt stands, if it is current; another one's place is of
+    /// no use to anybody.
+    pub(super) fn checkpointed(
+        &mut self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        checkpoint: ArtifactRef,
+    ) {
+        self.heard(worker);
+        let current = self.state.find(attempt.task).filter(|&ix| {
+            let task = self.state.task(ix);
+            task.is_current(worker, attempt) && task.checkpoint.as_deref() != Some(&checkpoint)
+        });
+        if current.is_some() {
+            self.emit(Event::Checkpointed {
+                attempt,
+                checkpoint,
+            });
+        }
     }
 
     fn end_attempt(&mut self, ix: TaskIx, attempt: AttemptId, end: AttemptEnd) {

@@ -1,5 +1,6 @@
 //! The state machine as the shell sees it.
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{StudyName, TaskKey, TaskSpec};
 
 use super::action::Step;
@@ -65,6 +66,11 @@ impl Core {
             Input::Disconnected { worker } => turn.disconnected(worker),
             Input::Heartbeat { worker } => turn.heartbeat(worker)?,
             Input::Draining { worker } => turn.draining(worker)?,
+            Input::Checkpointed {
+                worker,
+                attempt,
+                checkpoint,
+            } => turn.checkpointed(worker, attempt, checkpoint),
             Input::Report {
                 worker,
                 attempt,
@@ -148,6 +154,12 @@ impl Core {
     /// What a task is.
     pub fn spec(&self, key: TaskKey) -> Option<&TaskSpec> {
         self.state.find(key).map(|ix| &self.state.task(ix).spec)
+    }
+
+    /// Where the next attempt at a task can go on.
+    pub fn checkpoint(&self, key: TaskKey) -> Option<ArtifactRef> {
+        let ix = self.state.find(key)?;
+        self.state.task(ix).checkpoint.as_deref().copied()
     }
 
     /// All workers that are connected or may still come back, by id.

@@ -3,6 +3,7 @@
 //! Old and new readers: a field is added with a default only, and an event whose
 //! meaning changes gets a new name; anything else raises [`FORMAT`].
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::StudySpec;
 use reprise_domain::{
     AttemptId, Capability, Digest, Failure, Seconds, StudyName, TaskKey, WorkerId,
@@ -95,6 +96,13 @@ pub enum Event {
     Returned {
         /// Which.
         attempt: AttemptId,
+    },
+    /// A running attempt can be taken up from here, by whoever gets the task next.
+    Checkpointed {
+        /// Which.
+        attempt: AttemptId,
+        /// Where it stands.
+        checkpoint: ArtifactRef,
     },
     /// Attempts ended because their worker did.
     Lost {

@@ -1,5 +1,6 @@
 //! What the shell tells the core, and why the core may refuse it.
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::StudySpec;
 use reprise_domain::{
     AttemptId, Capability, Digest, Failure, Seconds, StudyName, TaskKey, WorkerId,
@@ -61,6 +62,15 @@ pub enum Input {
     Draining {
         /// Who.
         worker: WorkerId,
+    },
+    /// An attempt has stored where it stands, so that another worker can go on.
+    Checkpointed {
+        /// Who runs it.
+        worker: WorkerId,
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Where it stands.
+        checkpoint: ArtifactRef,
     },
     /// An attempt has ended.
     Report {

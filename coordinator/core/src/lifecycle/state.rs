@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, StudyName, TaskKey, TaskSpec, WorkerId};
 
 use super::settings::Settings;
@@ -41,6 +42,8 @@ pub(crate) struct Effects {
     pub(crate) stops: BTreeMap<WorkerId, Vec<AttemptId>>,
     /// Studies with something new to see, each once.
     pub(crate) touched: Vec<StudyIx>,
+    /// Checkpoints that no attempt will go on from.
+    pub(crate) discarded: Vec<ArtifactRef>,
 }
 
 impl Effects {
@@ -139,6 +142,7 @@ impl State {
             failures: 0,
             lost: 0,
             disputed: false,
+            checkpoint: None,
             state,
         });
         self.task_index.insert(key, ix);
@@ -284,6 +288,20 @@ impl State {
         self.workers.get_mut(&lease.worker)?.give_back(&lease);
         self.refresh_worker(lease.worker);
         Some(lease.worker)
+    }
+
+    /// Replaces where a task's next attempt can go on.
+    pub(crate) fn set_checkpoint(
+        &mut self,
+        ix: TaskIx,
+        next: Option<ArtifactRef>,
+        effects: &mut Effects,
+    ) {
+        let known = std::mem::replace(&mut self.tasks[ix.row()].checkpoint, next.map(Box::new));
+        let replaced = known
+            .map(|known| *known)
+            .filter(|known| Some(*known) != next);
+        effects.discarded.extend(replaced);
     }
 
     /// Charges every running study that wants the task.

@@ -1,5 +1,6 @@
 //! One task: what it is and where it stands.
 
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, Failure, Seconds, TaskKey, TaskSpec, WorkerId};
 
 use super::study::StudyIx;
@@ -35,6 +36,8 @@ pub(crate) struct Task {
     pub(crate) lost: u32,
     /// Whether a second, different result was reported.
     pub(crate) disputed: bool,
+    /// Where the next attempt can go on. Boxed: few tasks ever have one.
+    pub(crate) checkpoint: Option<Box<ArtifactRef>>,
     pub(crate) state: TaskState,
 }
 

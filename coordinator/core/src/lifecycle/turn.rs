@@ -86,6 +86,9 @@ pub(super) fn finish(state: &State, step: &mut Step, effects: Effects) {
     let stops = effects.stops.into_iter();
     step.actions
         .extend(stops.map(|(worker, attempts)| Action::Stop { worker, attempts }));
+    let discarded = effects.discarded.into_iter();
+    step.actions
+        .extend(discarded.map(|checkpoint| Action::Discard { checkpoint }));
     let name = |study: StudyIx| -> StudyName { state.study(study).spec.name.clone() };
     let changed = effects.touched.into_iter().map(name);
     step.actions

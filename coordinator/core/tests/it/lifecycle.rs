@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use reprise_core::lifecycle::{Action, AttemptEnd, Event, Input, TaskPhase};
-use reprise_domain::{AttemptId, FailureClass};
+use reprise_domain::measure::ArtifactRef;
+use reprise_domain::{AttemptId, Digest, FailureClass};
 
 use crate::fixtures::{embedded, noops, planned, result, submission, worker};
 use crate::lab::{Lab, first_task};
@@ -229,4 +230,53 @@ fn what_reads_a_given_up_task_is_blocked_and_says_why() {
     let again = lab.lease();
     lab.finish(worker(1), again[0], 1);
     assert_eq!(lab.lease().len(), 2);
+}
+
+fn checkpoint(byte: u8) -> ArtifactRef {
+    ArtifactRef {
+        digest: Digest::from_bytes([byte; 32]),
+        bytes: 1,
+    }
+}
+
+fn checkpointed(lab: &mut Lab, number: u128, attempt: AttemptId, byte: u8) -> Vec<Action> {
+    let input = Input::Checkpointed {
+        worker: worker(number),
+        attempt,
+        checkpoint: checkpoint(byte),
+    };
+    lab.handle(input).actions
+}
+
+#[test]
+fn a_lost_attempts_checkpoint_goes_with_the_task() {
+    let (mut lab, attempts) = started(1, 1);
+    let task = attempts[0].task;
+    assert_eq!(checkpointed(&mut lab, 1, attempts[0], 1), []);
+    lab.handle(Input::Disconnected { worker: worker(1) });
+    lab.pass_ticking(LONG);
+    assert_eq!(lab.core.checkpoint(task), Some(checkpoint(1)));
+
+    // The lost worker is heard of again: its place is of no use to anybody.
+    assert_eq!(checkpointed(&mut lab, 1, attempts[0], 9), []);
+    assert_eq!(lab.core.checkpoint(task), Some(checkpoint(1)));
+
+    lab.hello(worker(2), 1, &[]);
+    let second = lab.lease();
+    let discard = |byte| Action::Discard {
+        checkpoint: checkpoint(byte),
+    };
+    assert_eq!(checkpointed(&mut lab, 2, second[0], 2), [discard(1)]);
+    assert_eq!(checkpointed(&mut lab, 2, second[0], 2), []);
+    let end = lab.finish(worker(2), second[0], 7);
+    assert!(end.actions.contains(&discard(2)), "{:?}", end.actions);
+    assert_eq!(lab.core.checkpoint(task), None);
+}
+
+#[test]
+fn a_failed_attempts_checkpoint_is_not_taken_up() {
+    let (mut lab, attempts) = started(1, 1);
+    checkpointed(&mut lab, 1, attempts[0], 1);
+    lab.fail(worker(1), attempts[0], FailureClass::Task);
+    assert_eq!(lab.core.checkpoint(attempts[0].task), None);
 }

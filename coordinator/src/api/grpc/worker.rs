@@ -147,6 +147,17 @@ async fn listen(
                     .report(worker, session, AttemptId::try_from(attempt)?, outcome)
                     .await
             }
+            Some(FromMessage::Checkpoint(checkpoint)) => {
+                let attempt = checkpoint.attempt.ok_or(ConvertError::Missing {
+                    field: "checkpoint.attempt",
+                })?;
+                let artifact = checkpoint.artifact.ok_or(ConvertError::Missing {
+                    field: "checkpoint.artifact",
+                })?;
+                engine
+                    .checkpointed(worker, session, attempt.try_into()?, artifact.try_into()?)
+                    .await
+            }
             Some(FromMessage::Heartbeat(pb::Heartbeat {})) | None => {
                 engine.heartbeat(worker, session).await
             }
@@ -186,6 +197,7 @@ fn to_wire(message: OutboxMessage) -> ToMessage {
                         result: convert::to_json(&stored.result),
                     })
                     .collect(),
+                checkpoint: assignment.checkpoint.map(Into::into),
             });
             ToMessage::Start(pb::Start {
                 assignments: assignments.collect(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Action, AttemptEnd, Core, Event, Input, Settings, Step};
 use reprise_domain::AttemptId;
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::{OnFailure, StudySpec};
 
 use super::faults::Sabotage;
@@ -22,6 +23,7 @@ pub(super) enum Message {
     Heartbeat,
     Draining,
     Report(AttemptId, AttemptEnd),
+    Checkpoint(AttemptId, ArtifactRef),
     /// The end of the session.
     Closed,
 }
@@ -43,6 +45,7 @@ pub(crate) struct Cluster {
     /// The session of each node that the coordinator takes to be open.
     pub(super) sessions: Vec<Option<u64>>,
     pub(super) last_session: u64,
+    pub(super) last_checkpoint: u64,
     pub(super) to_core: Vec<Letter<Message>>,
     pub(super) to_nodes: Vec<Letter<Order>>,
     /// The specs that studies have in the end.
@@ -81,6 +84,7 @@ impl Cluster {
             sessions: vec![None; nodes.len()],
             nodes,
             last_session: 0,
+            last_checkpoint: 0,
             to_core: Vec::new(),
             to_nodes: Vec::new(),
             studies,
@@ -166,6 +170,7 @@ impl Cluster {
 
     pub(super) fn note(&mut self, event: &Event) {
         match event {
+            Event::Checkpointed { .. } => self.strike("checkpoint"),
             Event::Failed { .. } => self.strike("failed attempt"),
             Event::Returned { .. } => self.strike("returned attempt"),
             Event::Superseded { .. } => self.strike("late result"),
@@ -189,6 +194,16 @@ impl Cluster {
                 return recorded
                     .then_some(())
                     .ok_or("a payload without a result".to_owned());
+            }
+            Action::Discard { checkpoint } => {
+                let needed = self.ledger.newest.keys();
+                let needed = needed.filter_map(|&task| self.core.checkpoint(task));
+                return if needed.into_iter().any(|known| known == checkpoint) {
+                    Err(format!("{checkpoint:?} is discarded although it is needed"))
+                } else {
+                    self.strike("discarded checkpoint");
+                    Ok(())
+                };
             }
             Action::StudyChanged { .. } => return Ok(()),
             Action::Nondeterminism { .. } => return Err(format!("{action:?}")),
@@ -308,6 +323,11 @@ impl Cluster {
             }
             Message::Draining if open => self.input(Input::Draining { worker }),
             Message::Closed | Message::Heartbeat | Message::Draining => Ok(()),
+            Message::Checkpoint(attempt, checkpoint) => self.input(Input::Checkpointed {
+                worker,
+                attempt,
+                checkpoint,
+            }),
             Message::Report(attempt, end) => {
                 let (worker, attempt) = match (self.sabotage, &end) {
                     (Some(Sabotage::IgnoresFencing), AttemptEnd::Finished { .. }) => {

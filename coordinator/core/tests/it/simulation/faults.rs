@@ -2,13 +2,15 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 16] = [
+pub(crate) const FAULTS: [&str; 18] = [
     "amended study",
     "cancelled study",
+    "checkpoint",
     "clock back",
     "clock forward",
     "coordinator crash after the record",
     "coordinator crash before the record",
+    "discarded checkpoint",
     "drain",
     "duplicate report",
     "failed attempt",

@@ -25,6 +25,16 @@ impl Ledger {
             Event::Finished {
                 attempt, result, ..
             } => self.finish(*attempt, *result),
+            Event::Checkpointed { attempt, .. } => {
+                let newest = self.newest.get(&attempt.task).map(|&(number, _)| number);
+                if newest == Some(attempt.number) && !self.results.contains_key(&attempt.task) {
+                    Ok(())
+                } else {
+                    Err(format!(
+                        "INV-1: a checkpoint of `{attempt}`, which cannot win"
+                    ))
+                }
+            }
             Event::Disputed { attempt, .. } => Err(format!(
                 "INV-7: `{attempt}` is disputed although results do not vary"
             )),

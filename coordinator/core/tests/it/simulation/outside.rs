@@ -1,7 +1,8 @@
 //! What happens around the coordinator: workers, time and clients.
 
 use reprise_core::lifecycle::{AttemptEnd, Input};
-use reprise_domain::FailureClass;
+use reprise_domain::measure::ArtifactRef;
+use reprise_domain::{AttemptId, Digest, FailureClass};
 
 use super::cluster::{Checked, Cluster, Message};
 use super::faults::Sabotage;
@@ -43,7 +44,14 @@ impl Cluster {
         if !known.alive || running == 0 {
             return;
         }
-        let attempt = known.queue.remove(self.random.place(running));
+        let place = self.random.place(running);
+        if faulty && self.random.chance(15) {
+            let attempt = self.nodes[node].queue[place];
+            self.checkpoint(node, attempt);
+            return;
+        }
+        let known = &mut self.nodes[node];
+        let attempt = known.queue.remove(place);
         let failed = |class| AttemptEnd::Failed(failure(class));
         let chance = if faulty { self.random.below(100) } else { 100 };
         let end = match chance {
@@ -64,6 +72,18 @@ impl Cluster {
         };
         known.spool.insert(attempt, end.clone());
         self.send(node, Message::Report(attempt, end));
+    }
+
+    /// Says where an attempt stands; no two places are the same.
+    fn checkpoint(&mut self, node: usize, attempt: AttemptId) {
+        let mut place = *attempt.task.0.as_bytes();
+        self.last_checkpoint += 1;
+        place[..8].copy_from_slice(&self.last_checkpoint.to_le_bytes());
+        let checkpoint = ArtifactRef {
+            digest: Digest::from_bytes(place),
+            bytes: self.last_checkpoint,
+        };
+        self.send(node, Message::Checkpoint(attempt, checkpoint));
     }
 
     pub(super) fn crash_node(&mut self, node: usize) {

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reprise_domain::{Capability, Device, SpaceName};
 use tokio_util::sync::CancellationToken;
 
+use crate::preemption::{NoticeSource, notice};
 use crate::session::{Config, Service};
 
 /// Runs tasks for a Reprise coordinator.
@@ -76,6 +77,9 @@ struct WorkArgs {
     /// coordinator is sent where pretraining stands.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     checkpoint_every: u64,
+    /// Who says that this machine is about to be taken away, besides SIGTERM.
+    #[arg(long, value_enum, default_value_t = NoticeSource::Auto)]
+    preemption: NoticeSource,
     /// Leave when standard input closes: for a parent that must not leave
     /// workers behind.
     #[arg(long)]
@@ -135,8 +139,12 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
     }
     let on_signal = shutdown.clone();
     tokio::spawn(async move {
-        if termination().await.is_ok() {
-            tracing::info!("asked to leave; handing work back");
+        let why = tokio::select! {
+            caught = termination() => caught.map(|()| "a signal"),
+            () = notice(args.preemption) => Ok("the cloud's notice"),
+        };
+        if let Ok(why) = why {
+            tracing::info!(why, "asked to leave; handing work back");
             on_signal.cancel();
         }
     });

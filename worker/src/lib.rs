@@ -8,6 +8,7 @@ pub mod artifacts;
 pub mod checkpoints;
 pub mod cli;
 pub mod identity;
+pub mod preemption;
 pub mod runner;
 pub mod session;
 pub mod slots;

@@ -19,6 +19,8 @@ pub mod study;
 pub mod task;
 pub mod units;
 
+pub use uuid::Uuid;
+
 pub use benchmark::{BenchmarkRef, BuiltinBenchmark};
 pub use capability::{Capability, Device};
 pub use ids::{AttemptId, Digest, ParseIdError, StudyName, TaskKey, WorkerId};

@@ -22,8 +22,8 @@ const CHECKED_TASKS: usize = 256;
 /// The state of all studies, tasks and workers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Core {
-    settings: Settings,
-    state: State,
+    pub(super) settings: Settings,
+    pub(super) state: State,
 }
 
 /// An event that does not fit the state: the journal is not the one that led to

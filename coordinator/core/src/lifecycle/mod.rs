@@ -18,6 +18,7 @@ mod invariants;
 mod retry;
 mod session;
 mod settings;
+mod snapshot;
 mod state;
 mod study;
 mod submit;
@@ -31,6 +32,7 @@ pub use core::{Core, Misfit};
 pub use event::{Event, FORMAT, Verdict};
 pub use input::{AttemptEnd, Input, Refusal};
 pub use settings::Settings;
+pub use snapshot::{SNAPSHOT_FORMAT, SnapshotError};
 pub use view::{StageView, StudyView, TaskPhase, TaskView, WorkerView};
 
 pub(crate) use state::{Effects, State};

@@ -164,22 +164,11 @@ impl State {
         self.refresh_study(study);
     }
 
-    /// Moves a task on. All counts and queues follow; leases are taken and given
-    /// back by [`State::lease`] and [`State::end_lease`].
-    pub(crate) fn set(
-        &mut self,
-        ix: TaskIx,
-        next: TaskState,
-        at: Timestamp,
-        effects: &mut Effects,
-    ) {
+    /// Replaces a task's state as the task's class and the waits see it; returns
+    /// the old one.
+    pub(crate) fn place(&mut self, ix: TaskIx, next: TaskState) -> TaskState {
         let task = &mut self.tasks[ix.row()];
         let from = std::mem::replace(&mut task.state, next);
-        debug_assert_ne!(
-            from.phase(),
-            Phase::Finished,
-            "INV-2: a finished task stays finished"
-        );
         match from {
             TaskState::Ready => self.classes.row_mut(task.class).ready -= 1,
             TaskState::BackingOff { until } => {
@@ -194,6 +183,24 @@ impl State {
             }
             _ => {}
         }
+        from
+    }
+
+    /// Moves a task on. All counts and queues follow; leases are taken and given
+    /// back by [`State::lease`] and [`State::end_lease`].
+    pub(crate) fn set(
+        &mut self,
+        ix: TaskIx,
+        next: TaskState,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let from = self.place(ix, next);
+        debug_assert_ne!(
+            from.phase(),
+            Phase::Finished,
+            "INV-2: a finished task stays finished"
+        );
         for place in 0..self.task(ix).interests.len() {
             let task = &self.tasks[ix.row()];
             let Interest {

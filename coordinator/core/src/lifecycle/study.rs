@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use reprise_domain::study::{OnFailure, StudySpec};
 use reprise_domain::{Digest, Seconds};
 
+use serde::{Deserialize, Serialize};
+
 use super::task::{Phase, Task, TaskIx, TaskState};
 use crate::Timestamp;
 use crate::plan::Stage;
@@ -21,7 +23,7 @@ impl StudyIx {
 }
 
 /// Whether a study's tasks are started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Control {
     /// They are.
     Running,

@@ -69,7 +69,7 @@ const fn magnitude(size: u64) -> u32 {
 
 /// Position of a class in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ClassIx(u16);
+pub(crate) struct ClassIx(pub(super) u16);
 
 /// All classes that occur.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -106,6 +106,13 @@ impl Classes {
 
     pub(crate) fn row_mut(&mut self, class: ClassIx) -> &mut Row {
         &mut self.rows[class.0 as usize]
+    }
+
+    /// Sets the mean seconds of all classes, in the order in which they appeared.
+    pub(crate) fn set_means(&mut self, means: &[Option<f64>]) {
+        for (row, mean) in self.rows.iter_mut().zip(means) {
+            row.mean = mean.map(Mean::of_seconds);
+        }
     }
 
     pub(crate) fn rows(&self) -> &[Row] {

@@ -25,6 +25,19 @@ impl FairShare {
         start
     }
 
+    /// Takes a study back in where it was.
+    pub(crate) fn restore(&mut self, study: StudyIx, virtual_time: u64) {
+        self.waiting.insert((virtual_time, study));
+    }
+
+    pub(crate) const fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: u64) {
+        self.clock = clock;
+    }
+
     pub(crate) fn leave(&mut self, study: StudyIx, virtual_time: u64) {
         self.waiting.remove(&(virtual_time, study));
     }

@@ -15,6 +15,10 @@ const WEIGHT: f64 = 0.2;
 pub(crate) struct Mean(f64);
 
 impl Mean {
+    pub(crate) const fn of_seconds(seconds: f64) -> Self {
+        Self(seconds)
+    }
+
     pub(crate) const fn seconds(self) -> f64 {
         self.0
     }
@@ -40,7 +44,23 @@ impl Rates {
         self.0.extend(mean.map(|mean| (class, mean)));
     }
 
+    /// Each class with its mean seconds.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, f64)> {
+        self.0.iter().map(|(class, mean)| (class.0, mean.0))
+    }
+
     pub(crate) fn mean(&self, class: ClassIx) -> Option<Mean> {
         self.0.get(&class).copied()
+    }
+}
+
+impl FromIterator<(u16, f64)> for Rates {
+    fn from_iter<I: IntoIterator<Item = (u16, f64)>>(means: I) -> Self {
+        let means = means.into_iter();
+        Self(
+            means
+                .map(|(class, seconds)| (ClassIx(class), Mean(seconds)))
+                .collect(),
+        )
     }
 }

@@ -11,4 +11,5 @@ mod replay;
 mod scheduler;
 mod sessions;
 mod simulation;
+mod snapshots;
 mod studies;

@@ -40,6 +40,8 @@ pub(crate) struct Cluster {
     pub(super) now: Timestamp,
     pub(super) core: Core,
     pub(super) journal: Vec<(Timestamp, Event)>,
+    /// The newest snapshot, and how much of the journal it covers.
+    pub(super) snapshot: Option<(usize, Vec<u8>)>,
     pub(super) ledger: Ledger,
     pub(super) nodes: Vec<Node>,
     /// The session of each node that the coordinator takes to be open.
@@ -80,6 +82,7 @@ impl Cluster {
             now: Timestamp(10_000_000),
             core: Core::new(Settings::default()),
             journal: Vec::new(),
+            snapshot: None,
             ledger: Ledger::default(),
             sessions: vec![None; nodes.len()],
             nodes,
@@ -126,7 +129,8 @@ impl Cluster {
             177..178 => self.drain(node),
             178..187 => self.pass_time(),
             187..191 => self.tick()?,
-            191..199 => self.client()?,
+            191..198 => self.client()?,
+            198 => self.take_snapshot(),
             _ => self.crash("coordinator crash after the record")?,
         }
         Ok(())
@@ -223,6 +227,26 @@ impl Cluster {
         Ok(())
     }
 
+    pub(super) fn take_snapshot(&mut self) {
+        self.strike("snapshot");
+        self.snapshot = Some((self.journal.len(), self.core.snapshot()));
+    }
+
+    /// The state by the newest snapshot and what the journal holds beyond it.
+    fn by_snapshot(&self) -> Result<Option<Core>, String> {
+        let Some((covered, bytes)) = &self.snapshot else {
+            return Ok(None);
+        };
+        let mut core =
+            Core::restore(Settings::default(), bytes).map_err(|error| error.to_string())?;
+        for (at, event) in &self.journal[*covered..] {
+            core.replay(event, *at)
+                .map_err(|misfit| misfit.to_string())?;
+        }
+        core.resume(self.now);
+        Ok(Some(core))
+    }
+
     /// Restarts the coordinator from its journal. What was not recorded is gone,
     /// and all connections are.
     pub(super) fn crash(&mut self, fault: &'static str) -> Checked {
@@ -234,6 +258,16 @@ impl Cluster {
                 .map_err(|misfit| misfit.to_string())?;
         }
         rebuilt.resume(self.now);
+        // A lease that the journal lacks is in the snapshot: only a sound journal
+        // can be held against it.
+        if self.sabotage.is_none()
+            && let Some(shortcut) = self.by_snapshot()?
+        {
+            self.strike("restart by snapshot");
+            if shortcut != rebuilt {
+                return Err("INV-5: snapshot and journal give different states".to_owned());
+            }
+        }
         if fault == "coordinator crash after the record" {
             self.core.resume(self.now);
             if self.core != rebuilt {

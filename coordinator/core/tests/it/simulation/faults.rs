@@ -2,7 +2,7 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 18] = [
+pub(crate) const FAULTS: [&str; 20] = [
     "amended study",
     "cancelled study",
     "checkpoint",
@@ -17,8 +17,10 @@ pub(crate) const FAULTS: [&str; 18] = [
     "late result",
     "lost attempt",
     "paused study",
+    "restart by snapshot",
     "returned attempt",
     "session break",
+    "snapshot",
     "stopped attempt",
     "worker crash",
 ];

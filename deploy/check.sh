@@ -65,7 +65,7 @@ units() {
     for unit in "$work"/units/*.service; do
         name=$(basename "$unit")
         check "systemd-analyze verify $name" quiet_verify "${unit/@.service/@0.service}"
-        # 10 is no protection at all; what systemd itself calls OK ends at 5.
+        # The scale ends at 100, no protection at all; systemd calls up to 50 OK.
         check "systemd-analyze security $name" systemd-analyze security --offline=true --threshold=30 "$unit"
     done
 }

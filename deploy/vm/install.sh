@@ -44,7 +44,10 @@ settings() { # path
 }
 
 reload() {
-    [ -n "$dest" ] || systemctl daemon-reload
+    # Not while an image is being built, where systemd does not run.
+    if [ -z "$dest" ] && [ -d /run/systemd/system ]; then
+        systemctl daemon-reload
+    fi
 }
 
 # Puts torch/lib and nvidia/ side by side: the libraries look for each other so.

@@ -1,5 +1,6 @@
 //! The harness of the end-to-end tests: real programs in their own directories.
 
+pub mod postgres;
 pub mod serving;
 
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@
 //! durable has been seen outside, and a restart reads what is.
 
 mod handle;
+mod history;
 mod service;
 mod turn;
 

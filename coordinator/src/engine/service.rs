@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::handle::{Handle, INBOX, OutboxMessage, Request, SessionId};
+use super::history::History;
 use super::turn::Turn;
 use crate::artifact::ArtifactStore;
 use crate::store::{Store, StoreError, StoredResult};
@@ -61,6 +62,7 @@ pub struct Service {
     pub(super) last_session: u64,
     /// Results of tasks that others read: few, small, and read for every trial.
     pub(super) inputs: HashMap<TaskKey, StoredResult>,
+    pub(super) history: History,
     inbox: mpsc::Receiver<Request>,
     changes: watch::Sender<u64>,
 }
@@ -72,22 +74,7 @@ impl Service {
         store: Arc<dyn Store>,
         artifacts: ArtifactStore,
     ) -> Result<(Self, Handle), EngineError> {
-        let mut core = Core::new(config.core);
-        let mut misfit = None;
-        let records = store
-            .replay(&mut |at, events| {
-                for event in events {
-                    if misfit.is_none() {
-                        misfit = core.replay(&event, at).err();
-                    }
-                }
-            })
-            .await?;
-        if let Some(misfit) = misfit {
-            return Err(misfit.into());
-        }
-        core.resume(now());
-        tracing::info!(records, "journal read");
+        let (core, history) = History::read(config.core, store.as_ref()).await?;
         let (requests, inbox) = mpsc::channel(INBOX);
         let (changes, watcher) = watch::channel(0);
         let service = Self {
@@ -97,6 +84,7 @@ impl Service {
             sessions: HashMap::new(),
             last_session: 0,
             inputs: HashMap::new(),
+            history,
             inbox,
             changes,
         };
@@ -115,10 +103,10 @@ impl Service {
         loop {
             let wait = self.until_wakeup();
             let woken = tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => return self.close().await,
                 received = self.inbox.recv_many(&mut requests, BATCH) => {
                     if received == 0 {
-                        return Ok(());
+                        return self.close().await;
                     }
                     false
                 }
@@ -133,8 +121,15 @@ impl Service {
             }
             if turn.commit().await? {
                 self.changes.send_modify(|version| *version += 1);
+                self.history
+                    .shorten(&self.core, self.store.as_ref())
+                    .await?;
             }
         }
+    }
+
+    async fn close(mut self) -> Result<(), EngineError> {
+        Ok(self.history.close(&self.core, self.store.as_ref()).await?)
     }
 
     fn until_wakeup(&self) -> Duration {
@@ -149,7 +144,7 @@ impl Service {
 }
 
 /// The wall clock as the core counts time.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -145,7 +145,8 @@ impl<'a> Turn<'a> {
         self.collect(step);
         let changed = !self.batch.is_empty();
         if changed {
-            self.engine.store.commit(&self.batch).await?;
+            let bytes = self.engine.store.commit(&self.batch).await?;
+            self.engine.history.grow(bytes);
         }
         for reply in self.replies {
             reply();

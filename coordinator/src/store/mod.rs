@@ -10,7 +10,12 @@
 //! * Records are replayed in the order they were committed, each once.
 //! * Committing a result for a key that has one leaves the first untouched: a
 //!   finished task's result never changes (INV-2).
+//! * A snapshot is whole or not there, and the newest one replaces the others.
+//! * Compaction removes records that the snapshot covers, and only those.
+//! * A store has one writer. Where several processes may open it, the one that
+//!   has lost it cannot commit any more ([`Store::lost`]).
 
+pub mod postgres;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
@@ -50,20 +55,88 @@ pub struct StoredResult {
     pub host: String,
 }
 
+/// Number of a record in the order of commits.
+pub type Sequence = i64;
+
+/// The state after some record, as the core wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last record that it covers.
+    pub through: Sequence,
+    /// What `Core::snapshot` gave.
+    pub state: Vec<u8>,
+}
+
+/// How much a replay read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Replayed {
+    /// Records visited.
+    pub records: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// Largest piece of a snapshot in one row, in bytes.
+const SNAPSHOT_CHUNK: usize = 16 << 20;
+
 /// Receives the journal's records during a replay.
 pub type Visitor<'a> = dyn FnMut(Timestamp, Vec<Event>) + Send + 'a;
 
 /// A durable journal with results beside it.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
-    /// Makes a batch durable, all of it or none.
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+    /// Makes a batch durable, all of it or none; returns the size of its record
+    /// in bytes.
+    async fn commit(&self, batch: &Batch) -> Result<u64, StoreError>;
 
-    /// Visits every record in commit order; returns how many there were.
-    async fn replay(&self, visit: &mut Visitor<'_>) -> Result<u64, StoreError>;
+    /// Visits every record beyond `after` in commit order.
+    async fn replay(
+        &self,
+        after: Sequence,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Replayed, StoreError>;
+
+    /// Number of the newest record, 0 without any.
+    async fn newest(&self) -> Result<Sequence, StoreError>;
+
+    /// The newest snapshot.
+    async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError>;
+
+    /// Keeps a snapshot instead of the one before.
+    async fn keep_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError>;
+
+    /// Removes the records that the newest snapshot covers, except the newest
+    /// record, by which the numbers go on; returns how many it removed.
+    async fn compact(&self) -> Result<u64, StoreError>;
+
+    /// Whether records were ever removed, so that the journal alone does not give
+    /// the state.
+    async fn is_compacted(&self) -> Result<bool, StoreError>;
+
+    /// Returns when another process may have taken the store over.
+    async fn lost(&self) -> StoreError {
+        std::future::pending().await
+    }
 
     /// The result of a finished task.
     async fn result(&self, key: TaskKey) -> Result<Option<StoredResult>, StoreError>;
+}
+
+/// A snapshot from the rows that hold it.
+fn joined(chunks: Vec<(Sequence, Vec<u8>)>) -> Option<Snapshot> {
+    let mut chunks = chunks.into_iter();
+    let (through, mut state) = chunks.next()?;
+    for (_, chunk) in chunks {
+        state.extend_from_slice(&chunk);
+    }
+    Some(Snapshot { through, state })
+}
+
+fn reading(source: sqlx::Error) -> StoreError {
+    StoreError::Access {
+        operation: "read",
+        source,
+    }
 }
 
 /// A store that does not do what it should.
@@ -96,6 +169,32 @@ pub enum StoreError {
         /// Why it failed.
         #[source]
         source: sqlx::Error,
+    },
+    /// A file that is not what was written.
+    #[error("journal `{path}` is damaged: {verdict}")]
+    Damaged {
+        /// Where it is.
+        path: String,
+        /// What the database says.
+        verdict: String,
+    },
+    /// Another process may write now.
+    #[error("lost the lead of `{place}`; another coordinator may have it now")]
+    Lost {
+        /// Which store.
+        place: String,
+        /// How that was noticed.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Records were removed that the state cannot be had without.
+    #[error(
+        "the journal was compacted, and its snapshot cannot be used: {reason}; start the \
+         version of `reprise` that wrote it, or restore a backup"
+    )]
+    Incomplete {
+        /// What is wrong with the snapshot.
+        reason: String,
     },
     /// A record that cannot be read back.
     #[error("record {sequence} of the journal is not readable")]

@@ -10,16 +10,19 @@ use reprise_domain::TaskKey;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Connection as _, Row as _, Sqlite, SqliteConnection, Transaction};
 
-use super::{Batch, Store, StoreError, StoredResult, Visitor};
+use super::{
+    Batch, Replayed, SNAPSHOT_CHUNK, Sequence, Snapshot, Store, StoreError, StoredResult, Visitor,
+    joined, reading,
+};
 
 /// Format of the tables below and of the records in them.
 const FORMAT: i64 = 1;
 
 /// A record is one commit: all events that the core decided together, as one
 /// JSON array. One row a commit keeps the index small and the replay sequential.
-const SCHEMA: [&str; 2] = [
+const SCHEMA: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS journal (
         sequence INTEGER PRIMARY KEY,
         at_ms    INTEGER NOT NULL,
@@ -29,6 +32,13 @@ const SCHEMA: [&str; 2] = [
         task   BLOB PRIMARY KEY,
         result TEXT NOT NULL
     ) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS compaction (through INTEGER NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS snapshot (
+        through INTEGER NOT NULL,
+        chunk   INTEGER NOT NULL,
+        state   BLOB NOT NULL,
+        PRIMARY KEY (through, chunk)
+    ) STRICT",
 ];
 
 /// A store in one SQLite file.
@@ -83,43 +93,179 @@ impl SqliteStore {
     }
 }
 
+/// Copies the journal at `path` to `copy`, which must not exist. A coordinator may
+/// be using it: the copy is the state after one of its commits.
+pub async fn back_up(path: &Path, copy: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Open {
+        path: path.display().to_string(),
+        source,
+    };
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(std::time::Duration::from_secs(10));
+    let mut connection = SqliteConnection::connect_with(&options)
+        .await
+        .map_err(failed)?;
+    sqlx::query("VACUUM INTO ?")
+        .bind(copy.display().to_string())
+        .execute(&mut connection)
+        .await
+        .map_err(|source| StoreError::Access {
+            operation: "copy",
+            source,
+        })?;
+    connection.close().await.map_err(failed)
+}
+
+/// Checks that a file is a whole journal that this version reads.
+pub async fn check(path: &Path) -> Result<(), StoreError> {
+    let name = path.display().to_string();
+    let failed = |source| StoreError::Open {
+        path: name.clone(),
+        source,
+    };
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut connection = SqliteConnection::connect_with(&options)
+        .await
+        .map_err(failed)?;
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    if !(1..=FORMAT).contains(&found) {
+        return Err(StoreError::Version {
+            path: name,
+            found,
+            supported: FORMAT,
+        });
+    }
+    let verdict: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged {
+            path: path.display().to_string(),
+            verdict,
+        })
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: &Batch) -> Result<u64, StoreError> {
         let failed = |source| StoreError::Access {
             operation: "write to",
             source,
         };
         let mut transaction = self.pool.begin().await.map_err(failed)?;
-        write(&mut transaction, batch).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)
+        let bytes = write(&mut transaction, batch).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(bytes)
     }
 
-    async fn replay(&self, visit: &mut Visitor<'_>) -> Result<u64, StoreError> {
-        let failed = |source| StoreError::Access {
-            operation: "read",
-            source,
-        };
-        let mut rows = sqlx::query("SELECT sequence, at_ms, events FROM journal ORDER BY sequence")
-            .fetch(&self.pool);
-        let mut records = 0;
+    async fn replay(
+        &self,
+        after: Sequence,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Replayed, StoreError> {
+        let failed = reading;
+        let mut rows = sqlx::query(
+            "SELECT sequence, at_ms, events FROM journal WHERE sequence > ? ORDER BY sequence",
+        )
+        .bind(after)
+        .fetch(&self.pool);
+        let mut replayed = Replayed::default();
         while let Some(row) = rows.try_next().await.map_err(failed)? {
             let sequence: i64 = row.try_get(0).map_err(failed)?;
             let at: i64 = row.try_get(1).map_err(failed)?;
             let text: &str = row.try_get(2).map_err(failed)?;
             let events: Vec<Event> = serde_json::from_str(text)
                 .map_err(|source| StoreError::Record { sequence, source })?;
+            replayed.records += 1;
+            replayed.bytes += text.len() as u64;
             visit(Timestamp(at as u64), events);
-            records += 1;
         }
-        Ok(records)
+        Ok(replayed)
+    }
+
+    async fn newest(&self) -> Result<Sequence, StoreError> {
+        sqlx::query_scalar("SELECT COALESCE(MAX(sequence), 0) FROM journal")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(reading)
+    }
+
+    async fn is_compacted(&self) -> Result<bool, StoreError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM compaction)")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(reading)
+    }
+
+    async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        let chunks: Vec<(Sequence, Vec<u8>)> =
+            sqlx::query_as("SELECT through, state FROM snapshot ORDER BY chunk")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(reading)?;
+        Ok(joined(chunks))
+    }
+
+    async fn keep_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Access {
+            operation: "write a snapshot to",
+            source,
+        };
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        sqlx::query("DELETE FROM snapshot")
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        for (place, chunk) in snapshot.state.chunks(SNAPSHOT_CHUNK).enumerate() {
+            sqlx::query("INSERT INTO snapshot (through, chunk, state) VALUES (?, ?, ?)")
+                .bind(snapshot.through)
+                .bind(place as i64)
+                .bind(chunk)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    async fn compact(&self) -> Result<u64, StoreError> {
+        let failed = |source| StoreError::Access {
+            operation: "compact",
+            source,
+        };
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let removed = sqlx::query(
+            "DELETE FROM journal WHERE sequence <= (SELECT MAX(through) FROM snapshot)
+             AND sequence < (SELECT MAX(sequence) FROM journal)",
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?
+        .rows_affected();
+        if removed > 0 {
+            sqlx::query("INSERT INTO compaction SELECT MAX(through) FROM snapshot")
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        sqlx::query("VACUUM")
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(removed)
     }
 
     async fn result(&self, key: TaskKey) -> Result<Option<StoredResult>, StoreError> {
-        let failed = |source| StoreError::Access {
-            operation: "read",
-            source,
-        };
+        let failed = reading;
         let text: Option<String> = sqlx::query_scalar("SELECT result FROM result WHERE task = ?")
             .bind(key.0.as_bytes().as_slice())
             .fetch_optional(&self.pool)
@@ -134,13 +280,17 @@ impl Store for SqliteStore {
     }
 }
 
+/// Puts the events and results of a batch into a transaction; returns the size
+/// of the record.
 async fn write(
     transaction: &mut Transaction<'_, Sqlite>,
     batch: &Batch,
-) -> Result<(), sqlx::Error> {
+) -> Result<u64, sqlx::Error> {
+    let mut bytes = 0;
     if !batch.events.is_empty() {
         let events = serde_json::to_string(&batch.events)
             .map_err(|error| sqlx::Error::Encode(error.into()))?;
+        bytes = events.len() as u64;
         sqlx::query("INSERT INTO journal (at_ms, events) VALUES (?, ?)")
             .bind(batch.at.0 as i64)
             .bind(events)
@@ -156,7 +306,7 @@ async fn write(
             .execute(&mut **transaction)
             .await?;
     }
-    Ok(())
+    Ok(bytes)
 }
 
 #[cfg(test)]

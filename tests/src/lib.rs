@@ -1,5 +1,6 @@
 //! The harness of the end-to-end tests: real programs in their own directories.
 
+pub mod object_server;
 pub mod postgres;
 pub mod serving;
 

@@ -16,6 +16,9 @@ use crate::engine::{self, EngineError};
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteStore;
 
+/// The journal in a state directory.
+pub(crate) const JOURNAL: &str = "journal.sqlite";
+
 /// A coordinator that listens.
 #[derive(Debug)]
 pub struct Instance {
@@ -63,7 +66,7 @@ impl Instance {
     /// Takes the state directory, reads the journal and listens on `address`.
     pub async fn start(state: &Path, address: SocketAddr) -> Result<Self, InstanceError> {
         let lock = lock(state)?;
-        let store = Arc::new(SqliteStore::open(&state.join("journal.sqlite")).await?);
+        let store = Arc::new(SqliteStore::open(&state.join(JOURNAL)).await?);
         let artifacts = ArtifactStore::local(&state.join("artifacts"))?;
         let config = engine::Config::default();
         let (service, handle) = engine::Service::open(config, store, artifacts.clone()).await?;
@@ -96,7 +99,8 @@ impl Instance {
     }
 }
 
-fn lock(state: &Path) -> Result<Flock<File>, InstanceError> {
+/// Takes a state directory, or says who has it.
+pub(crate) fn lock(state: &Path) -> Result<Flock<File>, InstanceError> {
     let failed = |source| InstanceError::State {
         path: state.to_owned(),
         source,

@@ -60,6 +60,11 @@ impl Serving {
         kill_now(&mut self.child)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Runs `reprise COMMAND..` against it.
     pub fn command(&self, arguments: &[&str]) -> io::Result<Output> {
         Command::new(program("reprise"))

@@ -2,6 +2,7 @@
 //! everything else.
 
 mod benchmark;
+mod journal;
 mod progress;
 mod remote;
 mod run;
@@ -100,6 +101,9 @@ enum Command {
         #[command(flatten)]
         remote: remote::RemoteArgs,
     },
+    /// Back up, restore or shorten the journal.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// Write a study's tables, finished or not.
     Export {
         /// Its name.
@@ -149,6 +153,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args).await,
         Command::Serve { listen, state } => serve(listen, state).await,
+        Command::Journal(command) => journal::run(command).await,
         Command::Submit {
             study,
             remote,

@@ -118,3 +118,11 @@ impl History {
         Ok(())
     }
 }
+
+/// Takes a snapshot of what a store holds and removes the records that it covers;
+/// returns how many.
+pub(crate) async fn shorten(store: &dyn Store) -> Result<u64, EngineError> {
+    let (core, mut history) = History::read(Settings::default(), store).await?;
+    history.take(&core, store).await?;
+    Ok(store.compact().await?)
+}

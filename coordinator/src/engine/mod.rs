@@ -12,4 +12,5 @@ mod service;
 mod turn;
 
 pub use handle::{Assignment, Control, Handle, OutboxMessage, SessionId, SubmitError, Unavailable};
+pub(crate) use history::shorten;
 pub use service::{Config, EngineError, Service};

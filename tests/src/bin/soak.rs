@@ -2,9 +2,11 @@
 //! coordinator, then a restart. Reports rate, tail latency, memory and journal
 //! size; fails when a task is missing or a restart is slow.
 //!
-//! The workers are simulated: each is a session of the real protocol whose tasks
-//! end the moment they start. How results are computed is not tested here.
+//! The workers are simulated: each is a session of the real protocol whose slots
+//! hold every task for a while and then report it. How results are computed is not
+//! tested here.
 
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,6 +40,10 @@ struct Args {
     /// Simulated workers.
     #[arg(long, default_value_t = 200)]
     workers: usize,
+    /// How long a slot holds a task, in milliseconds. With 0 the coordinator is
+    /// flooded, and what is measured is its rate, not its latency.
+    #[arg(long, default_value_t = 100)]
+    hold_ms: u64,
     /// Keep the state in this directory instead of a temporary one.
     #[arg(long)]
     directory: Option<PathBuf>,
@@ -82,7 +88,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     for number in 0..args.workers {
         let clients = connect(&serving.url).await?;
-        tokio::spawn(work(clients, number as u128 + 1, Arc::clone(&measures)));
+        let hold = Duration::from_millis(args.hold_ms);
+        tokio::spawn(work(
+            clients,
+            number as u128 + 1,
+            hold,
+            Arc::clone(&measures),
+        ));
     }
     let mut clients = connect(&serving.url).await?;
     let mut reported = Instant::now();
@@ -142,7 +154,12 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// One simulated worker.
-async fn work(mut clients: Clients, number: u128, measures: Arc<Measures>) -> anyhow::Result<()> {
+async fn work(
+    mut clients: Clients,
+    number: u128,
+    hold: Duration,
+    measures: Arc<Measures>,
+) -> anyhow::Result<()> {
     let (sender, messages) = mpsc::unbounded_channel();
     let send = |message| {
         sender
@@ -175,11 +192,25 @@ async fn work(mut clients: Clients, number: u128, measures: Arc<Measures>) -> an
         .session(UnboundedReceiverStream::new(messages))
         .await?;
     let mut stream = response.into_inner();
-    let mut sent = std::collections::HashMap::new();
+    let mut sent = HashMap::new();
+    let mut slots = [Instant::now(); SLOTS as usize];
+    // All tasks take equally long, so they end in the order in which they came.
+    let mut running = VecDeque::new();
     let mut heartbeat = tokio::time::interval(Duration::from_secs(5));
     while !measures.stop.load(Ordering::Relaxed) {
         let message = tokio::select! {
             message = stream.message() => message?.and_then(|message| message.message),
+            () = due(running.front()) => {
+                let Some((_, attempt)): Option<(Instant, pb::Attempt)> = running.pop_front() else {
+                    continue;
+                };
+                sent.insert(attempt.task.clone(), Instant::now());
+                send(FromMessage::Report(pb::Report {
+                    attempt: Some(attempt),
+                    outcome: outcome.clone(),
+                }))?;
+                continue;
+            }
             _ = heartbeat.tick() => {
                 send(FromMessage::Heartbeat(pb::Heartbeat {}))?;
                 continue;
@@ -189,11 +220,9 @@ async fn work(mut clients: Clients, number: u128, measures: Arc<Measures>) -> an
             Some(ToMessage::Start(start)) => {
                 for assignment in start.assignments {
                     let attempt = assignment.attempt.context("an assignment names none")?;
-                    sent.insert(attempt.task.clone(), Instant::now());
-                    send(FromMessage::Report(pb::Report {
-                        attempt: Some(attempt),
-                        outcome: outcome.clone(),
-                    }))?;
+                    slots.sort_unstable();
+                    slots[0] = slots[0].max(Instant::now()) + hold;
+                    running.push_back((slots[0], attempt));
                 }
             }
             Some(ToMessage::Acknowledge(acknowledge)) => {
@@ -208,6 +237,14 @@ async fn work(mut clients: Clients, number: u128, measures: Arc<Measures>) -> an
         }
     }
     Ok(())
+}
+
+/// Waits until the first of what runs ends; for ever where nothing runs.
+async fn due(first: Option<&(Instant, pb::Attempt)>) {
+    match first {
+        Some((at, _)) => tokio::time::sleep_until((*at).into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Measures {

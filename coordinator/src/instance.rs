@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,14 +13,42 @@ use tokio_util::sync::CancellationToken;
 use crate::api::grpc::{Server, ServerError};
 use crate::artifact::{ArtifactError, ArtifactStore};
 use crate::engine::{self, EngineError};
+use crate::security::Security;
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteStore;
+
+/// What a coordinator is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// Journal and artifacts.
+    pub state: PathBuf,
+    /// Where to listen; port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// Certificates and credentials; without them connections are in plaintext.
+    pub security: Option<Security>,
+    /// Whether plaintext is wanted beyond this machine.
+    pub plaintext: bool,
+}
+
+impl Config {
+    /// A coordinator for this machine alone.
+    pub fn local(state: &Path) -> Self {
+        Self {
+            state: state.to_owned(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            security: None,
+            plaintext: false,
+        }
+    }
+}
 
 /// A coordinator that listens.
 #[derive(Debug)]
 pub struct Instance {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Whether its connections are encrypted.
+    pub encrypted: bool,
     /// Ends when it stops, with the reason if it had to.
     pub stopped: JoinHandle<Result<(), InstanceError>>,
     /// Stops it.
@@ -45,6 +73,12 @@ pub enum InstanceError {
         "state directory `{0}` is in use by another `reprise`; wait for it, or pass another `--state`"
     )]
     InUse(PathBuf),
+    /// Everybody in the network could do everything.
+    #[error(
+        "`{0}` can be reached from other machines, and connections would not be encrypted; \
+         make certificates with `reprise serve --init --name HOST`, or ask for it with `--plaintext`"
+    )]
+    Plaintext(SocketAddr),
     /// The journal cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -60,15 +94,25 @@ pub enum InstanceError {
 }
 
 impl Instance {
-    /// Takes the state directory, reads the journal and listens on `address`.
-    pub async fn start(state: &Path, address: SocketAddr) -> Result<Self, InstanceError> {
-        let lock = lock(state)?;
+    /// Takes the state directory, reads the journal and listens.
+    pub async fn start(config: Config) -> Result<Self, InstanceError> {
+        let Config {
+            state,
+            listen: address,
+            security,
+            plaintext,
+        } = config;
+        let encrypted = security.is_some();
+        if !encrypted && !plaintext && !address.ip().is_loopback() {
+            return Err(InstanceError::Plaintext(address));
+        }
+        let lock = lock(&state)?;
         let store = Arc::new(SqliteStore::open(&state.join("journal.sqlite")).await?);
         let artifacts = ArtifactStore::local(&state.join("artifacts"))?;
         let config = engine::Config::default();
         let (service, handle) = engine::Service::open(config, store).await?;
-        let server =
-            Server::bind(address, handle, artifacts, config.core.heartbeat_timeout).await?;
+        let heartbeat_timeout = config.core.heartbeat_timeout;
+        let server = Server::bind(address, security, handle, artifacts, heartbeat_timeout).await?;
         let address = server.address().unwrap_or(address);
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
@@ -84,6 +128,7 @@ impl Instance {
         });
         Ok(Self {
             address,
+            encrypted,
             stopped,
             shutdown,
             _lock: lock,
@@ -92,7 +137,8 @@ impl Instance {
 
     /// Its address as clients and workers write it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.encrypted { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 }
 

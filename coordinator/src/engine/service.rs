@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Core, Misfit, Settings};
 use reprise_core::plan::PlanError;
-use reprise_domain::{TaskKey, WorkerId};
+use reprise_domain::{AttemptId, TaskKey, WorkerId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::handle::{Handle, INBOX, OutboxMessage, Request, SessionId};
 use super::turn::Turn;
+use crate::repeats::Repeats;
 use crate::store::{Store, StoreError, StoredResult};
 
 /// Requests that one commit may carry. More gain nothing: the commit's flush is
@@ -59,6 +60,8 @@ pub struct Service {
     pub(super) last_session: u64,
     /// Results of tasks that others read: few, small, and read for every trial.
     pub(super) inputs: HashMap<TaskKey, StoredResult>,
+    /// Reports that came after the end of their attempt, each logged once.
+    pub(super) late: Repeats<(WorkerId, AttemptId)>,
     inbox: mpsc::Receiver<Request>,
     changes: watch::Sender<u64>,
 }
@@ -93,6 +96,7 @@ impl Service {
             sessions: HashMap::new(),
             last_session: 0,
             inputs: HashMap::new(),
+            late: Repeats::new(),
             inbox,
             changes,
         };

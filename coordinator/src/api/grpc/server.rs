@@ -9,18 +9,26 @@ use reprise_proto::pb::study_service_server::StudyServiceServer;
 use reprise_proto::pb::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
 use super::artifact::ArtifactApi;
+use super::guard::Guard;
 use super::study::StudyApi;
 use super::worker::WorkerApi;
 use crate::artifact::ArtifactStore;
 use crate::engine::Handle;
+use crate::security::{Acceptor, Security};
+
+/// Requests and streams at once on one connection: a worker has its session and
+/// an upload a slot. More wait at the client's end.
+const MAX_STREAMS: u32 = 256;
+
+/// Most bytes of a request's headers: ours are below a kilobyte.
+const MAX_HEADER_BYTES: u32 = 16 << 10;
 
 /// The listening server before it runs.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    acceptor: Acceptor,
     engine: Handle,
     artifacts: ArtifactStore,
     heartbeat_timeout: Duration,
@@ -44,9 +52,11 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Binds `address`; port 0 takes any free port.
+    /// Binds `address`; port 0 takes any free port. Without `security`
+    /// connections are in plaintext and everybody may do everything.
     pub async fn bind(
         address: SocketAddr,
+        security: Option<Security>,
         engine: Handle,
         artifacts: ArtifactStore,
         heartbeat_timeout: Duration,
@@ -55,7 +65,7 @@ impl Server {
             .await
             .map_err(|source| ServerError::Listen { address, source })?;
         Ok(Self {
-            listener,
+            acceptor: Acceptor::new(listener, security),
             engine,
             artifacts,
             heartbeat_timeout,
@@ -64,7 +74,7 @@ impl Server {
 
     /// The address that clients reach it at.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.listener.local_addr().ok()
+        self.acceptor.address()
     }
 
     /// Serves until `shutdown`. Open streams are cut then: workers go on alone
@@ -76,25 +86,30 @@ impl Server {
             shutdown.clone(),
         );
         let study = StudyApi::new(self.engine, shutdown.clone());
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let access = self.acceptor.access();
         let serving = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(10)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .add_service(
+            .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .add_service(Guard::new(
                 WorkerServiceServer::new(worker)
                     .max_decoding_message_size(MAX_MESSAGE_BYTES)
                     .max_encoding_message_size(MAX_MESSAGE_BYTES),
-            )
-            .add_service(
+                &access,
+            ))
+            .add_service(Guard::new(
                 StudyServiceServer::new(study)
                     .max_decoding_message_size(MAX_MESSAGE_BYTES)
                     .max_encoding_message_size(MAX_MESSAGE_BYTES),
-            )
-            .add_service(
+                &access,
+            ))
+            .add_service(Guard::new(
                 ArtifactServiceServer::new(ArtifactApi::new(self.artifacts))
                     .max_decoding_message_size(MAX_MESSAGE_BYTES),
-            )
-            .serve_with_incoming(incoming);
+                &access,
+            ))
+            .serve_with_incoming(self.acceptor.incoming());
         tokio::select! {
             served = serving => served.map_err(ServerError::Serve),
             () = shutdown.cancelled() => Ok(()),

@@ -4,6 +4,7 @@ use reprise_domain::status::{StudyStatus, TaskRecord};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{Digest, StudyName};
 use reprise_proto::client::{Clients, connect};
+use reprise_proto::credential::Credential;
 use reprise_proto::status::{ApiError, ErrorCode};
 use reprise_proto::{CHUNK_BYTES, convert, pb};
 use tonic::{Status, Streaming};
@@ -21,10 +22,14 @@ pub struct Client {
 pub struct Watch(Streaming<pb::StatusResponse>);
 
 impl Client {
-    /// Connects to `url`.
-    pub async fn connect(url: &str) -> Result<Self, ApiError> {
+    /// Connects to the first of `addresses` (with commas between them) that
+    /// answers.
+    pub async fn connect(
+        addresses: &str,
+        credential: Option<&Credential>,
+    ) -> Result<Self, ApiError> {
         Ok(Self {
-            clients: connect(url).await?,
+            clients: connect(addresses, credential).await?,
         })
     }
 

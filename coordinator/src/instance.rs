@@ -2,28 +2,67 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::grpc::{Server, ServerError};
 use crate::artifact::{ArtifactError, ArtifactStore};
 use crate::engine::{self, EngineError};
-use crate::store::StoreError;
+use crate::security::Security;
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
 
 /// The journal in a state directory.
 pub(crate) const JOURNAL: &str = "journal.sqlite";
+
+/// What a coordinator is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// Journal and artifacts.
+    pub state: PathBuf,
+    /// Where to listen; port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// Certificates and credentials; without them connections are in plaintext.
+    pub security: Option<Security>,
+    /// Whether plaintext is wanted beyond this machine.
+    pub plaintext: bool,
+    /// A PostgreSQL database for the journal, `postgres://..`; a file in `state`
+    /// without one.
+    pub database: Option<String>,
+    /// Where artifacts are, as [`ArtifactStore::open`] takes it; in `state` without
+    /// one.
+    pub artifacts: Option<String>,
+}
+
+impl Config {
+    /// A coordinator for this machine alone.
+    pub fn local(state: &Path) -> Self {
+        Self {
+            state: state.to_owned(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            security: None,
+            plaintext: false,
+            database: None,
+            artifacts: None,
+        }
+    }
+}
 
 /// A coordinator that listens.
 #[derive(Debug)]
 pub struct Instance {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Whether its connections are encrypted.
+    pub encrypted: bool,
     /// Ends when it stops, with the reason if it had to.
     pub stopped: JoinHandle<Result<(), InstanceError>>,
     /// Stops it.
@@ -48,6 +87,21 @@ pub enum InstanceError {
         "state directory `{0}` is in use by another `reprise`; wait for it, or pass another `--state`"
     )]
     InUse(PathBuf),
+    /// Everybody in the network could do everything.
+    #[error(
+        "`{0}` can be reached from other machines, and connections would not be encrypted; \
+         make certificates with `reprise serve --init --name HOST`, or ask for it with `--plaintext`"
+    )]
+    Plaintext(SocketAddr),
+    /// The address is taken or not ours.
+    #[error("listen on `{address}`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The journal cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -62,31 +116,57 @@ pub enum InstanceError {
     Server(#[from] ServerError),
 }
 
+impl InstanceError {
+    /// Whether it is the journal's: another coordinator can go on.
+    pub fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Engine(EngineError::Store(_)))
+    }
+}
+
 impl Instance {
-    /// Takes the state directory, reads the journal and listens on `address`.
-    pub async fn start(state: &Path, address: SocketAddr) -> Result<Self, InstanceError> {
-        let lock = lock(state)?;
-        let store = Arc::new(SqliteStore::open(&state.join(JOURNAL)).await?);
-        let artifacts = ArtifactStore::local(&state.join("artifacts"))?;
+    /// Takes the state directory, listens, and reads the journal; with a database,
+    /// once no other coordinator leads there. Until then whoever connects is turned
+    /// away and tries the next address.
+    pub async fn start(config: Config) -> Result<Self, InstanceError> {
+        let Config {
+            state,
+            listen: address,
+            security,
+            plaintext,
+            database,
+            artifacts,
+        } = config;
+        let encrypted = security.is_some();
+        if !encrypted && !plaintext && !address.ip().is_loopback() {
+            return Err(InstanceError::Plaintext(address));
+        }
+        let lock = lock(&state)?;
+        let artifacts = match artifacts {
+            Some(location) => ArtifactStore::open(&location)?,
+            None => ArtifactStore::local(&state.join("artifacts"))?,
+        };
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| InstanceError::Listen { address, source })?;
+        let address = listener.local_addr().unwrap_or(address);
+        let store: Arc<dyn Store> = match database {
+            None => Arc::new(SqliteStore::open(&state.join(JOURNAL)).await?),
+            Some(url) => Arc::new(tokio::select! {
+                led = PostgresStore::lead(&url, || standing_by(address)) => led?,
+                () = turn_away(&listener) => unreachable!("connections are turned away for ever"),
+            }),
+        };
         let config = engine::Config::default();
-        let (service, handle) = engine::Service::open(config, store, artifacts.clone()).await?;
-        let server =
-            Server::bind(address, handle, artifacts, config.core.heartbeat_timeout).await?;
-        let address = server.address().unwrap_or(address);
+        let (service, handle) =
+            engine::Service::open(config, Arc::clone(&store), artifacts.clone()).await?;
+        let heartbeat_timeout = config.core.heartbeat_timeout;
+        let server = Server::new(listener, security, handle, artifacts, heartbeat_timeout);
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
-        let stopped = tokio::spawn(async move {
-            let engine = service.run(stop.clone());
-            let server = server.run(stop.clone());
-            let ended: Result<(), InstanceError> = tokio::select! {
-                ended = engine => ended.map_err(Into::into),
-                ended = server => ended.map_err(Into::into),
-            };
-            stop.cancel();
-            ended
-        });
+        let stopped = tokio::spawn(run(service, server, store, stop));
         Ok(Self {
             address,
+            encrypted,
             stopped,
             shutdown,
             _lock: lock,
@@ -95,7 +175,46 @@ impl Instance {
 
     /// Its address as clients and workers write it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.encrypted { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+}
+
+/// Runs engine and server until one of them ends, and then lets the other end too.
+async fn run(
+    engine: engine::Service,
+    server: Server,
+    store: Arc<dyn Store>,
+    stop: CancellationToken,
+) -> Result<(), InstanceError> {
+    let engine = async {
+        let ended = tokio::select! {
+            ended = engine.run(stop.clone()) => ended.map_err(InstanceError::from),
+            lost = store.lost() => Err(lost.into()),
+        };
+        stop.cancel();
+        ended
+    };
+    let server = async {
+        let ended = server.run(stop.clone()).await.map_err(InstanceError::from);
+        stop.cancel();
+        ended
+    };
+    let (engine, server) = tokio::join!(engine, server);
+    engine.and(server)
+}
+
+fn standing_by(address: SocketAddr) {
+    tracing::info!(%address, "another coordinator leads; standing by");
+}
+
+/// Closes every connection at once: its end tries the next address.
+async fn turn_away(listener: &TcpListener) {
+    loop {
+        if listener.accept().await.is_err() {
+            // Out of descriptors, say: trying again at once would only spin.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
 

@@ -12,5 +12,7 @@ pub mod client;
 pub mod engine;
 pub mod instance;
 pub mod local;
+mod repeats;
 pub mod report;
+pub mod security;
 pub mod store;

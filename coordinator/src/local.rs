@@ -83,6 +83,8 @@ fn spawn(program: &Path, url: &str, directory: &Path) -> anyhow::Result<Child> {
             "--directory",
         ])
         .arg(directory)
+        // It may be for a coordinator elsewhere; this one is on loopback.
+        .env_remove("REPRISE_CREDENTIAL")
         // The pipe closes when this process ends, however it ends.
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -1,8 +1,6 @@
 //! A running coordinator and peers that do not speak its protocol.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
-use reprise_coordinator::instance::Instance;
+use reprise_coordinator::instance::{Config, Instance};
 use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::pb::from_worker::Message;
 use reprise_proto::pb::worker_service_client::WorkerServiceClient;
@@ -11,8 +9,7 @@ use reprise_proto::pb::{FromWorker, Heartbeat, Hello};
 /// What the coordinator answers to a session that begins so.
 async fn refusal(first: Message) -> anyhow::Result<tonic::Status> {
     let state = tempfile::tempdir()?;
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let instance = Instance::start(state.path(), anywhere).await?;
+    let instance = Instance::start(Config::local(state.path())).await?;
     let endpoint = tonic::transport::Endpoint::from_shared(instance.url())?;
     let mut client = WorkerServiceClient::new(endpoint.connect().await?);
     let first = FromWorker {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::MAX_MESSAGE_BYTES;
+use crate::credential::Credential;
+use crate::dial::{Address, Dial};
 use crate::pb::artifact_service_client::ArtifactServiceClient;
 use crate::pb::study_service_client::StudyServiceClient;
 use crate::pb::worker_service_client::WorkerServiceClient;
@@ -21,31 +23,57 @@ pub struct Clients {
     pub artifact: ArtifactServiceClient<Channel>,
 }
 
-/// Connects to a coordinator at `url`, for example `http://127.0.0.1:7440`.
-pub async fn connect(url: &str) -> Result<Clients, ApiError> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|_| {
-            ApiError::new(
-                ErrorCode::InvalidRequest,
-                format_args!("`{url}` is not a coordinator address"),
-            )
-            .hint("write it as `http://HOST:PORT`")
-        })?
-        .connect_timeout(Duration::from_secs(5))
-        .tcp_nodelay(true)
+/// Connects to the first of `addresses` that answers: one or more of
+/// `https://HOST:PORT` or `http://HOST:PORT` with commas between them. An
+/// encrypted connection needs a credential; one that is not makes no use of it.
+pub async fn connect(
+    addresses: &str,
+    credential: Option<&Credential>,
+) -> Result<Clients, ApiError> {
+    // A mistake in the last address shows at once, and not with the first
+    // failover.
+    let dials = addresses
+        .split(',')
+        .map(|url| Dial::new(Address::parse(url.trim())?, credential))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut failures = Vec::new();
+    for dial in dials {
+        match channel(dial).await {
+            Ok(channel) => return Ok(clients(channel)),
+            Err(error) => failures.push(error),
+        }
+    }
+    Err(all(failures))
+}
+
+/// One error of all addresses: worth another try if any of them is.
+fn all(failures: Vec<ApiError>) -> ApiError {
+    let texts: Vec<_> = failures.iter().map(|error| error.message.clone()).collect();
+    let position = failures.iter().position(ApiError::is_retryable);
+    let decisive = failures.into_iter().nth(position.unwrap_or(0));
+    ApiError {
+        message: texts.join("; "),
+        ..decisive.unwrap_or_else(|| ApiError::new(ErrorCode::InvalidRequest, ""))
+    }
+}
+
+async fn channel(dial: Dial) -> Result<Channel, ApiError> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        ApiError::behind(error).unwrap_or_else(|| ApiError::new(ErrorCode::Unavailable, error))
+    };
+    // The dial encrypts; the transport is not to do it again.
+    Endpoint::from_shared(dial.transport())
+        .map_err(|error| failed(&error))?
         // A peer that vanished without closing is noticed within 20 seconds.
         .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(10));
-    let channel = endpoint.connect().await.map_err(|error| {
-        let reason = std::error::Error::source(&error)
-            .map_or_else(|| error.to_string(), ToString::to_string);
-        ApiError::new(
-            ErrorCode::Unavailable,
-            format_args!("coordinator `{url}` does not answer: {reason}"),
-        )
-        .hint("check that `reprise serve` runs there and that the port is reachable")
-    })?;
-    Ok(Clients {
+        .keep_alive_timeout(Duration::from_secs(10))
+        .connect_with_connector(dial)
+        .await
+        .map_err(|error| failed(&error))
+}
+
+fn clients(channel: Channel) -> Clients {
+    Clients {
         worker: WorkerServiceClient::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES),
@@ -53,5 +81,20 @@ pub async fn connect(url: &str) -> Result<Clients, ApiError> {
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES),
         artifact: ArtifactServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_coordinator_that_may_come_back_makes_it_worth_another_try() {
+        let refused = ApiError::new(ErrorCode::Unauthenticated, "a refuses");
+        let away = ApiError::new(ErrorCode::Unavailable, "b is away");
+        let error = all(vec![refused.clone(), away]);
+        assert!(error.is_retryable());
+        assert_eq!(error.message, "a refuses; b is away");
+        assert!(all(vec![refused.clone(), refused]).is_not_allowed());
+    }
 }

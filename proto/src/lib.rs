@@ -13,6 +13,10 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod convert;
+#[cfg(feature = "client")]
+pub mod credential;
+#[cfg(feature = "client")]
+mod dial;
 pub mod status;
 
 /// Generated bindings; `tests/codegen.rs` keeps them current.

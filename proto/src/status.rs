@@ -25,6 +25,10 @@ pub enum ErrorCode {
     Corrupt,
     /// A limit was passed.
     TooLarge,
+    /// The caller does not show who it is, or its credential counts no more.
+    Unauthenticated,
+    /// The caller is known and may not do this.
+    Forbidden,
     /// Not now; the same request may succeed later.
     Unavailable,
     /// A defect of the coordinator.
@@ -39,6 +43,8 @@ impl ErrorCode {
             Self::NotFound => Code::NotFound,
             Self::Corrupt => Code::DataLoss,
             Self::TooLarge => Code::ResourceExhausted,
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::Forbidden => Code::PermissionDenied,
             Self::Unavailable => Code::Unavailable,
             Self::Internal => Code::Internal,
         }
@@ -46,10 +52,13 @@ impl ErrorCode {
 
     const fn from_grpc(code: Code) -> Self {
         match code {
-            Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Self::InvalidRequest,
+            Code::InvalidArgument | Code::Unimplemented => Self::InvalidRequest,
             Code::NotFound => Self::NotFound,
             Code::DataLoss => Self::Corrupt,
-            Code::ResourceExhausted => Self::TooLarge,
+            // The transport says `OutOfRange` of a message above its limit.
+            Code::ResourceExhausted | Code::OutOfRange => Self::TooLarge,
+            Code::Unauthenticated => Self::Unauthenticated,
+            Code::PermissionDenied => Self::Forbidden,
             Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted => {
                 Self::Unavailable
             }
@@ -86,9 +95,29 @@ impl ApiError {
         self
     }
 
+    /// Whether the caller may not do this, now or later, with the credential
+    /// that it has.
+    pub const fn is_not_allowed(&self) -> bool {
+        matches!(self.code, ErrorCode::Unauthenticated | ErrorCode::Forbidden)
+    }
+
     /// Whether the same request may succeed later.
     pub const fn is_retryable(&self) -> bool {
         matches!(self.code, ErrorCode::Unavailable)
+    }
+}
+
+impl ApiError {
+    /// The typed error that an error of the transport was made of.
+    pub(crate) fn behind(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut next = error.source();
+        while let Some(source) = next {
+            if let Some(typed) = source.downcast_ref::<Self>() {
+                return Some(typed.clone());
+            }
+            next = source.source();
+        }
+        None
     }
 }
 
@@ -108,11 +137,14 @@ impl From<ApiError> for Status {
 }
 
 impl From<&Status> for ApiError {
-    /// A status without our details comes from the transport or from another
-    /// program; its gRPC code is all there is to go by.
+    /// A status without our details comes from the transport, which passes on
+    /// what dialling said, or from another program: then its gRPC code is all
+    /// there is to go by.
     fn from(status: &Status) -> Self {
         serde_json::from_slice(status.details())
-            .unwrap_or_else(|_| Self::new(ErrorCode::from_grpc(status.code()), status.message()))
+            .ok()
+            .or_else(|| Self::behind(status))
+            .unwrap_or_else(|| Self::new(ErrorCode::from_grpc(status.code()), status.message()))
     }
 }
 
@@ -137,6 +169,14 @@ mod tests {
         let status = Status::from(error.clone());
         assert_eq!(status.code(), Code::FailedPrecondition);
         assert_eq!(ApiError::from(&status), error);
+    }
+
+    #[test]
+    fn what_dialling_said_comes_through_the_transport() {
+        let error = ApiError::new(ErrorCode::Unauthenticated, "it has expired");
+        let status = Status::from_error(Box::new(error.clone()));
+        assert_eq!(ApiError::from(&status), error);
+        assert!(error.is_not_allowed() && !error.is_retryable());
     }
 
     #[test]

@@ -4,23 +4,26 @@ mod model;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reprise_domain::{Capability, Device, SpaceName};
+use reprise_proto::credential::Credential;
 use tokio_util::sync::CancellationToken;
 
 use crate::preemption::{NoticeSource, notice};
-use crate::session::{Config, Service};
+use crate::session::{Config, Service, SessionError};
 
 /// Runs tasks for a Reprise coordinator.
 #[derive(Debug, Parser)]
 #[command(
     name = "reprise-worker",
     version,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 left as asked; 1 error; 4 the coordinator does not allow it"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -64,9 +67,13 @@ enum SpaceArg {
 
 #[derive(Debug, Args)]
 struct WorkArgs {
-    /// Where the coordinator listens, `http://HOST:PORT`.
+    /// Where the coordinator listens, `https://HOST:PORT`; where several stand in
+    /// for each other, all of them, separated by commas.
     #[arg(long, env = "REPRISE_COORDINATOR")]
     coordinator: Option<String>,
+    /// The credential to show it, where its address begins with `https`.
+    #[arg(long, value_name = "FILE", env = "REPRISE_CREDENTIAL")]
+    credential: Option<PathBuf>,
     /// Tasks run at once; one a core when not given.
     #[arg(long)]
     slots: Option<u32>,
@@ -86,8 +93,26 @@ struct WorkArgs {
     exit_with_parent: bool,
 }
 
-/// Runs a parsed command line.
-pub async fn run(cli: Cli) -> anyhow::Result<()> {
+/// Exit code when the coordinator does not allow this worker.
+const NOT_ALLOWED: u8 = 4;
+
+/// Runs a parsed command line and tells its exit code.
+pub async fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            match error.downcast_ref() {
+                Some(SessionError::Refused(reason)) if reason.is_not_allowed() => {
+                    ExitCode::from(NOT_ALLOWED)
+                }
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Some(Command::Space { name }) => {
             let name = match name {
@@ -109,6 +134,11 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
     let coordinator = args
         .coordinator
         .context("no coordinator given; pass `--coordinator http://HOST:PORT`")?;
+    let credential = args
+        .credential
+        .as_deref()
+        .map(Credential::read)
+        .transpose()?;
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let slots = args.slots.unwrap_or(cores as u32).max(1);
     let capability = Capability {
@@ -120,6 +150,7 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
     };
     let service = Service::open(Config {
         coordinator,
+        credential,
         slots,
         checkpoint_interval: Duration::from_secs(args.checkpoint_every),
         directory: args.directory,

@@ -6,18 +6,18 @@ mod journal;
 mod progress;
 mod remote;
 mod run;
+mod serve;
+mod token;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use reprise_domain::StudyName;
+use reprise_proto::status::ApiError;
 use reprise_study::StudyFileError;
 
 use crate::engine::Control;
-use crate::instance::Instance;
 
 /// Exit code when the study file or an argument is wrong.
 const WRONG_INPUT: u8 = 2;
@@ -25,13 +25,16 @@ const WRONG_INPUT: u8 = 2;
 /// Exit code when some tasks of the study failed.
 const TASKS_FAILED: u8 = 3;
 
+/// Exit code when the coordinator does not allow it with this credential.
+const NOT_ALLOWED: u8 = 4;
+
 /// Schedules seeds and search trials over workers, resumes interrupted sweeps,
 /// and exports tables.
 #[derive(Debug, Parser)]
 #[command(
     name = "reprise",
     version,
-    after_help = "Exit codes: 0 done; 1 error; 2 wrong input; 3 some tasks failed"
+    after_help = "Exit codes: 0 done; 1 error; 2 wrong input; 3 some tasks failed; 4 not allowed"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -43,14 +46,10 @@ enum Command {
     /// Run a study on this machine; run it again to resume it.
     Run(run::RunArgs),
     /// Serve workers and clients of other machines.
-    Serve {
-        /// Where to listen.
-        #[arg(long, default_value = "127.0.0.1:7440")]
-        listen: SocketAddr,
-        /// Journal and artifacts.
-        #[arg(long, default_value = ".reprise")]
-        state: PathBuf,
-    },
+    Serve(serve::ServeArgs),
+    /// Make, list and revoke credentials.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Submit a study to a coordinator.
     Submit {
         /// The study file.
@@ -121,7 +120,7 @@ impl Cli {
     /// comes and goes, the other commands leave the terminal to their progress.
     pub fn default_log(&self) -> &'static str {
         match self.command {
-            Command::Serve { .. } => "info",
+            Command::Serve(_) => "info",
             _ => "warn",
         }
     }
@@ -138,11 +137,12 @@ pub async fn run(cli: Cli) -> ExitCode {
                 return ExitCode::from(WRONG_INPUT);
             }
             eprint_block(&format!("error: {error:#}"));
-            if let Some(hint) = error
-                .downcast_ref::<reprise_proto::status::ApiError>()
-                .and_then(|error| error.hint.as_ref())
-            {
+            let told = error.downcast_ref::<ApiError>();
+            if let Some(hint) = told.and_then(|error| error.hint.as_ref()) {
                 eprint_block(&format!("hint: {hint}"));
+            }
+            if told.is_some_and(ApiError::is_not_allowed) {
+                return ExitCode::from(NOT_ALLOWED);
             }
             ExitCode::FAILURE
         }
@@ -152,8 +152,9 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args).await,
-        Command::Serve { listen, state } => serve(listen, state).await,
         Command::Journal(command) => journal::run(command).await,
+        Command::Serve(args) => serve::serve(args).await,
+        Command::Token(command) => token::run(command),
         Command::Submit {
             study,
             remote,
@@ -171,24 +172,6 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Export { study, remote, out } => remote::export(&study, &remote, out).await,
     }
-}
-
-async fn serve(listen: SocketAddr, state: PathBuf) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        listen.ip().is_loopback(),
-        "`{listen}` is not a loopback address, and the connection is not encrypted; \
-         listen on 127.0.0.1 and reach it through `ssh -L` or `ssh -R`"
-    );
-    let instance = Instance::start(&state, listen).await?;
-    tracing::info!(address = %instance.address, state = %state.display(), "serving");
-    let stop = instance.shutdown.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            stop.cancel();
-        }
-    });
-    instance.stopped.await.context("run the coordinator")??;
-    Ok(ExitCode::SUCCESS)
 }
 
 #[expect(

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use reprise_domain::StudyName;
 use reprise_domain::status::StudyStatus;
+use reprise_proto::credential::Credential;
 use reprise_stats::export::markdown;
 
 use super::benchmark::{Loaded, load};
@@ -19,18 +20,23 @@ use crate::report::Report;
 /// Which coordinator.
 #[derive(Debug, Args)]
 pub(super) struct RemoteArgs {
-    /// Where it listens.
+    /// Where it listens; several with commas between them are tried in turn.
     #[arg(
         long,
         env = "REPRISE_COORDINATOR",
         default_value = "http://127.0.0.1:7440"
     )]
     coordinator: String,
+    /// The credential to show it, where its address begins with `https`.
+    #[arg(long, env = "REPRISE_CREDENTIAL", value_name = "FILE")]
+    credential: Option<PathBuf>,
 }
 
 impl RemoteArgs {
     async fn client(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(&self.coordinator).await?)
+        let file = self.credential.as_deref();
+        let credential = file.map(Credential::read).transpose()?;
+        Ok(Client::connect(&self.coordinator, credential.as_ref()).await?)
     }
 }
 

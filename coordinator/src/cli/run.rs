@@ -1,6 +1,5 @@
 //! `reprise run`: a coordinator, its workers and the tables, in one command.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -16,7 +15,7 @@ use super::benchmark::{Loaded, load};
 use super::progress::Progress;
 use super::{TASKS_FAILED, eprint_block, print_block};
 use crate::client::Client;
-use crate::instance::Instance;
+use crate::instance::{Config, Instance};
 use crate::local::{keep_worker, worker_program};
 use crate::report::Report;
 
@@ -42,7 +41,7 @@ pub(super) struct RunArgs {
 /// Runs a study to its end, or takes it up where it was left.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let loaded = load(&args.study)?;
-    let instance = Instance::start(&args.state, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let instance = Instance::start(Config::local(&args.state)).await?;
     let outcome = attend(args, loaded, instance.url()).await;
     instance.shutdown.cancel();
     // Where the coordinator had to stop, that is why the rest failed.
@@ -57,7 +56,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 /// Submits the study, keeps workers while it runs, and writes its tables.
 async fn attend(args: RunArgs, loaded: Loaded, url: String) -> anyhow::Result<ExitCode> {
     let Loaded { spec, table } = loaded;
-    let mut client = Client::connect(&url).await?;
+    let mut client = Client::connect(&url, None).await?;
     if let Some((digest, content)) = table {
         client
             .put_artifact(digest, &content)

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Core, Misfit, Settings};
 use reprise_core::plan::PlanError;
-use reprise_domain::{TaskKey, WorkerId};
+use reprise_domain::{AttemptId, TaskKey, WorkerId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,7 @@ use super::handle::{Handle, INBOX, OutboxMessage, Request, SessionId};
 use super::history::History;
 use super::turn::Turn;
 use crate::artifact::ArtifactStore;
+use crate::repeats::Repeats;
 use crate::store::{Store, StoreError, StoredResult};
 
 /// Requests that one commit may carry. More gain nothing: the commit's flush is
@@ -63,6 +64,8 @@ pub struct Service {
     /// Results of tasks that others read: few, small, and read for every trial.
     pub(super) inputs: HashMap<TaskKey, StoredResult>,
     pub(super) history: History,
+    /// Reports that came after the end of their attempt, each logged once.
+    pub(super) late: Repeats<(WorkerId, AttemptId)>,
     inbox: mpsc::Receiver<Request>,
     changes: watch::Sender<u64>,
 }
@@ -85,6 +88,7 @@ impl Service {
             last_session: 0,
             inputs: HashMap::new(),
             history,
+            late: Repeats::new(),
             inbox,
             changes,
         };

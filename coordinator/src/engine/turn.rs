@@ -1,9 +1,10 @@
 //! One turn of the engine: requests in, one commit, then replies and actions.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use reprise_core::Timestamp;
-use reprise_core::lifecycle::{Action, AttemptEnd, Input, Refusal, Step, TaskPhase};
+use reprise_core::lifecycle::{Action, AttemptEnd, Event, Input, Refusal, Step, TaskPhase};
 use reprise_core::plan::{plan, study_digest};
 use reprise_data::digest as digest_of;
 use reprise_domain::status::{TaskFate, TaskRecord};
@@ -13,6 +14,7 @@ use reprise_domain::{AttemptId, AttemptOutcome, StudyName, WorkerId};
 use super::handle::{Assignment, Control, OutboxMessage, Request, SessionId, SubmitError};
 use super::service::{EngineError, Service, Session};
 use crate::architectures;
+use crate::repeats::Novelty;
 use crate::store::{Batch, StoredResult};
 
 /// What is answered once the turn is durable.
@@ -197,6 +199,7 @@ impl<'a> Turn<'a> {
             AttemptOutcome::Failed(failure) => AttemptEnd::Failed(failure),
             AttemptOutcome::Returned => AttemptEnd::Returned,
         };
+        let before = self.batch.events.len();
         // The session was checked; the core has nothing to refuse in a report.
         let _ = self.handle(Input::Report {
             worker,
@@ -204,6 +207,23 @@ impl<'a> Turn<'a> {
             end,
         });
         self.payloads.remove(&attempt);
+        if !self.batch.events[before..].iter().any(is_heeded) {
+            self.note_late(worker, attempt);
+        }
+    }
+
+    /// Says once of a report that it changed nothing (INV-1): its attempt has
+    /// ended, or was never this worker's.
+    fn note_late(&mut self, worker: WorkerId, attempt: AttemptId) {
+        let novelty = self.engine.late.note((worker, attempt), Instant::now());
+        if novelty == Novelty::New {
+            let session = self.engine.sessions.get(&worker);
+            let host = session.map_or("", |session| session.host.as_str());
+            tracing::warn!(
+                %worker, host, %attempt,
+                "report of an attempt that is not current; it changes nothing"
+            );
+        }
     }
 
     fn told_by(&mut self, worker: WorkerId, session: SessionId, input: Input) {
@@ -377,6 +397,18 @@ impl Service {
         }
         Ok(Some(records))
     }
+}
+
+/// Whether an event says that a report counted, or that it is a defect, which is
+/// logged by itself.
+const fn is_heeded(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Finished { .. }
+            | Event::Failed { .. }
+            | Event::Returned { .. }
+            | Event::Disputed { .. }
+    )
 }
 
 enum Fate {

@@ -87,7 +87,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     });
     let started = Instant::now();
     for number in 0..args.workers {
-        let clients = connect(&serving.url).await?;
+        let clients = connect(&serving.url, None).await?;
         let hold = Duration::from_millis(args.hold_ms);
         tokio::spawn(work(
             clients,
@@ -96,7 +96,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             Arc::clone(&measures),
         ));
     }
-    let mut clients = connect(&serving.url).await?;
+    let mut clients = connect(&serving.url, None).await?;
     let mut reported = Instant::now();
     let mut finished = finished_tasks(&mut clients).await?;
     while finished < args.tasks {
@@ -134,7 +134,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     drop(serving);
     let restarted = Instant::now();
     let serving = Serving::start(&directory, Some(&url))?;
-    let mut clients = connect(&serving.url).await?;
+    let mut clients = connect(&serving.url, None).await?;
     let finished = finished_tasks(&mut clients).await?;
     let ready = restarted.elapsed().as_secs_f64();
     say(&format!(

@@ -8,6 +8,7 @@ use reprise_domain::{AttemptId, AttemptOutcome, Capability, TaskKey, WorkerId};
 use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::client::{Clients, connect};
 use reprise_proto::convert::{self, ConvertError};
+use reprise_proto::credential::Credential;
 use reprise_proto::pb::from_worker::Message as FromMessage;
 use reprise_proto::pb::to_worker::Message as ToMessage;
 use reprise_proto::pb::{self, FromWorker, ToWorker};
@@ -47,11 +48,12 @@ impl Connection {
     /// Dials and says hello.
     pub(super) async fn open(
         url: &str,
+        credential: Option<&Credential>,
         worker: WorkerId,
         capability: &Capability,
         holding: Vec<AttemptId>,
     ) -> Result<Self, ApiError> {
-        let mut clients = connect(url).await?;
+        let mut clients = connect(url, credential).await?;
         let (outgoing, messages) = mpsc::channel(OUTGOING);
         let hello = FromMessage::Hello(pb::Hello {
             protocol: PROTOCOL_VERSION,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, AttemptOutcome, Capability};
 use reprise_proto::client::Clients;
+use reprise_proto::credential::Credential;
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -35,8 +36,11 @@ const NOTICE: Duration = Duration::from_secs(25);
 /// What a worker is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the coordinator listens, `http://HOST:PORT`.
+    /// Where the coordinator listens, `https://HOST:PORT` or `http://HOST:PORT`;
+    /// where several stand in for each other, all of them, separated by commas.
     pub coordinator: String,
+    /// What it shows to an encrypted coordinator.
+    pub credential: Option<Credential>,
     /// Tasks run at once.
     pub slots: u32,
     /// Most work that is lost with its machine.
@@ -141,10 +145,11 @@ impl Service {
                     self.clients.send_replace(None);
                 }
                 Err(error)
-                    if matches!(
-                        error.code,
-                        ErrorCode::ProtocolVersion | ErrorCode::InvalidRequest
-                    ) =>
+                    if error.is_not_allowed()
+                        || matches!(
+                            error.code,
+                            ErrorCode::ProtocolVersion | ErrorCode::InvalidRequest
+                        ) =>
                 {
                     return Err(SessionError::Refused(error));
                 }
@@ -171,6 +176,7 @@ impl Service {
             .collect();
         Connection::open(
             &self.config.coordinator,
+            self.config.credential.as_ref(),
             self.home.worker,
             &self.config.capability,
             holding,

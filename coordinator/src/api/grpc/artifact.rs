@@ -49,7 +49,10 @@ impl ArtifactService for ArtifactApi {
             }
             content.extend_from_slice(&chunk.data);
         }
-        let (digest, _) = named.ok_or_else(unnamed)?;
+        let (digest, bytes) = named.ok_or_else(unnamed)?;
+        if (content.len() as u64) < bytes {
+            return Err(truncated(digest, bytes, content.len()).into());
+        }
         self.store
             .put(digest, content)
             .await
@@ -102,6 +105,14 @@ fn too_large(bytes: u64) -> ApiError {
             "artifact of `{bytes}` bytes is larger than it says or than the limit of `{MAX_BYTES}`"
         ),
     )
+}
+
+fn truncated(digest: Digest, bytes: u64, found: usize) -> ApiError {
+    ApiError::new(
+        ErrorCode::Corrupt,
+        format_args!("artifact `{digest}` of `{bytes}` bytes ended after `{found}`"),
+    )
+    .hint("send it again, whole")
 }
 
 fn artifact_error(error: &ArtifactError) -> ApiError {

@@ -1,6 +1,7 @@
 //! The gRPC edge: the only place of this package that names generated types.
 
 mod artifact;
+mod guard;
 mod server;
 mod study;
 mod worker;

@@ -1,6 +1,5 @@
 //! All services on one listening socket.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use reprise_proto::MAX_MESSAGE_BYTES;
@@ -9,62 +8,55 @@ use reprise_proto::pb::study_service_server::StudyServiceServer;
 use reprise_proto::pb::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
 use super::artifact::ArtifactApi;
+use super::guard::Guard;
 use super::study::StudyApi;
 use super::worker::WorkerApi;
 use crate::artifact::ArtifactStore;
 use crate::engine::Handle;
+use crate::security::{Acceptor, Security};
+
+/// Requests and streams at once on one connection: a worker has its session and
+/// an upload a slot. More wait at the client's end.
+const MAX_STREAMS: u32 = 256;
+
+/// Most bytes of a request's headers: ours are below a kilobyte.
+const MAX_HEADER_BYTES: u32 = 16 << 10;
 
 /// The listening server before it runs.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    acceptor: Acceptor,
     engine: Handle,
     artifacts: ArtifactStore,
     heartbeat_timeout: Duration,
 }
 
-/// The server cannot listen or has failed.
+/// The server has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The address is taken or not ours.
-    #[error("listen on `{address}`")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
     /// The transport failed.
     #[error("serve gRPC")]
     Serve(#[source] tonic::transport::Error),
 }
 
 impl Server {
-    /// Binds `address`; port 0 takes any free port.
-    pub async fn bind(
-        address: SocketAddr,
+    /// A server on a bound `listener`. Without `security` connections are in
+    /// plaintext and everybody may do everything.
+    pub fn new(
+        listener: TcpListener,
+        security: Option<Security>,
         engine: Handle,
         artifacts: ArtifactStore,
         heartbeat_timeout: Duration,
-    ) -> Result<Self, ServerError> {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| ServerError::Listen { address, source })?;
-        Ok(Self {
-            listener,
+    ) -> Self {
+        Self {
+            acceptor: Acceptor::new(listener, security),
             engine,
             artifacts,
             heartbeat_timeout,
-        })
-    }
-
-    /// The address that clients reach it at.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.listener.local_addr().ok()
+        }
     }
 
     /// Serves until `shutdown`. Open streams are cut then: workers go on alone
@@ -76,25 +68,30 @@ impl Server {
             shutdown.clone(),
         );
         let study = StudyApi::new(self.engine, shutdown.clone());
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let access = self.acceptor.access();
         let serving = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(10)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .add_service(
+            .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .add_service(Guard::new(
                 WorkerServiceServer::new(worker)
                     .max_decoding_message_size(MAX_MESSAGE_BYTES)
                     .max_encoding_message_size(MAX_MESSAGE_BYTES),
-            )
-            .add_service(
+                &access,
+            ))
+            .add_service(Guard::new(
                 StudyServiceServer::new(study)
                     .max_decoding_message_size(MAX_MESSAGE_BYTES)
                     .max_encoding_message_size(MAX_MESSAGE_BYTES),
-            )
-            .add_service(
+                &access,
+            ))
+            .add_service(Guard::new(
                 ArtifactServiceServer::new(ArtifactApi::new(self.artifacts))
                     .max_decoding_message_size(MAX_MESSAGE_BYTES),
-            )
-            .serve_with_incoming(incoming);
+                &access,
+            ))
+            .serve_with_incoming(self.acceptor.incoming());
         tokio::select! {
             served = serving => served.map_err(ServerError::Serve),
             () = shutdown.cancelled() => Ok(()),

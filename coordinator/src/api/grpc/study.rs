@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use reprise_core::lifecycle::Refusal;
+use reprise_core::plan::PlanError;
 use reprise_domain::StudyName;
 use reprise_domain::status::{StudyState, StudyStatus};
 use reprise_proto::convert;
@@ -19,6 +20,7 @@ use tonic::{Request, Response, Status};
 
 use super::worker::unavailable;
 use crate::engine::{Control, Handle, SubmitError};
+use crate::security::Caller;
 
 /// Least time between two messages of a watch: ten a second is as fast as
 /// anybody reads.
@@ -78,12 +80,14 @@ impl StudyService for StudyApi {
         &self,
         request: Request<StudyRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let caller = request.extensions().get::<Caller>().cloned();
         let study = study_name(&request.into_inner().study)?;
         let first = look_up(&self.engine, &study).await?;
         let watcher = Watcher {
             engine: self.engine.clone(),
             changes: self.engine.changes(),
             shutdown: self.shutdown.clone(),
+            caller,
             study,
             next: Some(first),
         };
@@ -145,6 +149,8 @@ struct Watcher {
     engine: Handle,
     changes: tokio::sync::watch::Receiver<u64>,
     shutdown: CancellationToken,
+    /// Who watches: a credential may end before the study does.
+    caller: Option<Caller>,
     study: StudyName,
     /// What is sent next; nothing once the study has ended.
     next: Option<StudyStatus>,
@@ -170,6 +176,12 @@ impl Watcher {
         tokio::select! {
             changed = self.changes.changed() => changed.map_err(|_| None)?,
             () = self.shutdown.cancelled() => return Err(None),
+        }
+        if let Some(caller) = &self.caller {
+            caller.check().map_err(|error| {
+                caller.refused(&error);
+                Some(error.into())
+            })?;
         }
         look_up(&self.engine, &self.study)
             .await
@@ -206,6 +218,9 @@ fn unknown(study: &StudyName) -> ApiError {
 
 fn submit_error(error: &SubmitError) -> ApiError {
     match error {
+        SubmitError::Plan(
+            error @ (PlanError::TooManyTasks { .. } | PlanError::TooManyStages { .. }),
+        ) => ApiError::new(ErrorCode::TooLarge, error),
         SubmitError::Plan(error) => ApiError::new(ErrorCode::InvalidRequest, error),
         SubmitError::Refused(refusal) => refused(refusal),
     }

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use reprise_domain::{AttemptId, AttemptOutcome, Capability, WorkerId};
 use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::convert::{self, ConvertError};
@@ -13,12 +13,14 @@ use reprise_proto::pb::to_worker::Message as ToMessage;
 use reprise_proto::pb::worker_service_server::WorkerService;
 use reprise_proto::pb::{self, FromWorker, ToWorker};
 use reprise_proto::status::{ApiError, ErrorCode};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::guard::refusal;
 use crate::engine::{Handle, OutboxMessage, SessionId, Unavailable};
+use crate::security::Caller;
 
 /// How long a new connection may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,6 +55,9 @@ impl WorkerService for WorkerApi {
         &self,
         request: Request<Streaming<FromWorker>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        let caller = caller
+            .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the session has no caller"))?;
         let mut stream = request.into_inner();
         let hello = first(&mut stream).await?;
         let (worker, capability, holding) = read_hello(hello)?;
@@ -63,14 +68,20 @@ impl WorkerService for WorkerApi {
             .await
             .map_err(unavailable)?
             .map_err(|refusal| ApiError::new(ErrorCode::InvalidRequest, refusal))?;
-        tracing::info!(%worker, session = session.0, "worker connected");
+        tracing::info!(
+            %worker, session = session.0, peer = %caller.address(), credential = caller.holder(),
+            "worker connected"
+        );
         let engine = self.engine.clone();
         let shutdown = self.shutdown.clone();
+        let (cut, cut_by) = oneshot::channel();
         tokio::spawn(async move {
             tokio::select! {
-                ended = listen(&mut stream, &engine, worker, session) => {
+                ended = listen(&mut stream, &engine, &caller, worker, session) => {
                     if let Err(error) = ended {
-                        tracing::warn!(%worker, %error, "worker's message not understood; session closed");
+                        caller.refused(&error);
+                        // A worker that has gone does not need to be told.
+                        let _ = cut.send(Err(Status::from(error)));
                     }
                 }
                 () = shutdown.cancelled() => {}
@@ -84,14 +95,16 @@ impl WorkerService for WorkerApi {
             protocol: PROTOCOL_VERSION,
             heartbeat_timeout_ms: timeout,
         };
-        let welcome = futures::stream::once(async move { ToMessage::Welcome(welcome) });
+        let welcome = stream::once(async move { ToMessage::Welcome(welcome) });
         let messages = welcome.chain(UnboundedReceiverStream::new(messages).map(to_wire));
         let messages = messages.map(|message| {
             Ok(ToWorker {
                 message: Some(message),
             })
         });
-        Ok(Response::new(Box::pin(messages)))
+        // Why the session was cut, if it was; that ends the stream.
+        let cut_by = stream::once(cut_by).filter_map(async |cut| cut.ok());
+        Ok(Response::new(Box::pin(stream::select(messages, cut_by))))
     }
 }
 
@@ -127,15 +140,26 @@ fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Capability, Vec<AttemptId>)
     Ok((worker, capability, convert::attempts(hello.holding)?))
 }
 
-/// Passes messages on until the stream ends.
+/// Passes messages on until the stream ends, or its sender must not go on.
 async fn listen(
     stream: &mut Streaming<FromWorker>,
     engine: &Handle,
+    caller: &Caller,
     worker: WorkerId,
     session: SessionId,
 ) -> Result<(), ApiError> {
-    // A broken connection is an end like any other: the worker dials again.
-    while let Ok(Some(message)) = stream.message().await {
+    loop {
+        let message = match stream.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => break,
+            Err(status) => match refusal(&status) {
+                error if error.code == ErrorCode::TooLarge => return Err(error),
+                // A broken connection is an end like any other: the worker dials
+                // again.
+                _ => break,
+            },
+        };
+        caller.check()?;
         let told = match message.message {
             Some(FromMessage::Report(report)) => {
                 let attempt = report.attempt.ok_or(ConvertError::Missing {

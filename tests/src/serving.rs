@@ -30,29 +30,44 @@ pub struct Worker {
 impl Serving {
     /// Starts it under `directory` on a free port, or on that of an earlier `url`.
     pub fn start(directory: &Path, url: Option<&str>) -> io::Result<Self> {
+        let mut serving = Self::launch(directory, url, &[])?;
+        serving.url = serving.wait_until_it_serves()?;
+        Ok(serving)
+    }
+
+    /// Starts it without waiting for anything, with further arguments.
+    pub fn launch(directory: &Path, url: Option<&str>, more: &[&str]) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let log = directory.join("log");
         let address = url.map_or("127.0.0.1:0", |url| url.trim_start_matches("http://"));
         let child = Command::new(program("reprise"))
             .args(["serve", "--listen", address, "--state"])
             .arg(directory.join("state"))
+            .args(more)
             .env("REPRISE_LOG", "info")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()?;
-        let said = wait_for(&log, "serving address=")?;
-        let address = said
-            .split("serving address=")
-            .nth(1)
-            .and_then(|rest| rest.split_whitespace().next())
-            .unwrap_or_default();
         Ok(Self {
             url: format!("http://{address}"),
             directory: directory.to_owned(),
             child,
         })
+    }
+
+    /// Waits until it serves; returns where.
+    pub fn wait_until_it_serves(&self) -> io::Result<String> {
+        let said = self.wait_for("serving address=")?;
+        let address = said.split("serving address=").nth(1);
+        let address = address.and_then(|rest| rest.split_whitespace().next());
+        Ok(format!("http://{}", address.unwrap_or_default()))
+    }
+
+    /// Waits until it has logged `text`; returns the log up to then.
+    pub fn wait_for(&self, text: &str) -> io::Result<String> {
+        wait_for(&self.directory.join("log"), text)
     }
 
     /// Ends it without any warning.

@@ -81,10 +81,7 @@ fn issue(scope: Scope, args: IssueArgs) -> anyhow::Result<ExitCode> {
     let expires = now + args.expires.duration();
     let name = args.name.unwrap_or_else(|| scope.to_string());
     let (id, path) = match args.out {
-        Some(path) => (
-            authority.issue_to(&path, scope, &name, expires, now)?,
-            path,
-        ),
+        Some(path) => (authority.issue_to(&path, scope, &name, expires, now)?, path),
         None => authority.issue_in(Path::new(""), scope, &name, expires, now)?,
     };
     eprint_block(&format!(

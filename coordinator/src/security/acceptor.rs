@@ -215,7 +215,9 @@ async fn dismiss(mut tcp: TcpStream) {
 /// Why a handshake failed, in words for the log; nothing where the peer went away
 /// or the network broke, which is nobody's refusal.
 fn reason(error: &io::Error) -> Option<String> {
-    use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, NoCertificatesPresented};
+    use rustls::Error::{
+        AlertReceived, InvalidCertificate, InvalidMessage, NoCertificatesPresented,
+    };
 
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match error {

@@ -151,10 +151,12 @@ impl Authority {
     ) -> Result<CredentialId, SecurityError> {
         // The file first: without it, no credential is to be in the register.
         let file = files::create_secret(path)?;
-        let issued = self.issue(scope, holder, expires, now).and_then(|(id, pem)| {
-            files::fill(file, path, &pem)?;
-            Ok(id)
-        });
+        let issued = self
+            .issue(scope, holder, expires, now)
+            .and_then(|(id, pem)| {
+                files::fill(file, path, &pem)?;
+                Ok(id)
+            });
         if issued.is_err() {
             files::remove(path);
         }

@@ -6,8 +6,8 @@
 //! What a scope may call is a table ([`Scope::may_call`]); it is looked up in one
 //! place, the guard of the gRPC services.
 
-mod access;
 mod acceptor;
+mod access;
 mod authority;
 mod error;
 mod files;
@@ -17,8 +17,8 @@ mod register;
 mod scope;
 mod tls;
 
-pub use access::{Access, Caller};
 pub use acceptor::{Acceptor, Connection, Peer};
+pub use access::{Access, Caller};
 pub use authority::Authority;
 pub use error::SecurityError;
 pub use identity::{CredentialId, Identity};

@@ -213,7 +213,9 @@ fn path(directory: &Path) -> PathBuf {
 
 /// Seconds since 1970.
 pub(super) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 #[cfg(test)]
@@ -253,7 +255,10 @@ mod tests {
             source,
         })?;
         Register::update(directory.path(), |register| {
-            entries.iter().cloned().for_each(|entry| register.add(entry));
+            entries
+                .iter()
+                .cloned()
+                .for_each(|entry| register.add(entry));
             Ok(())
         })?;
         Ok(directory)

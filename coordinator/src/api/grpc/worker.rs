@@ -56,9 +56,8 @@ impl WorkerService for WorkerApi {
         request: Request<Streaming<FromWorker>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let caller = request.extensions().get::<Caller>().cloned();
-        let caller = caller.ok_or_else(|| {
-            ApiError::new(ErrorCode::Internal, "the session has no caller")
-        })?;
+        let caller = caller
+            .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the session has no caller"))?;
         let mut stream = request.into_inner();
         let hello = first(&mut stream).await?;
         let (worker, capability, holding) = read_hello(hello)?;

@@ -20,7 +20,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use crate::stand::{Session, Stand, authority, in_an_hour};
@@ -167,15 +167,26 @@ async fn the_first_address_that_answers_is_used() {
     let stand = Stand::start().await.unwrap();
     let (_, pem) = stand.issue(Scope::Viewer, in_an_hour()).unwrap();
     let credential = Credential::parse(pem.as_bytes()).unwrap();
-    // Nobody listens where this one did.
-    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Nobody listens at one, and another hangs up, as one that stands by does.
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let away = format!("https://{}", gone.local_addr().unwrap());
     drop(gone);
-    let both = format!("{away}, {}", stand.instance.url());
-    let mut client = Client::connect(&both, Some(&credential)).await.unwrap();
-    assert!(client.list().await.unwrap().is_empty());
-    let error = Client::connect(&away, Some(&credential)).await.unwrap_err();
-    assert!(error.is_retryable(), "{error:?}");
+    let standby = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let waiting = format!("https://{}", standby.local_addr().unwrap());
+    let hang_up = async { while standby.accept().await.is_ok() {} };
+    let dial = async {
+        let all = format!("{away}, {waiting},{}", stand.instance.url());
+        let mut client = Client::connect(&all, Some(&credential)).await.unwrap();
+        assert!(client.list().await.unwrap().is_empty());
+        let both = format!("{away},{waiting}");
+        let error = Client::connect(&both, Some(&credential)).await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+        assert!(error.message.contains("; coordinator"), "{error:?}");
+    };
+    tokio::select! {
+        () = hang_up => panic!("the standby stopped listening"),
+        () = dial => {}
+    }
     assert!(stand.end(0).await.unwrap().is_empty());
 }
 

@@ -167,10 +167,6 @@ fn started(message: ToMessage) -> Option<pb::Attempt> {
     }
 }
 
-fn acknowledged(message: ToMessage) -> Option<()> {
-    matches!(message, ToMessage::Acknowledge(_)).then_some(())
-}
-
 #[tokio::test]
 async fn a_replayed_result_changes_nothing() {
     let stand = Stand::start().await.unwrap();
@@ -192,6 +188,7 @@ async fn a_replayed_result_changes_nothing() {
         session.send(report.clone()).await.unwrap();
         // Each is acknowledged, so that a worker whose acknowledgement was lost
         // can forget it.
+        let acknowledged = |message| matches!(message, ToMessage::Acknowledge(_)).then_some(());
         session.next(acknowledged).await.unwrap();
     }
     let status = client.status(&spec.name).await.unwrap();

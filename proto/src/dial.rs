@@ -121,7 +121,10 @@ impl Dial {
             None => away(error),
         };
         match &self.tls {
-            None => spoken(tcp).await.map_err(away),
+            None => spoken(tcp).await.map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => silent(url),
+                _ => away(error),
+            }),
             Some((credential, name)) => {
                 let connector = TlsConnector::from(credential.tls());
                 let tls = in_time(connector.connect(name.clone(), tcp))
@@ -170,6 +173,15 @@ async fn in_time<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> 
     tokio::time::timeout(PATIENCE, step)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// One that encrypts waits for its client to speak first.
+fn silent(url: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::Unavailable,
+        format_args!("coordinator `{url}` says nothing"),
+    )
+    .hint("where it serves with encryption, write `https://` and pass `--credential FILE`")
 }
 
 /// What TLS said, where an error is its.

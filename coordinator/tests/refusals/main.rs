@@ -19,7 +19,7 @@ use reprise_proto::status::{ApiError, ErrorCode};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
@@ -139,12 +139,14 @@ async fn a_connection_without_a_certificate_is_refused() {
 #[tokio::test]
 async fn a_connection_without_encryption_is_refused() {
     let stand = Stand::start().await.unwrap();
-    let plain = stand.instance.url().replace("https", "http");
-    let answer = match Client::connect(&plain, None).await {
-        Ok(mut client) => client.list().await.map(|_| ()),
-        Err(error) => Err(error),
-    };
-    answer.unwrap_err();
+    let mut tcp = TcpStream::connect(stand.instance.address).await.unwrap();
+    tcp.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
+    // An alert that says so, and the end.
+    let mut told = Vec::new();
+    tcp.read_to_end(&mut told).await.unwrap();
+    assert_eq!(told.first(), Some(&21), "{told:?}");
     one_line(
         &stand.end(1).await.unwrap(),
         &["connection refused", "does not speak TLS"],

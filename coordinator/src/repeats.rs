@@ -70,7 +70,7 @@ mod tests {
         let mut repeats = Repeats::new();
         assert_eq!(repeats.note("a", start), Novelty::New);
         assert_eq!(repeats.note("b", start), Novelty::New);
-        let soon = start + WINDOW - Duration::from_secs(1);
+        let soon = start + WINDOW.mul_f64(0.99);
         assert_eq!(repeats.note("a", soon), Novelty::Repeated);
         assert_eq!(repeats.note("a", start + WINDOW), Novelty::New);
     }

@@ -1,10 +1,11 @@
 //! Opens one connection to a coordinator, encrypted where its address says so,
 //! and says in plain words why there is none.
 //!
-//! In TLS 1.3 a client has finished its handshake before the server has looked
-//! at its certificate. A coordinator speaks first, so an encrypted connection
-//! counts as open only once its first bytes are there: a refused credential is
-//! known when dialling, and not by a later request that fails for no reason.
+//! A coordinator speaks first, and a connection counts as open only once its first
+//! bytes are there. In TLS 1.3 a client has finished its handshake before the
+//! server has looked at its certificate; and a coordinator that only stands by
+//! hangs up. Both are known when dialling so, and not by a later request that
+//! fails for no reason.
 
 use std::io::{self, Cursor};
 use std::task::{Context, Poll};
@@ -115,27 +116,43 @@ impl Dial {
         let tcp = in_time(TcpStream::connect(target)).await.map_err(away)?;
         // Small messages are not held back to be sent together.
         tcp.set_nodelay(true).map_err(away)?;
-        let Some((credential, name)) = &self.tls else {
-            return Ok(TokioIo::new(Box::new(tcp)));
-        };
         let told = |error: io::Error| match rustls_error(&error) {
             Some(refusal) => refused(url, refusal),
             None => away(error),
         };
-        let connector = TlsConnector::from(credential.tls());
-        let mut tls = in_time(connector.connect(name.clone(), tcp))
-            .await
-            .map_err(told)?;
-        let mut first = vec![0; 1024];
-        let length = in_time(tls.read(&mut first)).await.map_err(told)?;
-        if length == 0 {
-            return Err(away(io::ErrorKind::UnexpectedEof.into()));
+        match &self.tls {
+            None => spoken(tcp).await.map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => silent(url),
+                _ => away(error),
+            }),
+            Some((credential, name)) => {
+                let connector = TlsConnector::from(credential.tls());
+                let tls = in_time(connector.connect(name.clone(), tcp))
+                    .await
+                    .map_err(told)?;
+                spoken(tls).await.map_err(told)
+            }
         }
-        first.truncate(length);
-        let (rest, out) = tokio::io::split(tls);
-        let all = Cursor::new(first).chain(rest);
-        Ok(TokioIo::new(Box::new(tokio::io::join(all, out))))
     }
+}
+
+/// Waits until the other end has said something, and hands that on with the rest.
+async fn spoken<S>(mut stream: S) -> io::Result<Opened>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut first = vec![0; 1024];
+    let length = in_time(stream.read(&mut first)).await?;
+    if length == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "it closed the connection",
+        ));
+    }
+    first.truncate(length);
+    let (rest, out) = tokio::io::split(stream);
+    let all = Cursor::new(first).chain(rest);
+    Ok(TokioIo::new(Box::new(tokio::io::join(all, out))))
 }
 
 impl Service<Uri> for Dial {
@@ -156,6 +173,15 @@ async fn in_time<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> 
     tokio::time::timeout(PATIENCE, step)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// One that encrypts waits for its client to speak first.
+fn silent(url: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::Unavailable,
+        format_args!("coordinator `{url}` says nothing"),
+    )
+    .hint("where it serves with encryption, write `https://` and pass `--credential FILE`")
 }
 
 /// What TLS said, where an error is its.
@@ -236,6 +262,21 @@ mod tests {
             let error = Address::parse(wrong).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidRequest, "`{wrong}`");
         }
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_at_once_is_away() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let dial = Dial::new(Address::parse(&url).unwrap(), None).unwrap();
+        let accept = async { drop(listener.accept().await.unwrap()) };
+        let (opened, ()) = tokio::join!(dial.open(), accept);
+        let error = opened.err().unwrap();
+        assert!(error.is_retryable(), "{error:?}");
+        assert!(
+            error.message.ends_with("it closed the connection"),
+            "{error:?}"
+        );
     }
 
     #[test]

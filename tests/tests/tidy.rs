@@ -73,6 +73,7 @@ fn generated_types_stay_at_the_edge() {
         "coordinator/src/api/",
         "coordinator/src/client.rs",
         "coordinator/tests/protocol.rs",
+        "coordinator/tests/refusals/",
         "worker/src/session/",
         "worker/src/artifacts.rs",
     ];

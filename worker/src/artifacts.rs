@@ -92,7 +92,9 @@ impl Artifacts {
                     self.keep(digest, &content)?;
                     return Ok(content);
                 }
-                Err(source) if !source.is_retryable() => {
+                // A worker that is not allowed is about to stop; that is not the
+                // task's failure.
+                Err(source) if !source.is_retryable() && !source.is_not_allowed() => {
                     return Err(ArtifactError::Fetch { digest, source });
                 }
                 Err(_) if cancel.is_cancelled() => return Err(ArtifactError::Stopped(digest)),

@@ -1,5 +1,11 @@
 //! The harness of the end-to-end tests: real programs in their own directories.
 
+pub mod chaos;
+pub mod failover;
+pub mod fleet;
+pub mod journal;
+pub mod process;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 

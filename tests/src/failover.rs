@@ -30,7 +30,7 @@ pretrain:
 }
 
 /// How long the study may take from the restart on.
-const REST: Duration = Duration::from_secs(300);
+const REST: Duration = Duration::from_mins(5);
 
 /// What came of it.
 #[derive(Debug)]

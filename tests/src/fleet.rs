@@ -10,7 +10,7 @@ use crate::process::{Process, wait_until};
 use crate::program;
 
 /// How long a program may take to start, on a machine that does other things too.
-pub const START: Duration = Duration::from_secs(60);
+pub const START: Duration = Duration::from_mins(1);
 
 /// Where a study stands, as `reprise status` prints it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,7 +28,15 @@ pub struct Standing {
 impl Standing {
     /// Reads the row of all stages.
     pub fn parse(table: &str) -> Option<Self> {
-        let row = table.lines().find_map(|line| line.strip_prefix("all "))?;
+        Self::of_stage(table, "all")
+    }
+
+    /// Reads the row of a stage whose name is one word.
+    pub fn of_stage(table: &str, stage: &str) -> Option<Self> {
+        let row = table.lines().find_map(|line| {
+            let rest = line.strip_prefix(stage)?;
+            rest.starts_with(' ').then_some(rest)
+        })?;
         let mut numbers = row.split_whitespace().map(str::parse);
         let mut next = || numbers.next()?.ok();
         Some(Self {
@@ -50,6 +58,7 @@ impl Standing {
 pub struct Fleet {
     home: PathBuf,
     url: String,
+    namespace: Option<String>,
     /// The coordinator.
     pub coordinator: Process,
     /// The workers.
@@ -77,6 +86,7 @@ impl Fleet {
         Ok(Self {
             home: home.to_owned(),
             url,
+            namespace: None,
             coordinator,
             workers,
         })
@@ -87,8 +97,18 @@ impl Fleet {
         Self {
             home: home.to_owned(),
             url: url.to_owned(),
+            namespace: None,
             coordinator,
             workers,
+        }
+    }
+
+    /// The same fleet, asked from inside a network namespace.
+    #[must_use]
+    pub fn asked_from(self, namespace: &str) -> Self {
+        Self {
+            namespace: Some(namespace.to_owned()),
+            ..self
         }
     }
 
@@ -104,7 +124,10 @@ impl Fleet {
 
     /// A command of `reprise` that is sent to this coordinator.
     pub fn ask(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program("reprise"));
+        let mut command = match &self.namespace {
+            None => Command::new(program("reprise")),
+            Some(namespace) => inside(namespace, &program("reprise")),
+        };
         command
             .args(arguments)
             .args(["--coordinator", &self.url])
@@ -139,9 +162,14 @@ impl Fleet {
 
     /// Where a study stands.
     pub fn standing(&self, study: &str) -> io::Result<Standing> {
+        self.standing_of(study, "all")
+    }
+
+    /// Where a stage of a study stands.
+    pub fn standing_of(&self, study: &str, stage: &str) -> io::Result<Standing> {
         let table = said(self.ask(&["status", study]))?;
-        Standing::parse(&table)
-            .ok_or_else(|| io::Error::other(format!("no row `all` in the status\n{table}")))
+        Standing::of_stage(&table, stage)
+            .ok_or_else(|| io::Error::other(format!("no row `{stage}` in the status\n{table}")))
     }
 
     /// Waits until every task of a study has its result.
@@ -188,6 +216,14 @@ pub fn worker(coordinator: &str, directory: &Path) -> Command {
     command
         .args(["--slots", "1", "--coordinator", coordinator, "--directory"])
         .arg(directory);
+    command
+}
+
+/// A program inside a network namespace.
+pub fn inside(namespace: &str, program: &Path) -> Command {
+    let mut command = Command::new("ip");
+    // `ip` turns into the program, so that signals reach it.
+    command.args(["netns", "exec", namespace]).arg(program);
     command
 }
 

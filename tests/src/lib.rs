@@ -4,6 +4,7 @@ pub mod chaos;
 pub mod failover;
 pub mod fleet;
 pub mod journal;
+pub mod network;
 pub mod process;
 
 use std::path::{Path, PathBuf};

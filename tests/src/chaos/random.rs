@@ -11,12 +11,12 @@ impl Random {
     /// does not change another.
     pub fn new(seed: u64, purpose: u64) -> Self {
         let mut random = Self(seed ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        random.next();
+        random.number();
         random
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +26,7 @@ impl Random {
 
     /// A number below `bound`; 0 when nothing is below it.
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % (bound.max(1) as u64)) as usize
+        (self.number() % (bound.max(1) as u64)) as usize
     }
 
     /// Whether something happens that happens once in `times`.
@@ -37,7 +37,7 @@ impl Random {
     /// A duration between two numbers of milliseconds.
     pub fn between_ms(&mut self, least: u64, most: u64) -> Duration {
         let span = most.saturating_sub(least) + 1;
-        Duration::from_millis(least + self.next() % span)
+        Duration::from_millis(least + self.number() % span)
     }
 
     /// Brings a list into a random order.

@@ -53,7 +53,7 @@ pub const FILES: [&str; 8] = [
 ];
 
 /// How long a round may take before it counts as stuck: many times what it needs.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// Time between two looks at the study, and the most that a look may take.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -171,7 +171,7 @@ impl<'a> Round<'a> {
 
     /// Injects the next fault, if there is one left.
     fn strike(&mut self, now: Instant) -> anyhow::Result<()> {
-        let Some(fault) = self.schedule.next() else {
+        let Some(fault) = self.schedule.pop() else {
             return Ok(());
         };
         self.next = now + fault.pause;
@@ -337,7 +337,7 @@ impl<'a> Round<'a> {
             Ok(true)
         };
         crate::process::wait_until(
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             "every worker has delivered what it had",
             || drained(self.home),
         )?;

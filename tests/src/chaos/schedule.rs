@@ -113,7 +113,7 @@ impl Schedule {
     }
 
     /// The next fault.
-    pub fn next(&mut self) -> Option<Fault> {
+    pub fn pop(&mut self) -> Option<Fault> {
         self.left.pop()
     }
 
@@ -153,9 +153,8 @@ fn draw(random: &mut Random, kind: Kind, workers: usize, pace: Duration) -> Faul
             random.between_ms(48_000, 60_000)
         }
         Kind::ConnectionStalled | Kind::WorkerFrozen => random.between_ms(500, 6_000),
-        Kind::ConnectionSlow => random.between_ms(2_000, 8_000),
         Kind::CoordinatorFrozen => random.between_ms(300, 3_000),
-        Kind::WorkerDiskFull => random.between_ms(2_000, 8_000),
+        Kind::ConnectionSlow | Kind::WorkerDiskFull => random.between_ms(2_000, 8_000),
         Kind::CoordinatorDiskFull => random.between_ms(1_000, 4_000),
         Kind::ClockJump => random.between_ms(1_000, 6_000),
         _ => Duration::ZERO,
@@ -181,7 +180,7 @@ mod tests {
     fn all(seed: u64) -> Vec<Fault> {
         let pace = Duration::from_millis(600);
         let mut schedule = Schedule::new(seed, 500, &SHARES, 4, pace);
-        std::iter::from_fn(|| schedule.next()).collect()
+        std::iter::from_fn(|| schedule.pop()).collect()
     }
 
     #[test]
@@ -202,9 +201,9 @@ mod tests {
     fn a_postponed_fault_comes_again() {
         let mut schedule = Schedule::new(1, 20, &SHARES, 4, Duration::from_millis(100));
         let total = schedule.left();
-        let first = schedule.next().unwrap();
+        let first = schedule.pop().unwrap();
         schedule.postpone(first);
         assert_eq!(schedule.left(), total);
-        assert!(std::iter::from_fn(|| schedule.next()).any(|fault| fault == first));
+        assert!(std::iter::from_fn(|| schedule.pop()).any(|fault| fault == first));
     }
 }

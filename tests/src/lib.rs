@@ -1,7 +1,13 @@
 //! The harness of the end-to-end tests: real programs in their own directories.
 
+pub mod chaos;
+pub mod failover;
+pub mod fleet;
+pub mod journal;
+pub mod network;
 pub mod object_server;
 pub mod postgres;
+pub mod process;
 pub mod serving;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,384 @@
+//! One round: a fresh site, the study from its start to its end under faults, and
+//! the comparison with the undisturbed run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use nix::sys::signal::Signal;
+
+use super::random::Random;
+use super::schedule::{Fault, Kind, Schedule};
+use super::site::{Mending, Site};
+use super::tally::Tally;
+use crate::fleet::Standing;
+use crate::journal::{self, Journal};
+use crate::process::GLANCE;
+
+/// The study: something of everything, about 40 s for four undisturbed workers.
+/// Its tasks may be lost often, since that is what happens to them here.
+pub const STUDY: &str = "version: 1
+name: chaos
+space: nasbench201
+benchmark: {builtin: nasbench201-digits}
+retry: {attempts: 100, backoff: 50 ms, lost-workers: 1000}
+pretrain:
+  - {model: arch2vec, seeds: 1..4, epochs: 6, batch: 32}
+search:
+  datasets: [digits]
+  budget: {queries: 100}
+  seeds: 1..8
+  methods:
+    - {name: random}
+    - {name: regularized-evolution, population: 5, sample: 2}
+    - {name: reinforce, encoding: arch2vec, episode: 8}
+    - {name: dngo, encoding: arch2vec, initial: 8}
+noop: {tasks: 200, hold-ms: 400}
+";
+
+/// Files that must not differ by a byte. `manifest.json` counts attempts and names
+/// hosts, so it is left out.
+pub const FILES: [&str; 8] = [
+    "results.json",
+    "table.csv",
+    "table.json",
+    "table.md",
+    "table.tex",
+    "pretrain.csv",
+    "pretrain.md",
+    "curves.svg",
+];
+
+/// How long a round may take before it counts as stuck: many times what it needs.
+const LIMIT: Duration = Duration::from_mins(5);
+
+/// Time between two looks at the study, and the most that a look may take.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+const LOOK_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long a message that is to be torn is waited for: heartbeats come sooner.
+const TEARING: Duration = Duration::from_secs(8);
+
+/// A worker that was asked to leave is gone by then, or does not leave.
+const LEAVING: Duration = Duration::from_secs(30);
+
+/// The study in peace.
+#[derive(Debug)]
+pub struct Baseline {
+    /// Where its files are.
+    pub out: PathBuf,
+    /// Its journal.
+    pub journal: Journal,
+}
+
+/// A round in progress.
+#[derive(Debug)]
+pub struct Round<'a> {
+    home: &'a Path,
+    site: Site,
+    schedule: &'a mut Schedule,
+    tally: &'a mut Tally,
+    random: Random,
+    /// When the next fault is due.
+    next: Instant,
+    mendings: Vec<(Instant, Mending)>,
+    /// Messages to be torn: which proxy, how many it had torn, until when, and
+    /// the fault in case that none comes.
+    tearing: Vec<(usize, usize, Instant, Fault)>,
+    /// Workers that were asked to leave.
+    leaving: Vec<(usize, Instant)>,
+    /// When programs that have ended are started again, by place.
+    restarts: Vec<(usize, Instant)>,
+    state_full: bool,
+    look: Option<(Child, Instant)>,
+    last_look: Instant,
+    standing: Standing,
+}
+
+impl<'a> Round<'a> {
+    /// A round in an empty directory.
+    pub fn new(
+        home: &'a Path,
+        workers: usize,
+        disks: bool,
+        schedule: &'a mut Schedule,
+        tally: &'a mut Tally,
+        random: Random,
+    ) -> anyhow::Result<Self> {
+        fs::create_dir_all(home)?;
+        let now = Instant::now();
+        Ok(Self {
+            home,
+            site: Site::new(home, workers, disks)?,
+            schedule,
+            tally,
+            random,
+            next: now,
+            mendings: Vec::new(),
+            tearing: Vec::new(),
+            leaving: Vec::new(),
+            restarts: Vec::new(),
+            state_full: false,
+            look: None,
+            last_look: now,
+            standing: Standing::default(),
+        })
+    }
+
+    /// Runs the study to its end under faults and compares it.
+    pub fn run(mut self, baseline: &Baseline) -> anyhow::Result<()> {
+        let ran = self.disturb().and_then(|()| self.compare(baseline));
+        if ran.is_err() {
+            self.site.stop()?;
+            self.site.keep().context("keep what is on the disks")?;
+        }
+        ran
+    }
+
+    /// Where the study stands.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    fn disturb(&mut self) -> anyhow::Result<()> {
+        self.site.fleet.serve()?;
+        self.site.fleet.submit(STUDY)?;
+        self.site.fleet.work()?;
+        let started = Instant::now();
+        self.next = started + self.random.between_ms(500, 1500);
+        while !self.standing.is_finished() {
+            if self.standing.failed > 0 {
+                bail!("{} tasks were given up", self.standing.failed);
+            }
+            if started.elapsed() > LIMIT {
+                bail!("the study is stuck: {:?} after {LIMIT:?}", self.standing);
+            }
+            let now = Instant::now();
+            self.supervise(now)?;
+            self.mend(now)?;
+            self.tear(now)?;
+            if now >= self.next {
+                self.strike(now)?;
+            }
+            self.look(now)?;
+            thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
+    /// Injects the next fault, if there is one left.
+    fn strike(&mut self, now: Instant) -> anyhow::Result<()> {
+        let Some(fault) = self.schedule.pop() else {
+            return Ok(());
+        };
+        self.next = now + fault.pause;
+        if fault.kind == Kind::MessageTorn {
+            let proxy = &self.site.proxies[fault.worker];
+            let busy = self
+                .tearing
+                .iter()
+                .any(|(number, ..)| *number == fault.worker);
+            if busy || proxy.open() == 0 {
+                self.miss(fault, now);
+                return Ok(());
+            }
+            proxy.tear();
+            self.tearing
+                .push((fault.worker, proxy.torn(), now + TEARING, fault));
+            return Ok(());
+        }
+        let hit = self
+            .site
+            .inject(&fault)
+            .with_context(|| format!("inject: {}", fault.kind))?;
+        let Some(hit) = hit else {
+            self.miss(fault, now);
+            return Ok(());
+        };
+        self.tally.hit(fault.kind, hit.touched);
+        if let Some(mending) = hit.mending {
+            self.mendings.push((now + fault.lasting, mending));
+        }
+        match fault.kind {
+            Kind::WorkerPreempted => self.leaving.push((fault.worker, now)),
+            Kind::CoordinatorDiskFull => self.state_full = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A fault that met nothing comes again later and does not count.
+    fn miss(&mut self, fault: Fault, now: Instant) {
+        self.schedule.postpone(fault);
+        self.next = now + GLANCE;
+    }
+
+    /// Starts again what has ended, after a while.
+    fn supervise(&mut self, now: Instant) -> anyhow::Result<()> {
+        for (place, status) in self.site.ended()? {
+            if place == 0 && self.state_full && !status.success() && status.code().is_some() {
+                self.tally.touched(Kind::CoordinatorDiskFull, 1);
+            }
+            if place > 0 {
+                let leaving = self.leaving.iter().any(|(number, _)| *number == place - 1);
+                if leaving && status.success() {
+                    self.tally.touched(Kind::WorkerPreempted, 1);
+                }
+                self.leaving.retain(|(number, _)| *number != place - 1);
+            }
+            let pause = self.random.between_ms(50, 1500);
+            self.restarts.push((place, now + pause));
+        }
+        let (due, later) = self.restarts.iter().partition(|(_, at)| *at <= now);
+        self.restarts = later;
+        let due: Vec<(usize, Instant)> = due;
+        for (place, _) in due {
+            if let Some(program) = self.site.programs().nth(place) {
+                program.start()?;
+                self.tally.fates.restarts += 1;
+            }
+        }
+        for (number, since) in self.leaving.clone() {
+            let held = self.mendings.iter().any(|(_, mending)| {
+                matches!(mending, Mending::ThawWorker(other) | Mending::Release(other) if *other == number)
+            });
+            // One that cannot run or say goodbye is given the time.
+            if !held && since.elapsed() > LEAVING {
+                bail!("worker {number} was asked to leave and did not within {LEAVING:?}");
+            }
+        }
+        Ok(())
+    }
+
+    fn mend(&mut self, now: Instant) -> anyhow::Result<()> {
+        let due: Vec<_> = self.mendings.extract_if(.., |(at, _)| *at <= now).collect();
+        for (_, mending) in due {
+            // A second fault of the same kind may last longer than this one.
+            if self.mendings.iter().any(|(_, other)| *other == mending) {
+                continue;
+            }
+            self.site.mend(mending)?;
+            if mending == Mending::FreeState {
+                self.state_full = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn tear(&mut self, now: Instant) -> anyhow::Result<()> {
+        for (number, before, until, fault) in std::mem::take(&mut self.tearing) {
+            let proxy = self.site.proxies.get(number).context("no such proxy")?;
+            if proxy.torn() > before {
+                self.tally.hit(Kind::MessageTorn, 1);
+            } else if now >= until {
+                proxy.stop_tearing();
+                self.schedule.postpone(fault);
+            } else {
+                self.tearing.push((number, before, until, fault));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks where the study stands, beside everything else: the coordinator may
+    /// be frozen or away.
+    fn look(&mut self, now: Instant) -> anyhow::Result<()> {
+        if let Some((mut child, since)) = self.look.take() {
+            match child.try_wait()? {
+                Some(_) => {
+                    let table = child.wait_with_output()?.stdout;
+                    let table = String::from_utf8_lossy(&table);
+                    self.standing = Standing::parse(&table).unwrap_or(self.standing);
+                }
+                None if since.elapsed() > LOOK_LIMIT => {
+                    child.kill()?;
+                    child.wait()?;
+                }
+                None => self.look = Some((child, since)),
+            }
+        } else if now >= self.last_look + LOOK_EVERY {
+            let mut command = self.site.fleet.ask(&["status", "chaos"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::null());
+            self.look = Some((command.spawn()?, now));
+            self.last_look = now;
+        }
+        Ok(())
+    }
+
+    /// Ends all faults, restarts the coordinator once more, so that everything
+    /// must come from the journal, and compares.
+    fn compare(&mut self, baseline: &Baseline) -> anyhow::Result<()> {
+        for (number, _, _, fault) in std::mem::take(&mut self.tearing) {
+            self.site.proxies[number].stop_tearing();
+            self.schedule.postpone(fault);
+        }
+        for (_, mending) in std::mem::take(&mut self.mendings) {
+            self.site.mend(mending)?;
+        }
+        self.site.fleet.coordinator.kill()?;
+        self.site.fleet.serve()?;
+        // What workers still hold reaches the coordinator now, and changes nothing.
+        for (place, program) in self.site.programs().enumerate() {
+            if place > 0 && program.id().is_none() {
+                program.start()?;
+            }
+        }
+        let drained = |home: &Path| -> std::io::Result<bool> {
+            let spools = (0..self.site.proxies.len())
+                .map(|number| home.join(format!("worker-{number}/home/spool")));
+            for spool in spools {
+                if spool.exists() && fs::read_dir(spool)?.next().is_some() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        crate::process::wait_until(
+            Duration::from_mins(1),
+            "every worker has delivered what it had",
+            || drained(self.home),
+        )?;
+        for worker in &mut self.site.fleet.workers {
+            worker.signal(Signal::SIGTERM)?;
+        }
+        for worker in &mut self.site.fleet.workers {
+            if worker.id().is_some() {
+                worker.wait(LEAVING)?;
+            }
+        }
+        let out = self.site.fleet.export("chaos")?;
+        self.tally.fates.reconnects += self
+            .site
+            .proxies
+            .iter()
+            .map(|proxy| proxy.accepted().saturating_sub(1))
+            .sum::<usize>();
+        self.site.stop()?;
+        let journal = journal::read(&self.site.fleet.journal())?;
+        let mut mistakes = journal.mistakes(Some(&baseline.journal));
+        mistakes.extend(differences(&baseline.out, &out)?);
+        if !mistakes.is_empty() {
+            bail!("{}", mistakes.join("\n"));
+        }
+        self.tally.fates.add(&journal);
+        Ok(())
+    }
+}
+
+/// Files of the study that differ.
+pub fn differences(expected: &Path, found: &Path) -> anyhow::Result<Vec<String>> {
+    let mut differences = Vec::new();
+    for name in FILES {
+        let read = |directory: &Path| {
+            let path = directory.join(name);
+            fs::read(&path).with_context(|| format!("read `{}`", path.display()))
+        };
+        if read(expected)? != read(found)? {
+            differences.push(format!("`{name}` differs from the undisturbed run's"));
+        }
+    }
+    Ok(differences)
+}

@@ -1,0 +1,208 @@
+//! The coordinator's journal as a second reader sees it: SQL and JSON, none of
+//! the coordinator's own code, so that a mistake there is not made here too.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+
+/// Clock changes between two records from which on it is a jump, not a wait.
+const JUMP_MS: i64 = 60_000;
+
+/// What a journal tells about its tasks.
+#[derive(Debug, Clone, Default)]
+pub struct Journal {
+    /// Planned tasks, by key.
+    pub tasks: BTreeMap<String, Task>,
+    /// How often each kind of event was recorded; events that name several
+    /// attempts count as many.
+    pub events: BTreeMap<String, usize>,
+    /// Jumps of the clock between two records.
+    pub jumps: usize,
+    /// Mistakes that were found while reading.
+    mistakes: Vec<String>,
+}
+
+/// One task of the journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Task {
+    /// Attempts that were leased.
+    pub attempts: usize,
+    /// Digests of the results that finished it: one, if all is well.
+    pub finished: Vec<String>,
+    /// The stored result as JSON.
+    pub result: Option<String>,
+}
+
+/// Reads the journal of a coordinator that does not run.
+pub fn read(path: &Path) -> anyhow::Result<Journal> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime
+        .block_on(load(path))
+        .with_context(|| format!("read the journal `{}`", path.display()))
+}
+
+async fn load(path: &Path) -> anyhow::Result<Journal> {
+    let options = SqliteConnectOptions::new().filename(path);
+    let mut database = SqliteConnection::connect_with(&options).await?;
+    let mut journal = Journal::default();
+    let check: String = sqlx::query_scalar("PRAGMA integrity_check")
+        .fetch_one(&mut database)
+        .await?;
+    if check != "ok" {
+        journal.mistakes.push(format!("SQLite finds: {check}"));
+    }
+    let records = sqlx::query("SELECT at_ms, events FROM journal ORDER BY sequence")
+        .fetch_all(&mut database)
+        .await?;
+    let mut before = None;
+    for record in records {
+        let at: i64 = record.try_get(0)?;
+        let text: String = record.try_get(1)?;
+        let events: Vec<Value> = serde_json::from_str(&text).context("a record")?;
+        events.iter().try_for_each(|event| journal.take(event))?;
+        let jumped = before.is_some_and(|before: i64| (at - before).abs() >= JUMP_MS);
+        journal.jumps += usize::from(jumped);
+        before = Some(at);
+    }
+    let results = sqlx::query("SELECT lower(hex(task)), result FROM result")
+        .fetch_all(&mut database)
+        .await?;
+    for row in results {
+        let (key, text): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let stored: Value = serde_json::from_str(&text).context("a result")?;
+        match journal.tasks.get_mut(&key) {
+            Some(task) => task.result = Some(stored["result"].to_string()),
+            None => journal
+                .mistakes
+                .push(format!("a result of the unplanned task {key}")),
+        }
+    }
+    Ok(journal)
+}
+
+impl Journal {
+    /// Everything that is wrong: a task without a result, or with two, or with
+    /// another result than the `baseline` has.
+    pub fn mistakes(&self, baseline: Option<&Self>) -> Vec<String> {
+        let mut found = self.mistakes.clone();
+        if self.tasks.is_empty() {
+            found.push("no task was planned".to_owned());
+        }
+        for (key, task) in &self.tasks {
+            match task.finished.len() {
+                1 => {}
+                0 => found.push(format!("task {key} was lost")),
+                times => found.push(format!("task {key} finished {times} times")),
+            }
+            if task.result.is_none() {
+                found.push(format!("task {key} has no result"));
+            }
+        }
+        for kind in ["disputed", "quarantined"] {
+            if let Some(times) = self.events.get(kind) {
+                found.push(format!("{times} attempts were {kind}"));
+            }
+        }
+        if let Some(baseline) = baseline {
+            if !self.tasks.keys().eq(baseline.tasks.keys()) {
+                found.push("the tasks are not those of the undisturbed run".to_owned());
+            }
+            for (key, expected) in &baseline.tasks {
+                let own = self.tasks.get(key);
+                if own.is_some_and(|own| {
+                    own.result != expected.result
+                        || own.finished.first() != expected.finished.first()
+                }) {
+                    found.push(format!("task {key} has another result than undisturbed"));
+                }
+            }
+        }
+        found
+    }
+
+    /// Attempts of all tasks.
+    pub fn attempts(&self) -> usize {
+        self.tasks.values().map(|task| task.attempts).sum()
+    }
+
+    /// Tasks with a result.
+    pub fn finished(&self) -> usize {
+        let finished = self.tasks.values().filter(|task| task.result.is_some());
+        finished.count()
+    }
+
+    /// How often an event was recorded.
+    pub fn count(&self, event: &str) -> usize {
+        self.events.get(event).copied().unwrap_or_default()
+    }
+
+    fn take(&mut self, event: &Value) -> anyhow::Result<()> {
+        let kind = event["event"].as_str().context("an event has no name")?;
+        match kind {
+            "study-submitted" => {
+                let plan = event["plan"].as_array().context("a study has no plan")?;
+                for planned in plan {
+                    let key = planned["key"].as_str().context("a task has no key")?;
+                    self.tasks.entry(key.to_owned()).or_default();
+                }
+                self.note(kind, 1);
+            }
+            "leased" => {
+                for attempt in list(event, "attempts") {
+                    let (key, number) = split(attempt)?;
+                    let task = self.tasks.entry(key).or_default();
+                    task.attempts += 1;
+                    if number != task.attempts {
+                        let mistake =
+                            format!("attempt {attempt} is the task's {}th", task.attempts);
+                        self.mistakes.push(mistake);
+                    }
+                }
+                self.note(kind, list(event, "attempts").len());
+            }
+            "finished" => {
+                let attempt = event["attempt"].as_str().context("nothing has finished")?;
+                let result = event["result"].as_str().context("a result has no digest")?;
+                let task = self.tasks.entry(split(attempt)?.0).or_default();
+                task.finished.push(result.to_owned());
+                self.note(kind, 1);
+            }
+            "lost" => {
+                for (field, name) in [
+                    ("counted", "lost"),
+                    ("unbegun", "lost-unbegun"),
+                    ("quarantined", "quarantined"),
+                ] {
+                    self.note(name, list(event, field).len());
+                }
+            }
+            other => self.note(other, 1),
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, kind: &str, times: usize) {
+        if times > 0 {
+            *self.events.entry(kind.to_owned()).or_default() += times;
+        }
+    }
+}
+
+fn list<'a>(event: &'a Value, field: &str) -> Vec<&'a str> {
+    let values = event[field].as_array().map_or(&[][..], Vec::as_slice);
+    values.iter().filter_map(Value::as_str).collect()
+}
+
+/// `KEY@NUMBER` in its parts.
+fn split(attempt: &str) -> anyhow::Result<(String, usize)> {
+    let (key, number) = attempt
+        .split_once('@')
+        .with_context(|| format!("`{attempt}` is no attempt"))?;
+    Ok((key.to_owned(), number.parse()?))
+}

@@ -8,7 +8,6 @@ pub mod network;
 pub mod object_server;
 pub mod postgres;
 pub mod process;
-pub mod serving;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

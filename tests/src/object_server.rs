@@ -8,7 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use crate::serving::until;
+use crate::fleet::START;
+use crate::process::wait_until;
 
 /// The version that the tests were written with.
 const MOTO: &str = "moto[server]==5.1.4";
@@ -35,7 +36,7 @@ impl ObjectServer {
             .stderr(Stdio::null())
             .spawn()?;
         let server = Self { port, child };
-        until("the S3 server makes a bucket", || {
+        wait_until(START, "the S3 server makes a bucket", || {
             Ok(server
                 .make(bucket)
                 .is_ok_and(|answer| answer.contains(" 200 ")))

@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::serving::until;
+use crate::fleet::START;
+use crate::process::wait_until;
 
 /// A running server.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl PrivateServer {
             port,
             child,
         };
-        until("PostgreSQL answers", || {
+        wait_until(START, "PostgreSQL answers", || {
             Ok(server.execute("SELECT 1").is_ok())
         })?;
         Ok(Some(server))
@@ -95,7 +96,7 @@ impl Drop for PrivateServer {
             let _ = Command::new("kill").args(["-QUIT", &pid]).status();
         }
         let ended = || Ok(self.child.try_wait()?.is_some());
-        let _ = until("PostgreSQL ends", ended);
+        let _ = wait_until(START, "PostgreSQL ends", ended);
         let _ = self.child.kill();
     }
 }

@@ -1,9 +1,14 @@
 //! A machine that is taken away with notice: what it was doing goes on elsewhere
 //! and ends with the same bytes.
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use reprise_tests::serving::{Serving, until};
+use nix::sys::signal::Signal;
+use reprise_tests::fleet::{Fleet, worker};
+use reprise_tests::process::{Process, wait_until};
 
 const STUDY: &str = "version: 1
 name: preempted
@@ -12,38 +17,70 @@ pretrain:
   - {model: arch2vec, seeds: 1..1, epochs: 2, batch: 32}
 ";
 
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// Digests of all artifacts that a fleet has stored, in order.
+fn artifacts(home: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for group in fs::read_dir(home.join("state/artifacts"))? {
+        for file in fs::read_dir(group?.path())? {
+            names.push(file?.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// A worker that is started now, with further arguments.
+fn started(fleet: &Fleet, home: &Path, name: &str, more: &'static [&str]) -> io::Result<Process> {
+    let (url, directory) = (fleet.url().to_owned(), home.join(name));
+    let mut process = Process::new(name, &home.join(format!("{name}.log")), move || {
+        let mut command = worker(&url, &directory);
+        command.args(more).env("NO_COLOR", "1");
+        command
+    });
+    process.start()?;
+    Ok(process)
+}
+
+fn says(process: &Process, text: &str) -> io::Result<()> {
+    let what = format!("`{}` says `{text}`", process.name());
+    wait_until(LIMIT, &what, || Ok(process.log()?.contains(text)))
+}
+
 #[test]
 fn pretraining_goes_on_elsewhere_and_ends_with_the_same_digests() {
-    let calm = tempfile::tempdir().unwrap();
-    let calm = Serving::start(calm.path(), None).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut calm = Fleet::local(home.path(), 1).unwrap();
+    calm.serve().unwrap();
     calm.submit(STUDY).unwrap();
-    let _alone = calm.worker("alone", &[]).unwrap();
-    calm.succeed(&["watch", "preempted"]).unwrap();
-    let expected = calm.artifacts().unwrap();
+    calm.work().unwrap();
+    calm.finish("preempted", LIMIT).unwrap();
+    let expected = artifacts(home.path()).unwrap();
     assert_eq!(expected.len(), 2, "a checkpoint and an embedding");
 
-    let rough = tempfile::tempdir().unwrap();
-    let rough = Serving::start(rough.path(), None).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut rough = Fleet::local(home.path(), 0).unwrap();
+    rough.serve().unwrap();
     rough.submit(STUDY).unwrap();
-    let mut first = rough.worker("first", &["--checkpoint-every", "1"]).unwrap();
+    let often = &["--checkpoint-every", "1"];
+    let mut first = started(&rough, home.path(), "first", often).unwrap();
     // The periodic one: the task is under way by then.
-    first.wait_for("checkpoint stored").unwrap();
-    let left = first.leave().unwrap();
-    assert!(left < Duration::from_secs(20), "left after {left:?}");
+    says(&first, "checkpoint stored").unwrap();
+    assert!(first.signal(Signal::SIGTERM).unwrap());
+    // Well within the 30 s that a spot machine is given.
+    assert!(first.wait(Duration::from_secs(20)).unwrap().success());
     let log = first.log().unwrap();
     assert!(log.matches("checkpoint stored").count() >= 2, "{log}");
-    assert_eq!(
-        rough.artifacts().unwrap().len(),
-        1,
-        "only the newest checkpoint is kept"
-    );
+    let kept = artifacts(home.path()).unwrap();
+    assert_eq!(kept.len(), 1, "only the newest checkpoint is kept");
 
-    let second = rough.worker("second", &[]).unwrap();
-    second.wait_for("resumed from a checkpoint").unwrap();
-    rough.succeed(&["watch", "preempted"]).unwrap();
+    let second = started(&rough, home.path(), "second", &[]).unwrap();
+    says(&second, "resumed from a checkpoint").unwrap();
+    rough.finish("preempted", LIMIT).unwrap();
     // The checkpoint that nobody needs any more is removed after the commit.
-    until("the artifacts are those of the calm run", || {
-        Ok(rough.artifacts()? == expected)
+    wait_until(LIMIT, "the artifacts are those of the calm run", || {
+        Ok(artifacts(home.path())? == expected)
     })
     .unwrap();
 }

@@ -2,11 +2,12 @@
 //! other one takes the study over and nothing is lost.
 
 use std::io;
-use std::net::TcpListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use reprise_tests::fleet::{Fleet, free_port, serve, worker};
 use reprise_tests::postgres::PrivateServer;
-use reprise_tests::serving::{Serving, Worker, until};
+use reprise_tests::process::{Process, wait_until};
 
 const STUDY: &str = "version: 1
 name: taken-over
@@ -14,19 +15,27 @@ space: nasbench201
 noop: {tasks: 600, hold-ms: 20}
 ";
 
+const LIMIT: Duration = Duration::from_mins(2);
+
 /// The longest that a study may stand still.
 const PAUSE: Duration = Duration::from_secs(5);
 
-fn free_url() -> io::Result<String> {
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    Ok(format!("http://{address}"))
-}
-
-/// Finished tasks by `reprise status`; none while the coordinator is not there.
-fn finished(serving: &Serving) -> Option<u64> {
-    let table = serving.succeed(&["status", "taken-over"]).ok()?;
-    let total = table.lines().find(|line| line.starts_with("all "))?;
-    total.split_whitespace().nth(2)?.parse().ok()
+/// A coordinator on the database, in a directory of its own, not started.
+fn coordinator(home: &Path, database: &str, workers: Vec<Process>) -> io::Result<Fleet> {
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    let artifacts = home.with_file_name("artifacts");
+    let (state, database) = (home.join("state"), database.to_owned());
+    std::fs::create_dir_all(home)?;
+    let url = format!("http://{listen}");
+    let process = Process::new("coordinator", &home.join("coordinator.log"), move || {
+        let mut command = serve(&listen, &state);
+        command
+            .args(["--database", &database, "--artifacts"])
+            .arg(&artifacts)
+            .env("NO_COLOR", "1");
+        command
+    });
+    Ok(Fleet::of(home, &url, process, workers))
 }
 
 #[test]
@@ -34,41 +43,48 @@ fn a_killed_leader_is_replaced_within_seconds_and_no_result_is_lost() {
     let Some(database) = PrivateServer::start().unwrap() else {
         return;
     };
-    let directory = tempfile::tempdir().unwrap();
-    let artifacts = directory.path().join("artifacts").display().to_string();
-    let (database, urls) = (database.url(), [free_url().unwrap(), free_url().unwrap()]);
-    let more = ["--database", &database, "--artifacts", &artifacts];
-    let launch = |name: &str, url: &str| {
-        Serving::launch(&directory.path().join(name), Some(url), &more).unwrap()
-    };
-    let mut leader = launch("first", &urls[0]);
-    leader.wait_until_it_serves().unwrap();
-    let standby = launch("second", &urls[1]);
-    standby.wait_for("standing by").unwrap();
-
-    leader.submit(STUDY).unwrap();
-    let all = urls.join(",");
-    let _workers =
-        ["a", "b"].map(|name| Worker::start(&directory.path().join(name), &all, &[]).unwrap());
-    until("a third is finished", || {
-        Ok(finished(&leader).is_some_and(|count| count >= 200))
+    let home = tempfile::tempdir().unwrap();
+    let mut leader = coordinator(&home.path().join("a"), &database.url(), Vec::new()).unwrap();
+    leader.serve().unwrap();
+    let mut standby = coordinator(&home.path().join("b"), &database.url(), Vec::new()).unwrap();
+    standby.coordinator.start().unwrap();
+    wait_until(LIMIT, "the other one stands by", || {
+        Ok(standby.coordinator.log()?.contains("standing by"))
     })
     .unwrap();
-    let before = finished(&leader).unwrap();
-    leader.kill().unwrap();
+
+    leader.submit(STUDY).unwrap();
+    let addresses = format!("{},{}", leader.url(), standby.url());
+    for name in ["c", "d"] {
+        let (addresses, directory) = (addresses.clone(), home.path().join(name));
+        let log = home.path().join(format!("{name}.log"));
+        let process = Process::new(name, &log, move || worker(&addresses, &directory));
+        standby.workers.push(process);
+    }
+    standby.work().unwrap();
+    let finished = |fleet: &Fleet| {
+        fleet
+            .standing("taken-over")
+            .map_or(0, |stand| stand.finished)
+    };
+    wait_until(
+        LIMIT,
+        "a third is finished",
+        || Ok(finished(&leader) >= 200),
+    )
+    .unwrap();
+    let before = finished(&leader);
+    leader.coordinator.kill().unwrap();
     let killed = Instant::now();
-    until("the study goes on", || {
-        Ok(finished(&standby).is_some_and(|count| count > before))
+    wait_until(LIMIT, "the study goes on", || {
+        Ok(finished(&standby) > before)
     })
     .unwrap();
     let pause = killed.elapsed();
     assert!(pause < PAUSE, "the study stood still for {pause:?}");
 
-    standby.succeed(&["watch", "taken-over"]).unwrap();
-    standby
-        .succeed(&["export", "taken-over", "--out", "out"])
-        .unwrap();
-    let manifest = directory.path().join("second/out/manifest.json");
+    standby.finish("taken-over", LIMIT).unwrap();
+    let manifest = standby.export("taken-over").unwrap().join("manifest.json");
     let manifest = std::fs::read_to_string(manifest).unwrap();
     assert!(
         manifest.contains("\"finished\": 600") && manifest.contains("\"attempts\": 600"),

@@ -21,7 +21,7 @@ use reprise_proto::pb::from_worker::Message as FromMessage;
 use reprise_proto::pb::to_worker::Message as ToMessage;
 use reprise_proto::pb::{self, FromWorker, StudyRequest};
 use reprise_proto::{PROTOCOL_VERSION, convert};
-use reprise_tests::serving::Serving;
+use reprise_tests::fleet::Fleet;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
@@ -29,7 +29,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 const SLOTS: u32 = 4;
 
 /// How long one run may take in all.
-const LONGEST: Duration = Duration::from_mins(60);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// Many no-op tasks over many simulated workers.
 #[derive(Debug, Parser)]
@@ -68,13 +68,14 @@ async fn main() -> anyhow::Result<ExitCode> {
     let directory = args
         .directory
         .unwrap_or_else(|| temporary.path().to_owned());
-    let mut serving = Serving::start(&directory, None)?;
+    let mut fleet = Fleet::local(&directory, 0)?;
+    fleet.serve()?;
     let study = format!(
         "version: 1\nname: soak\nspace: nasbench201\nnoop: {{tasks: {}}}\n",
         args.tasks
     );
     let submitted = Instant::now();
-    serving.submit(&study)?;
+    fleet.submit(&study)?;
     say(&format!(
         "submitted {} tasks in {:.1} s",
         args.tasks,
@@ -87,7 +88,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     });
     let started = Instant::now();
     for number in 0..args.workers {
-        let clients = connect(&serving.url, None).await?;
+        let clients = connect(fleet.url(), None).await?;
         let hold = Duration::from_millis(args.hold_ms);
         tokio::spawn(work(
             clients,
@@ -96,7 +97,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             Arc::clone(&measures),
         ));
     }
-    let mut clients = connect(&serving.url, None).await?;
+    let mut clients = connect(fleet.url(), None).await?;
     let mut reported = Instant::now();
     let mut finished = finished_tasks(&mut clients).await?;
     while finished < args.tasks {
@@ -125,16 +126,19 @@ async fn main() -> anyhow::Result<ExitCode> {
     ));
     say(&format!(
         "coordinator: at most {} MB resident; journal {} MB",
-        peak_memory(serving.id())? / 1000,
-        sizes(&serving.state())? / 1_000_000
+        peak_memory(
+            fleet
+                .coordinator
+                .id()
+                .context("the coordinator has ended")?
+        )? / 1000,
+        sizes(&directory.join("state"))? / 1_000_000
     ));
 
-    serving.kill()?;
-    let url = serving.url.clone();
-    drop(serving);
+    fleet.coordinator.kill()?;
     let restarted = Instant::now();
-    let serving = Serving::start(&directory, Some(&url))?;
-    let mut clients = connect(&serving.url, None).await?;
+    fleet.serve()?;
+    let mut clients = connect(fleet.url(), None).await?;
     let finished = finished_tasks(&mut clients).await?;
     let ready = restarted.elapsed().as_secs_f64();
     say(&format!(

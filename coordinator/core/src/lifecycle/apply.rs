@@ -5,7 +5,7 @@ use reprise_domain::study::StudySpec;
 use reprise_domain::{AttemptId, Digest, Failure, FailureClass, StudyName, WorkerId};
 
 use super::event::{Event, Verdict};
-use super::state::{Effects, State};
+use super::state::{Effects, State, StillRuns};
 use super::study::{Control, Study, StudyIx};
 use super::task::{Phase, TaskIx, TaskState};
 use super::worker::Worker;
@@ -66,6 +66,10 @@ impl State {
                 let leased = self.lease(*worker, ix, at, effects)?;
                 (leased == *attempt).then_some(())
             }),
+            Event::Doubled { worker, attempt } => {
+                let ix = self.find(attempt.task)?;
+                (self.double(*worker, ix, at)? == *attempt).then_some(())
+            }
             Event::Finished {
                 attempt,
                 result,
@@ -79,7 +83,7 @@ impl State {
                 if self.dependents.contains_key(&ix) {
                     worker.remember(ix);
                 }
-                self.end_lease(ix)?;
+                self.end_leases(ix, Some(*attempt), effects);
                 self.set_checkpoint(ix, None, effects);
                 let finished = TaskState::Finished {
                     result: *result,
@@ -96,12 +100,16 @@ impl State {
             } => {
                 let (ix, _) = self.leased(*attempt)?;
                 self.count_failure(ix, failure.class);
-                self.end_lease(ix)?;
+                let StillRuns(still_runs) = self.end_lease(ix, attempt.number)?;
                 if failure.class == FailureClass::Task {
                     // It may carry what the attempt failed of.
                     self.set_checkpoint(ix, None, effects);
                 }
+                if still_runs && *verdict == Verdict::GiveUp {
+                    self.end_leases(ix, None, effects);
+                }
                 match verdict {
+                    Verdict::Retry | Verdict::RetryAt(_) if still_runs => {}
                     Verdict::Retry => self.put_back(ix, at, effects),
                     Verdict::RetryAt(until) if self.is_wanted(ix) => {
                         self.set(ix, TaskState::BackingOff { until: *until }, at, effects);
@@ -113,8 +121,9 @@ impl State {
             }
             Event::Returned { attempt } => {
                 let (ix, _) = self.leased(*attempt)?;
-                self.end_lease(ix)?;
-                self.put_back(ix, at, effects);
+                if self.end_lease(ix, attempt.number)? == StillRuns(false) {
+                    self.put_back(ix, at, effects);
+                }
                 Some(())
             }
             Event::Checkpointed {
@@ -257,13 +266,7 @@ impl State {
         if !self.task(ix).state.phase().is_open() || self.is_wanted(ix) {
             return;
         }
-        if let Some(worker) = self.end_lease(ix) {
-            effects
-                .stops
-                .entry(worker)
-                .or_default()
-                .push(self.task(ix).newest());
-        }
+        self.end_leases(ix, None, effects);
         self.set(ix, TaskState::Cancelled, at, effects);
     }
 
@@ -325,8 +328,11 @@ impl State {
         if counts {
             self.count_failure(ix, FailureClass::WorkerLost);
         }
-        self.end_lease(ix)?;
+        let StillRuns(still_runs) = self.end_lease(ix, attempt.number)?;
         if gives_up {
+            if still_runs {
+                self.end_leases(ix, None, effects);
+            }
             let lost = self.task(ix).lost;
             let failure = Failure {
                 class: FailureClass::WorkerLost,
@@ -334,7 +340,7 @@ impl State {
                 log: Vec::new(),
             };
             self.give_up(ix, failure, at, effects);
-        } else {
+        } else if !still_runs {
             self.put_back(ix, at, effects);
         }
         Some(())

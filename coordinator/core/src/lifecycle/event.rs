@@ -74,6 +74,14 @@ pub enum Event {
         /// Which; each is the next number of its task.
         attempts: Vec<AttemptId>,
     },
+    /// A second attempt at a running task was given to another worker, because the
+    /// first one takes far longer than others of its kind.
+    Doubled {
+        /// To whom.
+        worker: WorkerId,
+        /// Which; the next number of its task.
+        attempt: AttemptId,
+    },
     /// An attempt won its task.
     Finished {
         /// Which.

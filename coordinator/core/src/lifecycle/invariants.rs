@@ -3,9 +3,10 @@
 //! Checked by [`check`] after every step in tests and, while the state is small,
 //! in debug builds:
 //!
-//! * **INV-1** A task has at most one current attempt that can win; a report from
-//!   any other attempt is recorded and changes nothing. Here: a leased task is
-//!   held by exactly the worker that its lease names, and by no other.
+//! * **INV-1** A task has at most one current attempt that can win, or two by
+//!   different workers where a slow one was doubled: the first report wins and ends
+//!   the other. A report from any other attempt is recorded and changes nothing.
+//!   Here: a leased task is held by exactly the workers that its leases name.
 //! * **INV-4** What live attempts hold of a worker never exceeds what it offered.
 //!   Here: the credit in use is the sum of the costs of what is held, and within
 //!   the worker's limit.
@@ -77,16 +78,23 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
 
 fn check_task(state: &State, ix: TaskIx, task: &Task) -> Result<(), String> {
     let phase = task.state.phase();
-    if let TaskState::Leased(lease) = &task.state {
+    ensure(task.second.is_none() || phase == Phase::Leased, || {
+        "INV-1: a second attempt without a first one".to_owned()
+    })?;
+    let holders: BTreeSet<_> = task.leases().map(|lease| lease.worker).collect();
+    ensure(holders.len() == task.leases().count(), || {
+        "INV-1: one worker has both attempts".to_owned()
+    })?;
+    for lease in task.leases() {
+        ensure((1..=task.attempts).contains(&lease.number), || {
+            "INV-1: leased without an attempt".to_owned()
+        })?;
         let held = state
             .workers
             .get(&lease.worker)
             .and_then(|w| w.held.get(&lease.sequence));
         ensure(held == Some(&ix), || {
             "INV-1: its worker does not hold it".to_owned()
-        })?;
-        ensure(task.attempts > 0, || {
-            "INV-1: leased without an attempt".to_owned()
         })?;
     }
     if phase.is_open() && phase != Phase::Leased {
@@ -169,11 +177,8 @@ fn check_workers(state: &State) -> Result<(), String> {
         let broken = |what: &str| format!("worker `{id}`: {what}");
         let mut used = 0;
         for (&sequence, &ix) in &worker.held {
-            let lease = match &state.task(ix).state {
-                TaskState::Leased(lease) => Some(lease),
-                _ => None,
-            };
-            let lease = lease.filter(|lease| lease.worker == *id && lease.sequence == sequence);
+            let mut leases = state.task(ix).leases();
+            let lease = leases.find(|lease| lease.worker == *id && lease.sequence == sequence);
             let lease = lease.ok_or_else(|| broken("INV-1: holds what it has no lease of"))?;
             used += u64::from(lease.cost);
         }
@@ -197,13 +202,9 @@ fn check_workers(state: &State) -> Result<(), String> {
             slots += u64::from(worker.capability.slots);
         }
     }
-    let leased = state
-        .tasks
-        .iter()
-        .filter(|task| task.state.phase() == Phase::Leased)
-        .count();
+    let leased: usize = state.tasks.iter().map(|task| task.leases().count()).sum();
     ensure(held == leased, || {
-        format!("INV-1: {leased} tasks are leased, {held} are held")
+        format!("INV-1: there are {leased} leases, {held} are held")
     })?;
     ensure(placed == state.loads.len(), || {
         "the order of loads has a stranger".to_owned()

@@ -139,8 +139,12 @@ impl Turn<'_> {
         let (mut counted, mut unbegun, mut quarantined) = (Vec::new(), Vec::new(), Vec::new());
         let mut given_up: Vec<TaskIx> = Vec::new();
         let slots = known.capability.slots as usize;
-        for (place, &ix) in known.held.values().enumerate() {
-            let attempt = self.state.task(ix).newest();
+        for (place, (&sequence, &ix)) in known.held.iter().enumerate() {
+            let task = self.state.task(ix);
+            let Some(lease) = task.leases().find(|lease| lease.sequence == sequence) else {
+                continue;
+            };
+            let attempt = task.attempt(lease);
             if !gone(attempt) {
                 continue;
             }

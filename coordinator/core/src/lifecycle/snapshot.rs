@@ -92,6 +92,16 @@ struct FrozenTask {
     disputed: bool,
     checkpoint: Option<([u8; 32], u64)>,
     state: FrozenState,
+    second: Option<FrozenLease>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct FrozenLease {
+    worker: [u8; 16],
+    number: u32,
+    since: u64,
+    sequence: u64,
+    cost: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,15 +109,8 @@ enum FrozenState {
     Waiting,
     Ready,
     BackingOff(u64),
-    Leased {
-        worker: [u8; 16],
-        sequence: u64,
-        cost: u32,
-    },
-    Finished {
-        result: [u8; 32],
-        seconds: f64,
-    },
+    Leased(FrozenLease),
+    Finished { result: [u8; 32], seconds: f64 },
     GivenUp(Vec<u8>),
     Blocked,
     Cancelled,
@@ -237,11 +240,7 @@ fn freeze_task(task: &Task) -> FrozenTask {
             TaskState::Waiting => FrozenState::Waiting,
             TaskState::Ready => FrozenState::Ready,
             TaskState::BackingOff { until } => FrozenState::BackingOff(until.0),
-            TaskState::Leased(lease) => FrozenState::Leased {
-                worker: *lease.worker.0.as_bytes(),
-                sequence: lease.sequence,
-                cost: lease.cost,
-            },
+            TaskState::Leased(lease) => FrozenState::Leased(freeze_lease(lease)),
             TaskState::Finished { result, seconds } => FrozenState::Finished {
                 result: *result.as_bytes(),
                 seconds: seconds.get(),
@@ -250,6 +249,17 @@ fn freeze_task(task: &Task) -> FrozenTask {
             TaskState::Blocked => FrozenState::Blocked,
             TaskState::Cancelled => FrozenState::Cancelled,
         },
+        second: task.second.as_deref().map(freeze_lease),
+    }
+}
+
+fn freeze_lease(lease: &Lease) -> FrozenLease {
+    FrozenLease {
+        worker: *lease.worker.0.as_bytes(),
+        number: lease.number,
+        since: lease.since.0,
+        sequence: lease.sequence,
+        cost: lease.cost,
     }
 }
 
@@ -293,22 +303,7 @@ fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), SnapshotError
         FrozenState::BackingOff(until) => TaskState::BackingOff {
             until: Timestamp(*until),
         },
-        FrozenState::Leased {
-            worker,
-            sequence,
-            cost,
-        } => {
-            let lease = Lease {
-                worker: worker_id(*worker),
-                sequence: *sequence,
-                cost: *cost,
-            };
-            let holder = state.workers.get_mut(&lease.worker);
-            holder
-                .ok_or_else(|| damaged("a lease of an unknown worker"))?
-                .take(ix, &lease);
-            TaskState::Leased(lease)
-        }
+        FrozenState::Leased(lease) => TaskState::Leased(thaw_lease(state, ix, *lease)?),
         FrozenState::Finished { result, seconds } => TaskState::Finished {
             result: Digest::from_bytes(*result),
             seconds: Seconds::new(*seconds).map_err(damaged)?,
@@ -318,6 +313,10 @@ fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), SnapshotError
         FrozenState::Cancelled => TaskState::Cancelled,
     };
     state.place(ix, next);
+    if let Some(second) = frozen.second {
+        let second = thaw_lease(state, ix, second)?;
+        state.tasks[ix.row()].second = Some(Box::new(second));
+    }
     let task = &mut state.tasks[ix.row()];
     task.attempts = frozen.attempts;
     task.failures = frozen.failures;
@@ -345,6 +344,22 @@ fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), SnapshotError
         });
     }
     Ok(())
+}
+
+/// A lease, given back to its worker.
+fn thaw_lease(state: &mut State, ix: TaskIx, frozen: FrozenLease) -> Result<Lease, SnapshotError> {
+    let lease = Lease {
+        worker: worker_id(frozen.worker),
+        number: frozen.number,
+        since: Timestamp(frozen.since),
+        sequence: frozen.sequence,
+        cost: frozen.cost,
+    };
+    let holder = state.workers.get_mut(&lease.worker);
+    holder
+        .ok_or_else(|| damaged("a lease of an unknown worker"))?
+        .take(ix, &lease);
+    Ok(lease)
 }
 
 /// What can only be set when all tasks are there.

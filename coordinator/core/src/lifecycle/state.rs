@@ -46,6 +46,10 @@ pub(crate) struct Effects {
     pub(crate) discarded: Vec<ArtifactRef>,
 }
 
+/// Whether another attempt of a task still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StillRuns(pub(crate) bool);
+
 impl Effects {
     pub(crate) fn touch(&mut self, study: StudyIx) {
         if !self.touched.contains(&study) {
@@ -88,15 +92,12 @@ impl State {
         &self.studies[ix.row()]
     }
 
-    /// The task whose current attempt this is.
+    /// The task of which this is a current attempt.
     pub(crate) fn leased(&self, attempt: AttemptId) -> Option<(TaskIx, Lease)> {
         let ix = self.find(attempt.task)?;
-        match &self.task(ix).state {
-            TaskState::Leased(lease) if self.task(ix).attempts == attempt.number => {
-                Some((ix, *lease))
-            }
-            _ => None,
-        }
+        let mut leases = self.task(ix).leases();
+        let lease = leases.find(|lease| lease.number == attempt.number)?;
+        Some((ix, *lease))
     }
 
     /// Whether any study still wants the task done.
@@ -141,6 +142,7 @@ impl State {
             attempts: 0,
             failures: 0,
             lost: 0,
+            second: None,
             disputed: false,
             checkpoint: None,
             state,
@@ -265,36 +267,91 @@ impl State {
         at: Timestamp,
         effects: &mut Effects,
     ) -> Option<AttemptId> {
+        let lease = self.grant(worker, ix, at)?;
+        self.set(ix, TaskState::Leased(lease), at, effects);
+        Some(self.task(ix).newest())
+    }
+
+    /// Gives a running task to a second worker too.
+    pub(crate) fn double(
+        &mut self,
+        worker: WorkerId,
+        ix: TaskIx,
+        at: Timestamp,
+    ) -> Option<AttemptId> {
+        let task = self.task(ix);
+        let first = task.leases().next()?;
+        if task.second.is_some() || first.worker == worker {
+            return None;
+        }
+        let lease = self.grant(worker, ix, at)?;
+        self.tasks[ix.row()].second = Some(Box::new(lease));
+        Some(self.task(ix).newest())
+    }
+
+    /// Makes a lease and gives it to its worker.
+    fn grant(&mut self, worker: WorkerId, ix: TaskIx, at: Timestamp) -> Option<Lease> {
         let cost = self.cost(worker, ix);
         self.workers.get(&worker)?;
         self.charge(ix);
         self.leases += 1;
+        let task = &mut self.tasks[ix.row()];
+        task.attempts += 1;
         let lease = Lease {
             worker,
+            number: task.attempts,
+            since: at,
             sequence: self.leases,
             cost,
         };
-        self.tasks[ix.row()].attempts += 1;
-        self.set(ix, TaskState::Leased(lease), at, effects);
-        let input = self.task(ix).input;
+        let input = task.input;
         let holder = self.workers.get_mut(&worker)?;
         holder.take(ix, &lease);
         if let Some(input) = input {
             holder.remember(input);
         }
         self.refresh_worker(worker);
-        Some(self.task(ix).newest())
+        Some(lease)
     }
 
-    /// Takes the current attempt from its worker. The task's state is still
-    /// `Leased`; the caller moves it on.
-    pub(crate) fn end_lease(&mut self, ix: TaskIx) -> Option<WorkerId> {
-        let TaskState::Leased(lease) = self.task(ix).state else {
+    /// Takes an attempt from its worker; says whether another one of the task
+    /// still runs. If none does, the task's state is still `Leased` and the caller
+    /// moves it on.
+    pub(crate) fn end_lease(&mut self, ix: TaskIx, number: u32) -> Option<StillRuns> {
+        let task = &mut self.tasks[ix.row()];
+        let TaskState::Leased(first) = &mut task.state else {
             return None;
         };
-        self.workers.get_mut(&lease.worker)?.give_back(&lease);
-        self.refresh_worker(lease.worker);
-        Some(lease.worker)
+        let (ended, still_runs) = match task.second.take() {
+            Some(second) if second.number == number => (*second, true),
+            Some(second) if first.number == number => (std::mem::replace(first, *second), true),
+            None if first.number == number => (*first, false),
+            second => {
+                task.second = second;
+                return None;
+            }
+        };
+        self.workers.get_mut(&ended.worker)?.give_back(&ended);
+        self.refresh_worker(ended.worker);
+        Some(StillRuns(still_runs))
+    }
+
+    /// Takes every attempt of a task from its worker and tells the workers so,
+    /// except that of the attempt `reported`, who knows.
+    pub(crate) fn end_leases(
+        &mut self,
+        ix: TaskIx,
+        reported: Option<AttemptId>,
+        effects: &mut Effects,
+    ) {
+        let running: Vec<Lease> = self.task(ix).leases().copied().collect();
+        for lease in running {
+            let attempt = self.task(ix).attempt(&lease);
+            self.end_lease(ix, lease.number);
+            if reported != Some(attempt) {
+                effects.stops.entry(lease.worker).or_default().push(attempt);
+            }
+        }
     }
 
     /// Replaces where a task's next attempt can go on.

@@ -86,6 +86,11 @@ impl Study {
         }
     }
 
+    /// Whether its tasks are started.
+    pub(crate) fn is_running(&self) -> bool {
+        self.control == Control::Running
+    }
+
     /// Position of `stage` among the study's stages, added at need.
     pub(crate) fn stage(&mut self, stage: &Stage) -> u32 {
         // Tasks of a stage follow each other in a plan, so the last one is right

@@ -34,6 +34,8 @@ pub(crate) struct Task {
     pub(crate) failures: u32,
     /// Workers that were lost while it ran, since it last started afresh.
     pub(crate) lost: u32,
+    /// The second attempt that runs beside the one in `state`.
+    pub(crate) second: Option<Box<Lease>>,
     /// Whether a second, different result was reported.
     pub(crate) disputed: bool,
     /// Where the next attempt can go on. Boxed: few tasks ever have one.
@@ -50,10 +52,27 @@ impl Task {
         }
     }
 
+    /// The attempts that run: one, or two where a slow one was doubled.
+    pub(crate) fn leases(&self) -> impl Iterator<Item = &Lease> {
+        let first = match &self.state {
+            TaskState::Leased(lease) => Some(lease),
+            _ => None,
+        };
+        first.into_iter().chain(self.second.as_deref())
+    }
+
+    /// The attempt that a lease is of.
+    pub(crate) fn attempt(&self, lease: &Lease) -> AttemptId {
+        AttemptId {
+            task: self.key,
+            number: lease.number,
+        }
+    }
+
     /// Whether a report of `attempt` by `worker` can still decide the task (INV-1).
     pub(crate) fn is_current(&self, worker: WorkerId, attempt: AttemptId) -> bool {
-        matches!(&self.state, TaskState::Leased(lease) if lease.worker == worker)
-            && attempt == self.newest()
+        self.leases()
+            .any(|lease| lease.worker == worker && self.attempt(lease) == attempt)
     }
 }
 
@@ -88,10 +107,14 @@ pub(crate) enum TaskState {
     Cancelled,
 }
 
-/// The current attempt of a task.
+/// A current attempt of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) worker: WorkerId,
+    /// Which attempt.
+    pub(crate) number: u32,
+    /// When it was given to the worker.
+    pub(crate) since: Timestamp,
     /// Counts all leases; a worker runs what it holds in this order.
     pub(crate) sequence: u64,
     /// Credit that it takes of its worker, in microseconds of one slot.

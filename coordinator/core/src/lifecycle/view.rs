@@ -124,8 +124,7 @@ pub struct TaskView<'a> {
     pub key: TaskKey,
     /// What it is.
     pub spec: &'a TaskSpec,
-    /// Attempts made; the number of the newest one. Of a finished task, the
-    /// newest attempt is the one that won.
+    /// Attempts made; the number of the newest one.
     pub attempts: u32,
     /// Where it stands.
     pub phase: TaskPhase<'a>,
@@ -145,7 +144,7 @@ pub enum TaskPhase<'a> {
     },
     /// A worker has it.
     Leased {
-        /// The current attempt.
+        /// The current attempt, of two the older one.
         attempt: AttemptId,
         /// Who has it.
         worker: WorkerId,
@@ -230,7 +229,7 @@ pub(super) fn task(state: &State, ix: TaskIx) -> TaskView<'_> {
         TaskState::Ready => TaskPhase::Ready,
         TaskState::BackingOff { until } => TaskPhase::BackingOff { until: *until },
         TaskState::Leased(lease) => TaskPhase::Leased {
-            attempt: task.newest(),
+            attempt: task.attempt(lease),
             worker: lease.worker,
         },
         TaskState::Finished { result, seconds } => TaskPhase::Finished {

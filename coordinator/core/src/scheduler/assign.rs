@@ -24,6 +24,7 @@ impl State {
             });
             step.actions.push(Action::Start { worker, attempts });
         }
+        self.double_stragglers(at, &mut step);
         step
     }
 

@@ -50,6 +50,12 @@ impl Loads {
         self.order.first().map(|key| key.worker)
     }
 
+    /// The least loaded worker, if one of its slots is free.
+    pub(crate) fn first_with_a_free_slot(&self) -> Option<WorkerId> {
+        let first = self.order.first()?;
+        (!first.full).then_some(first.worker)
+    }
+
     /// Slots of all of them together.
     pub(crate) const fn slots(&self) -> u64 {
         self.slots

@@ -8,6 +8,9 @@
 //! worker has at hand come first. Near the end of the queue the window shrinks
 //! with the work that is left, so that no worker hoards what others could do.
 //!
+//! A slot that nothing is ready for may take a second attempt at a task that runs
+//! far longer than its kind does.
+//!
 //! All choices are made here and recorded as leases; nothing is chosen when a
 //! journal is replayed.
 
@@ -18,6 +21,7 @@ mod fair;
 mod load;
 mod queue;
 mod rate;
+mod straggler;
 
 pub(crate) use class::{ClassIx, Classes};
 pub(crate) use credit::Credit;

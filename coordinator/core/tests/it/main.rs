@@ -12,4 +12,5 @@ mod scheduler;
 mod sessions;
 mod simulation;
 mod snapshots;
+mod stragglers;
 mod studies;

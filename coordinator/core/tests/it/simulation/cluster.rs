@@ -174,6 +174,7 @@ impl Cluster {
 
     pub(super) fn note(&mut self, event: &Event) {
         match event {
+            Event::Doubled { .. } => self.strike("doubled attempt"),
             Event::Checkpointed { .. } => self.strike("checkpoint"),
             Event::Failed { .. } => self.strike("failed attempt"),
             Event::Returned { .. } => self.strike("returned attempt"),

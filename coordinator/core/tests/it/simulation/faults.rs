@@ -2,7 +2,7 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 20] = [
+pub(crate) const FAULTS: [&str; 21] = [
     "amended study",
     "cancelled study",
     "checkpoint",
@@ -11,6 +11,7 @@ pub(crate) const FAULTS: [&str; 20] = [
     "coordinator crash after the record",
     "coordinator crash before the record",
     "discarded checkpoint",
+    "doubled attempt",
     "drain",
     "duplicate report",
     "failed attempt",

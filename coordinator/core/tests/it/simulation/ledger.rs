@@ -12,6 +12,8 @@ pub(crate) struct Ledger {
     pub(crate) computed: BTreeSet<AttemptId>,
     /// Who got the newest attempt of each task.
     pub(crate) newest: BTreeMap<TaskKey, (u32, WorkerId)>,
+    /// Attempts of each task that can win.
+    live: BTreeMap<TaskKey, BTreeSet<u32>>,
     /// Results that were recorded.
     pub(crate) results: BTreeMap<TaskKey, Digest>,
 }
@@ -22,12 +24,34 @@ impl Ledger {
             Event::Leased { worker, attempts } => attempts
                 .iter()
                 .try_for_each(|attempt| self.lease(*worker, *attempt)),
+            Event::Doubled { worker, attempt } => {
+                let beside = self.live.get(&attempt.task).cloned().unwrap_or_default();
+                if beside.len() != 1 {
+                    return Err(format!("INV-1: `{attempt}` beside {beside:?}"));
+                }
+                self.lease(*worker, *attempt)?;
+                self.live.entry(attempt.task).or_default().extend(beside);
+                Ok(())
+            }
+            Event::Returned { attempt } | Event::Failed { attempt, .. } => {
+                self.end(*attempt);
+                Ok(())
+            }
+            Event::Lost {
+                counted,
+                unbegun,
+                quarantined,
+                ..
+            } => {
+                let lost = [counted, unbegun, quarantined].into_iter().flatten();
+                lost.for_each(|attempt| self.end(*attempt));
+                Ok(())
+            }
             Event::Finished {
                 attempt, result, ..
             } => self.finish(*attempt, *result),
             Event::Checkpointed { attempt, .. } => {
-                let newest = self.newest.get(&attempt.task).map(|&(number, _)| number);
-                if newest == Some(attempt.number) && !self.results.contains_key(&attempt.task) {
+                if self.is_live(*attempt) && !self.results.contains_key(&attempt.task) {
                     Ok(())
                 } else {
                     Err(format!(
@@ -52,7 +76,21 @@ impl Ledger {
                 "INV-2: `{attempt}` was leased after its task had finished"
             ));
         }
+        self.live
+            .insert(attempt.task, BTreeSet::from([attempt.number]));
         Ok(())
+    }
+
+    fn end(&mut self, attempt: AttemptId) {
+        self.live
+            .entry(attempt.task)
+            .or_default()
+            .remove(&attempt.number);
+    }
+
+    fn is_live(&self, attempt: AttemptId) -> bool {
+        let live = self.live.get(&attempt.task);
+        live.is_some_and(|live| live.contains(&attempt.number))
     }
 
     fn finish(&mut self, attempt: AttemptId, result: Digest) -> Result<(), String> {
@@ -61,10 +99,8 @@ impl Ledger {
                 "INV-1: `{attempt}` won without having been finished"
             ));
         }
-        if self.newest.get(&attempt.task).map(|(number, _)| *number) != Some(attempt.number) {
-            return Err(format!(
-                "INV-1: `{attempt}` won although it is not the newest"
-            ));
+        if !self.is_live(attempt) {
+            return Err(format!("INV-1: `{attempt}` won although it had ended"));
         }
         match self.results.insert(attempt.task, result) {
             None => Ok(()),

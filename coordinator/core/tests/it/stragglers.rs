@@ -1,0 +1,105 @@
+//! Second attempts at tasks that take too long.
+
+use std::time::Duration;
+
+use reprise_core::lifecycle::{Action, Input, TaskPhase};
+use reprise_domain::{AttemptId, FailureClass};
+
+use crate::fixtures::{noops, result, worker};
+use crate::lab::Lab;
+
+const LATE: Duration = Duration::from_mins(2);
+
+/// A lab whose worker 1 runs the last of three tasks; the others took a second.
+fn last_one() -> (Lab, AttemptId) {
+    let mut lab = Lab::with(&noops("s", 3));
+    lab.hello(worker(1), 1, &[]);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.extend(lab.lease());
+        let done = held.remove(0);
+        lab.finish(worker(1), done, 7);
+    }
+    held.extend(lab.lease());
+    assert_eq!(held.len(), 1);
+    (lab, held[0])
+}
+
+fn stopped(actions: &[Action]) -> Vec<AttemptId> {
+    let stopped = actions.iter().filter_map(|action| match action {
+        Action::Stop { attempts, .. } => Some(attempts.clone()),
+        _ => None,
+    });
+    stopped.flatten().collect()
+}
+
+/// The same lab a while later: worker 2 has nothing to do and got the task too.
+fn doubled() -> (Lab, AttemptId, AttemptId) {
+    let (mut lab, slow) = last_one();
+    lab.hello(worker(2), 1, &[]);
+    assert_eq!(lab.lease(), [], "it is not late yet");
+    lab.pass(LATE);
+    lab.handle(Input::Heartbeat { worker: worker(1) });
+    let second = lab.lease();
+    let expected = AttemptId {
+        number: slow.number + 1,
+        ..slow
+    };
+    assert_eq!(second, [expected]);
+    assert_eq!(lab.lease(), [], "two attempts are enough");
+    (lab, slow, expected)
+}
+
+#[test]
+fn a_task_that_takes_too_long_is_doubled_and_the_first_result_wins() {
+    let (mut lab, slow, second) = doubled();
+    lab.restart();
+    lab.hello(worker(1), 1, &[slow]);
+    lab.hello(worker(2), 1, &[second]);
+    let end = lab.finish(worker(2), second, 7);
+    assert_eq!(stopped(&end.actions), [slow]);
+    assert!(lab.is_done(&noops("s", 3)));
+    let late = lab.finish(worker(1), slow, 7);
+    assert_eq!(late.events, []);
+}
+
+#[test]
+fn the_slow_one_may_still_win() {
+    let (mut lab, slow, second) = doubled();
+    let end = lab.finish(worker(1), slow, 7);
+    assert_eq!(stopped(&end.actions), [second]);
+    let TaskPhase::Finished { result: won, .. } = lab.phase(slow.task) else {
+        panic!()
+    };
+    assert_eq!(won, result(7));
+}
+
+#[test]
+fn one_of_two_that_fails_leaves_the_task_to_the_other() {
+    let (mut lab, slow, second) = doubled();
+    let end = lab.fail(worker(2), second, FailureClass::Task);
+    assert_eq!(stopped(&end.actions), []);
+    assert!(matches!(lab.phase(slow.task), TaskPhase::Leased { .. }));
+    lab.finish(worker(1), slow, 7);
+    assert!(lab.is_done(&noops("s", 3)));
+}
+
+#[test]
+fn a_permanent_failure_of_one_stops_the_other() {
+    let (mut lab, slow, second) = doubled();
+    let end = lab.fail(worker(2), second, FailureClass::Permanent);
+    assert_eq!(stopped(&end.actions), [slow]);
+}
+
+#[test]
+fn work_that_is_ready_goes_before_second_attempts() {
+    let (mut lab, slow) = last_one();
+    lab.pass(LATE);
+    lab.handle(crate::fixtures::submission(&noops("t", 9), false));
+    lab.hello(worker(2), 1, &[]);
+    let leased = lab.lease();
+    assert!(
+        leased.iter().all(|attempt| attempt.task != slow.task),
+        "{leased:?}"
+    );
+}

@@ -24,6 +24,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
+use crate::log::in_time;
 use crate::stand::{Session, Stand, authority, in_an_hour, study};
 
 /// Asserts that there is one line and that it has these parts.
@@ -267,8 +268,8 @@ async fn a_revoked_viewer_watches_no_longer() {
     let change = async {
         client.control(&spec.name, Control::Pause).await.unwrap();
     };
-    let (ended, ()) = tokio::join!(told, change);
-    assert_eq!(ended.unwrap_err().code, ErrorCode::Unauthenticated);
+    let (ended, ()) = tokio::join!(in_time(told), change);
+    assert_eq!(ended.unwrap().unwrap_err().code, ErrorCode::Unauthenticated);
     one_line(
         &stand.end(1).await.unwrap(),
         &["request refused", "StudyService/Watch", "was revoked"],

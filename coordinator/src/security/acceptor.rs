@@ -312,3 +312,30 @@ impl AsyncWrite for Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_room_for_so_many_connections_and_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut acceptor = Acceptor::new(listener, None);
+        acceptor.room = Arc::new(Semaphore::new(1));
+        let mut incoming = std::pin::pin!(acceptor.incoming());
+
+        let _first = TcpStream::connect(address).await.unwrap();
+        let let_in = incoming.next().await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let mut byte = [0; 1];
+        tokio::select! {
+            _ = incoming.next() => panic!("a second connection was let in"),
+            read = second.read(&mut byte) => assert_eq!(read.unwrap(), 0),
+        }
+        drop(let_in);
+        let third = TcpStream::connect(address).await.unwrap();
+        let Ok(connection) = incoming.next().await.unwrap();
+        assert_eq!(connection.peer.address(), third.local_addr().unwrap());
+    }
+}

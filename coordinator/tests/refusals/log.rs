@@ -3,16 +3,24 @@
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::sync::watch;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::layer::{self, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 
-/// How long a line may take to be written.
+/// How long anything that is waited for may take.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits, and not for ever.
+pub(crate) async fn in_time<T>(awaited: impl Future<Output = T>) -> anyhow::Result<T> {
+    tokio::time::timeout(DEADLINE, awaited)
+        .await
+        .context("nothing came in time")
+}
 
 /// What was logged on this thread since it was made.
 #[derive(Debug)]
@@ -39,10 +47,10 @@ impl Log {
     pub(crate) async fn reaches(&self, count: usize) -> anyhow::Result<()> {
         let mut lines = self.lines.clone();
         let there = lines.wait_for(|lines| lines.len() >= count);
-        match tokio::time::timeout(DEADLINE, there).await {
-            Ok(_) => Ok(()),
-            Err(_) => anyhow::bail!("{count} lines expected, found {:?}", self.lines()),
-        }
+        in_time(there)
+            .await
+            .with_context(|| format!("{count} lines expected, found {:?}", self.lines()))??;
+        Ok(())
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
@@ -51,7 +59,7 @@ impl Log {
 }
 
 impl<S: Subscriber> Layer<S> for Collect {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
         let metadata = event.metadata();
         if *metadata.level() <= Level::WARN && metadata.target().starts_with("reprise_coordinator")
         {

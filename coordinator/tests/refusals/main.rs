@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reprise_coordinator::client::Client;
+use reprise_coordinator::engine::Control;
 use reprise_coordinator::instance::{Config, Instance, InstanceError};
 use reprise_coordinator::security::{Register, Scope};
 use reprise_proto::credential::Credential;
@@ -23,7 +24,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
-use crate::stand::{Session, Stand, authority, in_an_hour};
+use crate::log::in_time;
+use crate::stand::{Session, Stand, authority, in_an_hour, study};
 
 /// Asserts that there is one line and that it has these parts.
 pub(crate) fn one_line(lines: &[String], parts: &[&str]) {
@@ -242,6 +244,35 @@ async fn the_session_of_a_revoked_worker_is_cut_at_its_next_message() {
             "WorkerService/Session",
             "was revoked",
         ],
+    );
+}
+
+#[tokio::test]
+async fn a_revoked_viewer_watches_no_longer() {
+    let stand = Stand::start().await.unwrap();
+    let (_, mut client) = stand.client_of(Scope::Client).await.unwrap();
+    let spec = study(1).unwrap();
+    client.submit(&spec, false).await.unwrap();
+    let (id, mut viewer) = stand.client_of(Scope::Viewer).await.unwrap();
+    let mut watched = viewer.watch(&spec.name).await.unwrap();
+    watched.next().await.unwrap().unwrap();
+    Register::revoke(&stand.security(), id, SystemTime::now()).unwrap();
+    let told = async {
+        loop {
+            match watched.next().await {
+                Ok(Some(_)) => {}
+                ended => break ended,
+            }
+        }
+    };
+    let change = async {
+        client.control(&spec.name, Control::Pause).await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(in_time(told), change);
+    assert_eq!(ended.unwrap().unwrap_err().code, ErrorCode::Unauthenticated);
+    one_line(
+        &stand.end(1).await.unwrap(),
+        &["request refused", "StudyService/Watch", "was revoked"],
     );
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use crate::log::Log;
+use crate::log::{Log, in_time};
 
 /// A running coordinator whose log is collected.
 pub(crate) struct Stand {
@@ -156,7 +156,7 @@ impl Session {
         wanted: impl Fn(ToMessage) -> Option<T>,
     ) -> anyhow::Result<T> {
         loop {
-            let message = self.incoming.message().await?;
+            let message = in_time(self.incoming.message()).await??;
             let message = message.context("the session has ended")?.message;
             if let Some(found) = message.and_then(&wanted) {
                 return Ok(found);
@@ -167,7 +167,7 @@ impl Session {
     /// Why the session was cut.
     pub(crate) async fn cut(&mut self) -> anyhow::Result<ApiError> {
         loop {
-            match self.incoming.message().await {
+            match in_time(self.incoming.message()).await? {
                 Ok(Some(_)) => {}
                 Ok(None) => anyhow::bail!("the session ended without a reason"),
                 Err(status) => return Ok(ApiError::from(&status)),

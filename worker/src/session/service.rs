@@ -68,7 +68,7 @@ pub enum SessionError {
     Slots(#[source] std::io::Error),
     /// The coordinator will never take it.
     #[error("the coordinator refused this worker: {0}")]
-    Refused(#[source] ApiError),
+    Refused(ApiError),
 }
 
 /// The worker before it runs.

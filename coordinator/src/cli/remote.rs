@@ -25,11 +25,11 @@ pub(super) struct RemoteArgs {
         env = "REPRISE_COORDINATOR",
         default_value = "http://127.0.0.1:7440"
     )]
-    coordinator: String,
+    pub(super) coordinator: String,
 }
 
 impl RemoteArgs {
-    async fn client(&self) -> anyhow::Result<Client> {
+    pub(super) async fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(&self.coordinator).await?)
     }
 }

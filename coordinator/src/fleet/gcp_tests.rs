@@ -1,0 +1,1 @@
+//! Tests of the Kubernetes engine against a program that answers like `kubectl`.

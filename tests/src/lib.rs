@@ -1,5 +1,7 @@
 //! The harness of the end-to-end tests: real programs in their own directories.
 
+pub mod slurm;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 

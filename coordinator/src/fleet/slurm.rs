@@ -279,11 +279,8 @@ mod tests {
 
     #[test]
     fn seats_are_reused_from_the_lowest() {
-        let taken: Vec<_> = ["7_0", "9_2"]
-            .iter()
-            .filter_map(|id| parse(&format!("{id}|RUNNING|0:01|n|None|")))
-            .map(|(member, _)| member)
-            .collect();
+        let taken = ["7_0|RUNNING|0:01|n|None|", "9_2|PENDING|0:00||None|"]
+            .map(|line| parse(line).unwrap().0);
         assert_eq!(free_seats(&taken, 3).unwrap(), [1, 3, 4]);
         let error = free_seats(&taken, 999).unwrap_err().to_string();
         assert!(

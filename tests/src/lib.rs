@@ -8,6 +8,7 @@ pub mod network;
 pub mod object_server;
 pub mod postgres;
 pub mod process;
+pub mod slurm;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

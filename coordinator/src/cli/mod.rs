@@ -2,6 +2,8 @@
 //! everything else.
 
 mod benchmark;
+mod fleet;
+mod fleet_text;
 mod journal;
 mod progress;
 mod remote;
@@ -113,6 +115,9 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Keep workers alive on Slurm, Kubernetes or Google Cloud.
+    #[command(subcommand)]
+    Fleet(fleet::FleetCommand),
 }
 
 impl Cli {
@@ -171,6 +176,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             remote::control(&study, &remote, Control::Resume).await
         }
         Command::Export { study, remote, out } => remote::export(&study, &remote, out).await,
+        Command::Fleet(command) => fleet::run(command).await,
     }
 }
 

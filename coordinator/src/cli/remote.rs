@@ -26,14 +26,14 @@ pub(super) struct RemoteArgs {
         env = "REPRISE_COORDINATOR",
         default_value = "http://127.0.0.1:7440"
     )]
-    coordinator: String,
+    pub(super) coordinator: String,
     /// The credential to show it, where its address begins with `https`.
     #[arg(long, env = "REPRISE_CREDENTIAL", value_name = "FILE")]
-    credential: Option<PathBuf>,
+    pub(super) credential: Option<PathBuf>,
 }
 
 impl RemoteArgs {
-    async fn client(&self) -> anyhow::Result<Client> {
+    pub(super) async fn client(&self) -> anyhow::Result<Client> {
         let file = self.credential.as_deref();
         let credential = file.map(Credential::read).transpose()?;
         Ok(Client::connect(&self.coordinator, credential.as_ref()).await?)

@@ -1,0 +1,115 @@
+//! What the fleet asks of an engine, and what it may rely on.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::program::ProgramError;
+
+/// Something that runs workers on machines.
+///
+/// The contract, which the loop relies on after a restart as much as before:
+/// * [`list`](Self::list) tells every worker of this fleet, by whichever process it
+///   was asked for, and none of another one. What [`grow`](Self::grow) asked for is
+///   listed from then on, as queued until it has a machine.
+/// * What [`shrink`](Self::shrink) and [`down`](Self::down) took away gets SIGTERM
+///   with time to hand its work back, and is not replaced by the engine.
+/// * Asking twice for the same thing is no error; what is gone already is gone.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// The workers of this fleet.
+    async fn list(&self) -> Result<Vec<Member>, EngineError>;
+
+    /// Asks for `count` more workers.
+    async fn grow(&self, count: u32) -> Result<(), EngineError>;
+
+    /// Takes these workers away.
+    async fn shrink(&self, ids: &[String]) -> Result<(), EngineError>;
+
+    /// Takes all workers away and whatever the engine keeps for them.
+    async fn down(&self) -> Result<(), EngineError>;
+}
+
+/// One worker as the engine knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The engine's name for it.
+    pub id: String,
+    /// What it is doing.
+    pub state: MemberState,
+    /// The machine, where there is one.
+    pub place: String,
+    /// Why it waits, where the engine says so.
+    pub note: String,
+    /// How long it has had a machine.
+    pub run: Duration,
+}
+
+/// What a worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberState {
+    /// It waits for a machine.
+    Queued,
+    /// It has a machine.
+    Up,
+    /// It was asked to leave.
+    Leaving,
+}
+
+impl MemberState {
+    /// The state as people read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Up => "up",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
+/// An engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Its program did not.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Its program said something that this version does not understand.
+    #[error("`{program}` answered `{answer}`, which is not {expected}")]
+    Answer {
+        /// Which program.
+        program: &'static str,
+        /// What it said.
+        answer: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// The name is taken.
+    #[error(
+        "job `{job}` is named `{name}` but belongs to `{owner}`; give this fleet another name with `--name`"
+    )]
+    Foreign {
+        /// The other fleet's job.
+        job: String,
+        /// The name that both have.
+        name: String,
+        /// What the job says it belongs to.
+        owner: String,
+    },
+    /// A file for it cannot be written.
+    #[error("write `{path}`")]
+    File {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// More workers than it can number.
+    #[error("{wanted} workers are more than the {limit} that one fleet can have; lower `--max`")]
+    TooMany {
+        /// The highest number asked for.
+        wanted: u32,
+        /// The highest number there is.
+        limit: u32,
+    },
+}

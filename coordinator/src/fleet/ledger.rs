@@ -1,0 +1,138 @@
+//! What a fleet has used: machine time of the workers that are there and of those
+//! that are gone, kept over restarts of the loop.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Member, MemberState};
+
+/// Machine time of a fleet since it was made.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Workers that were there when last looked.
+    members: BTreeMap<String, Entry>,
+    /// Seconds of all that are gone.
+    gone_seconds: f64,
+    /// How many those are.
+    pub gone: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    /// Seconds with a machine when last seen.
+    run: f64,
+    /// Unix time of that.
+    seen: f64,
+    /// Whether it had a machine.
+    up: bool,
+}
+
+/// A worker that is not there any more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gone {
+    /// The engine's name for it.
+    pub id: String,
+    /// How long it had a machine, at most.
+    pub ran: Duration,
+}
+
+impl Ledger {
+    /// Takes in what an engine lists at `now`, in Unix time, and tells who is gone.
+    ///
+    /// A worker that went unseen counts as having run until now: while somebody
+    /// looks that is a few seconds too much, and a budget errs on the safe side.
+    pub fn observe(&mut self, now: f64, members: &[Member]) -> Vec<Gone> {
+        let mut before = std::mem::take(&mut self.members);
+        for member in members {
+            let entry = Entry {
+                run: member.run.as_secs_f64(),
+                seen: now,
+                up: member.state != MemberState::Queued,
+            };
+            if let Some(old) = before.remove(&member.id)
+                && old.run > entry.run + 1.0
+            {
+                // The same name on a fresh machine.
+                self.gone_seconds += old.until(old.seen);
+                self.gone += 1;
+            }
+            self.members.insert(member.id.clone(), entry);
+        }
+        before
+            .into_iter()
+            .map(|(id, entry)| {
+                let ran = entry.until(now);
+                self.gone_seconds += ran;
+                self.gone += 1;
+                let ran = Duration::try_from_secs_f64(ran).unwrap_or_default();
+                Gone { id, ran }
+            })
+            .collect()
+    }
+
+    /// Machine time of all workers together.
+    pub fn used(&self) -> Duration {
+        let there: f64 = self.members.values().map(|entry| entry.run).sum();
+        Duration::try_from_secs_f64(there + self.gone_seconds).unwrap_or_default()
+    }
+}
+
+impl Entry {
+    fn until(&self, now: f64) -> f64 {
+        if self.up {
+            self.run + (now - self.seen).max(0.0)
+        } else {
+            0.0
+        }
+    }
+}
+
+/// Time in hours.
+pub fn hours(time: Duration) -> f64 {
+    time.as_secs_f64() / 3600.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: &str, state: MemberState, seconds: u64) -> Member {
+        Member {
+            id: id.to_owned(),
+            state,
+            place: String::new(),
+            note: String::new(),
+            run: Duration::from_secs(seconds),
+        }
+    }
+
+    #[test]
+    fn time_of_the_gone_is_kept_and_waiting_costs_nothing() {
+        let mut ledger = Ledger::default();
+        let up = MemberState::Up;
+        ledger.observe(
+            0.0,
+            &[member("a", up, 10), member("b", MemberState::Queued, 0)],
+        );
+        assert_eq!(ledger.used().as_secs(), 10);
+        let gone = ledger.observe(5.0, &[member("c", up, 2)]);
+        let ran: Vec<_> = gone.iter().map(|gone| gone.ran.as_secs()).collect();
+        assert_eq!(ran, [15, 0]);
+        assert_eq!(ledger.used().as_secs(), 17);
+        assert_eq!(ledger.gone, 2);
+        let text = serde_json::to_string(&ledger).unwrap();
+        let read: Ledger = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, ledger);
+    }
+
+    #[test]
+    fn a_machine_that_was_made_anew_under_its_name_counts_twice() {
+        let mut ledger = Ledger::default();
+        let up = MemberState::Up;
+        ledger.observe(0.0, &[member("a", up, 100)]);
+        assert!(ledger.observe(5.0, &[member("a", up, 3)]).is_empty());
+        assert_eq!(ledger.used().as_secs(), 103);
+    }
+}

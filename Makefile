@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PROFILE_DIR := target/release
 
-.PHONY: demo test lint bench libtorch build
+.PHONY: demo test chaos lint bench libtorch build
 
 demo: build
 	$(PROFILE_DIR)/reprise run configs/demo.yaml
@@ -19,6 +19,12 @@ test: libtorch
 	else \
 		$(CARGO) test --locked --workspace --no-fail-fast; \
 	fi
+
+# At least 500 faults against real processes; options in CHAOS="--seed 7". Full
+# disks need root, clock jumps Debian's `faketime`: without, it says so.
+chaos: libtorch
+	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-tests
+	$(PROFILE_DIR)/chaos $(CHAOS)
 
 lint: libtorch
 	$(CARGO) fmt --all --check

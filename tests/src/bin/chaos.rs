@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
@@ -10,11 +11,13 @@ use clap::Parser;
 use reprise_tests::chaos::clock::Clock;
 use reprise_tests::chaos::disk::Disk;
 use reprise_tests::chaos::random::Random;
-use reprise_tests::chaos::round::{Baseline, Round, STUDY};
+use reprise_tests::chaos::round::{Round, study};
 use reprise_tests::chaos::schedule::{Kind, SHARES, Schedule};
 use reprise_tests::chaos::tally::Tally;
+use reprise_tests::chaos::verdict::Baseline;
 use reprise_tests::failover::failover;
 use reprise_tests::{fleet, journal, program};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Faults at random against a coordinator and its workers.
 #[derive(Debug, Parser)]
@@ -29,7 +32,7 @@ struct Options {
     #[arg(long, default_value_t = 4)]
     workers: usize,
     /// Average pause between two faults, in milliseconds.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 450)]
     pace_ms: u64,
     /// Minutes after which it has taken too long.
     #[arg(long, default_value_t = 15)]
@@ -37,14 +40,21 @@ struct Options {
     /// Seconds that the coordinator is away in the failover check; 0 leaves it out.
     #[arg(long, default_value_t = 20)]
     away: u64,
+    /// A study of a quarter of the size, for a look in passing.
+    #[arg(long)]
+    brief: bool,
     /// Where to work; a fresh temporary directory when not given. It is removed
     /// when everything holds.
     #[arg(long)]
     directory: Option<PathBuf>,
 }
 
+/// Set when the user has had enough: everything is then taken down in order.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
 fn main() -> ExitCode {
     let options = Options::parse();
+    std::thread::spawn(watch_for_interrupt);
     let seed = options.seed.unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         since.map_or(1, |since| since.as_secs())
@@ -78,7 +88,7 @@ fn run(options: &Options, seed: u64) -> anyhow::Result<()> {
         if options.away > 0 {
             away(&home.join("failover"), Duration::from_secs(options.away))?;
         }
-        let baseline = baseline(&home.join("baseline"))?;
+        let baseline = baseline(&home.join("baseline"), study(options.brief))?;
         let tally = rounds(options, seed, disks, &shares, &home, &baseline)?;
         let took = started.elapsed();
         say(&format!(
@@ -150,9 +160,9 @@ fn away(home: &Path, away: Duration) -> anyhow::Result<()> {
 }
 
 /// The study in peace.
-fn baseline(home: &Path) -> anyhow::Result<Baseline> {
+fn baseline(home: &Path, study: String) -> anyhow::Result<Baseline> {
     std::fs::create_dir_all(home)?;
-    std::fs::write(home.join("study.yaml"), STUDY)?;
+    std::fs::write(home.join("study.yaml"), &study)?;
     let started = Instant::now();
     let mut command = Command::new(program("reprise"));
     command
@@ -169,6 +179,7 @@ fn baseline(home: &Path) -> anyhow::Result<Baseline> {
         started.elapsed().as_secs_f64()
     ));
     Ok(Baseline {
+        study,
         out: home.join("out"),
         journal,
     })
@@ -195,6 +206,7 @@ fn rounds(
             &mut schedule,
             &mut tally,
             Random::new(seed, 1000 + number),
+            &INTERRUPTED,
         )?;
         round
             .run(baseline)
@@ -210,6 +222,19 @@ fn rounds(
         }
     }
     Ok(tally)
+}
+
+fn watch_for_interrupt() -> std::io::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            asked = tokio::signal::ctrl_c() => asked?,
+            _ = terminate.recv() => {}
+        }
+        INTERRUPTED.store(true, Ordering::Relaxed);
+        Ok(())
+    })
 }
 
 #[expect(clippy::print_stdout, reason = "what the program is run for")]

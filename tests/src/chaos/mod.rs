@@ -13,3 +13,4 @@ pub mod round;
 pub mod schedule;
 pub mod site;
 pub mod tally;
+pub mod verdict;

@@ -1,56 +1,48 @@
-//! One round: a fresh site, the study from its start to its end under faults, and
-//! the comparison with the undisturbed run.
+//! One round: a fresh site, and the study from its start to its end under faults.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use nix::sys::signal::Signal;
 
 use super::random::Random;
 use super::schedule::{Fault, Kind, Schedule};
 use super::site::{Mending, Site};
 use super::tally::Tally;
+use super::verdict::{Baseline, LEAVING, compare, settle};
 use crate::fleet::Standing;
-use crate::journal::{self, Journal};
 use crate::process::GLANCE;
 
-/// The study: something of everything, about 40 s for four undisturbed workers.
-/// Its tasks may be lost often, since that is what happens to them here.
-pub const STUDY: &str = "version: 1
+/// The study: something of everything, about 40 s for four undisturbed workers,
+/// or a quarter of that. Its tasks may be lost often, since that is what happens
+/// to them here.
+pub fn study(brief: bool) -> String {
+    let (pretrainings, trials, tasks) = if brief { (2, 2, 50) } else { (8, 8, 200) };
+    format!(
+        "version: 1
 name: chaos
 space: nasbench201
-benchmark: {builtin: nasbench201-digits}
-retry: {attempts: 100, backoff: 50 ms, lost-workers: 1000}
+benchmark: {{builtin: nasbench201-digits}}
+retry: {{attempts: 100, backoff: 50 ms, lost-workers: 1000}}
 pretrain:
-  - {model: arch2vec, seeds: 1..4, epochs: 6, batch: 32}
+  - {{model: arch2vec, seeds: 1..{pretrainings}, epochs: 3, batch: 32}}
 search:
   datasets: [digits]
-  budget: {queries: 100}
-  seeds: 1..8
+  budget: {{queries: 100}}
+  seeds: 1..{trials}
   methods:
-    - {name: random}
-    - {name: regularized-evolution, population: 5, sample: 2}
-    - {name: reinforce, encoding: arch2vec, episode: 8}
-    - {name: dngo, encoding: arch2vec, initial: 8}
-noop: {tasks: 200, hold-ms: 400}
-";
-
-/// Files that must not differ by a byte. `manifest.json` counts attempts and names
-/// hosts, so it is left out.
-pub const FILES: [&str; 8] = [
-    "results.json",
-    "table.csv",
-    "table.json",
-    "table.md",
-    "table.tex",
-    "pretrain.csv",
-    "pretrain.md",
-    "curves.svg",
-];
+    - {{name: random}}
+    - {{name: regularized-evolution, population: 5, sample: 2}}
+    - {{name: reinforce, encoding: arch2vec, episode: 8}}
+    - {{name: dngo, encoding: arch2vec, initial: 8}}
+noop: {{tasks: {tasks}, hold-ms: 400}}
+"
+    )
+}
 
 /// How long a round may take before it counts as stuck: many times what it needs.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -62,22 +54,9 @@ const LOOK_LIMIT: Duration = Duration::from_secs(4);
 /// How long a message that is to be torn is waited for: heartbeats come sooner.
 const TEARING: Duration = Duration::from_secs(8);
 
-/// A worker that was asked to leave is gone by then, or does not leave.
-const LEAVING: Duration = Duration::from_secs(30);
-
-/// The study in peace.
-#[derive(Debug)]
-pub struct Baseline {
-    /// Where its files are.
-    pub out: PathBuf,
-    /// Its journal.
-    pub journal: Journal,
-}
-
 /// A round in progress.
 #[derive(Debug)]
 pub struct Round<'a> {
-    home: &'a Path,
     site: Site,
     schedule: &'a mut Schedule,
     tally: &'a mut Tally,
@@ -96,22 +75,23 @@ pub struct Round<'a> {
     look: Option<(Child, Instant)>,
     last_look: Instant,
     standing: Standing,
+    interrupted: &'a AtomicBool,
 }
 
 impl<'a> Round<'a> {
     /// A round in an empty directory.
     pub fn new(
-        home: &'a Path,
+        home: &Path,
         workers: usize,
         disks: bool,
         schedule: &'a mut Schedule,
         tally: &'a mut Tally,
         random: Random,
+        interrupted: &'a AtomicBool,
     ) -> anyhow::Result<Self> {
         fs::create_dir_all(home)?;
         let now = Instant::now();
         Ok(Self {
-            home,
             site: Site::new(home, workers, disks)?,
             schedule,
             tally,
@@ -125,33 +105,43 @@ impl<'a> Round<'a> {
             look: None,
             last_look: now,
             standing: Standing::default(),
+            interrupted,
         })
     }
 
     /// Runs the study to its end under faults and compares it.
     pub fn run(mut self, baseline: &Baseline) -> anyhow::Result<()> {
-        let ran = self.disturb().and_then(|()| self.compare(baseline));
-        if ran.is_err() {
-            self.site.stop()?;
-            self.site.keep().context("keep what is on the disks")?;
+        let checked = self
+            .disturb(&baseline.study)
+            .and_then(|()| self.end_faults())
+            .and_then(|()| settle(&mut self.site))
+            .and_then(|out| compare(&self.site, &out, baseline));
+        match checked {
+            Ok(journal) => {
+                self.tally.fates.add(&journal);
+                self.tally.fates.reconnects += self.site.reconnects();
+                Ok(())
+            }
+            Err(error) => {
+                self.site.stop()?;
+                self.site.keep().context("keep what is on the disks")?;
+                Err(error)
+            }
         }
-        ran
     }
 
-    /// Where the study stands.
-    pub fn standing(&self) -> Standing {
-        self.standing
-    }
-
-    fn disturb(&mut self) -> anyhow::Result<()> {
+    fn disturb(&mut self, study: &str) -> anyhow::Result<()> {
         self.site.fleet.serve()?;
-        self.site.fleet.submit(STUDY)?;
+        self.site.fleet.submit(study)?;
         self.site.fleet.work()?;
         let started = Instant::now();
         self.next = started + self.random.between_ms(500, 1500);
         while !self.standing.is_finished() {
             if self.standing.failed > 0 {
                 bail!("{} tasks were given up", self.standing.failed);
+            }
+            if self.interrupted.load(Ordering::Relaxed) {
+                bail!("interrupted");
             }
             if started.elapsed() > LIMIT {
                 bail!("the study is stuck: {:?} after {LIMIT:?}", self.standing);
@@ -308,77 +298,14 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Ends all faults, restarts the coordinator once more, so that everything
-    /// must come from the journal, and compares.
-    fn compare(&mut self, baseline: &Baseline) -> anyhow::Result<()> {
+    fn end_faults(&mut self) -> anyhow::Result<()> {
         for (number, _, _, fault) in std::mem::take(&mut self.tearing) {
             self.site.proxies[number].stop_tearing();
             self.schedule.postpone(fault);
         }
-        for (_, mending) in std::mem::take(&mut self.mendings) {
-            self.site.mend(mending)?;
-        }
-        self.site.fleet.coordinator.kill()?;
-        self.site.fleet.serve()?;
-        // What workers still hold reaches the coordinator now, and changes nothing.
-        for (place, program) in self.site.programs().enumerate() {
-            if place > 0 && program.id().is_none() {
-                program.start()?;
-            }
-        }
-        let drained = |home: &Path| -> std::io::Result<bool> {
-            let spools = (0..self.site.proxies.len())
-                .map(|number| home.join(format!("worker-{number}/home/spool")));
-            for spool in spools {
-                if spool.exists() && fs::read_dir(spool)?.next().is_some() {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        };
-        crate::process::wait_until(
-            Duration::from_mins(1),
-            "every worker has delivered what it had",
-            || drained(self.home),
-        )?;
-        for worker in &mut self.site.fleet.workers {
-            worker.signal(Signal::SIGTERM)?;
-        }
-        for worker in &mut self.site.fleet.workers {
-            if worker.id().is_some() {
-                worker.wait(LEAVING)?;
-            }
-        }
-        let out = self.site.fleet.export("chaos")?;
-        self.tally.fates.reconnects += self
-            .site
-            .proxies
-            .iter()
-            .map(|proxy| proxy.accepted().saturating_sub(1))
-            .sum::<usize>();
-        self.site.stop()?;
-        let journal = journal::read(&self.site.fleet.journal())?;
-        let mut mistakes = journal.mistakes(Some(&baseline.journal));
-        mistakes.extend(differences(&baseline.out, &out)?);
-        if !mistakes.is_empty() {
-            bail!("{}", mistakes.join("\n"));
-        }
-        self.tally.fates.add(&journal);
-        Ok(())
+        let mendings = std::mem::take(&mut self.mendings);
+        mendings
+            .into_iter()
+            .try_for_each(|(_, mending)| self.site.mend(mending))
     }
-}
-
-/// Files of the study that differ.
-pub fn differences(expected: &Path, found: &Path) -> anyhow::Result<Vec<String>> {
-    let mut differences = Vec::new();
-    for name in FILES {
-        let read = |directory: &Path| {
-            let path = directory.join(name);
-            fs::read(&path).with_context(|| format!("read `{}`", path.display()))
-        };
-        if read(expected)? != read(found)? {
-            differences.push(format!("`{name}` differs from the undisturbed run's"));
-        }
-    }
-    Ok(differences)
 }

@@ -149,7 +149,7 @@ fn draw(random: &mut Random, kind: Kind, workers: usize, pace: Duration) -> Faul
     let lasting = match kind {
         // Now and then longer than the keep-alive, the heartbeats and the grace
         // together: the worker is declared lost and comes back as a stranger.
-        Kind::ConnectionStalled | Kind::WorkerFrozen if random.once_in(12) => {
+        Kind::ConnectionStalled | Kind::WorkerFrozen if random.once_in(8) => {
             random.between_ms(48_000, 60_000)
         }
         Kind::ConnectionStalled | Kind::WorkerFrozen => random.between_ms(500, 6_000),

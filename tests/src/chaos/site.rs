@@ -214,6 +214,20 @@ impl Site {
         Ok(())
     }
 
+    /// Where the workers keep what they have not delivered.
+    pub fn spools(&self) -> Vec<PathBuf> {
+        let numbers = 0..self.proxies.len();
+        numbers
+            .map(|number| self.home.join(format!("worker-{number}/home/spool")))
+            .collect()
+    }
+
+    /// Connections that were made again.
+    pub fn reconnects(&self) -> usize {
+        let accepted = self.proxies.iter().map(Proxy::accepted);
+        accepted.map(|times| times.saturating_sub(1)).sum()
+    }
+
     /// Copies what is on the disks of this site to `home`, where it stays.
     pub fn keep(&self) -> anyhow::Result<()> {
         let kept = self.home.join("disks");

@@ -38,7 +38,8 @@ pub struct Fates {
     pub returned: usize,
     /// Attempts that failed and were tried again.
     pub failed: usize,
-    /// Results that came too late to count.
+    /// Results of attempts that were given up, from before the task was finished
+    /// by another: recorded, without effect. Later ones are compared only.
     pub late: usize,
     /// Jumps of the clock that the journal shows.
     pub jumps: usize,
@@ -126,7 +127,7 @@ impl fmt::Display for Tally {
         writeln!(
             f,
             "attempts: {} lost while running, {} lost before they began, {} handed back, \
-             {} failed and tried again; {} late results refused",
+             {} failed and tried again; {} results of lost attempts refused",
             fates.lost, fates.unbegun, fates.returned, fates.failed, fates.late
         )?;
         write!(

@@ -74,6 +74,7 @@ fn generated_types_stay_at_the_edge() {
         "coordinator/src/client.rs",
         "coordinator/tests/protocol.rs",
         "coordinator/tests/refusals/",
+        "tests/src/bin/soak.rs",
         "worker/src/session/",
         "worker/src/artifacts.rs",
     ];

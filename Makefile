@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PROFILE_DIR := target/release
 
-.PHONY: demo test chaos lint bench libtorch build
+.PHONY: demo test chaos soak lint bench libtorch build
 
 demo: build
 	$(PROFILE_DIR)/reprise run configs/demo.yaml
@@ -25,6 +25,11 @@ test: libtorch
 chaos: libtorch
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-tests
 	$(PROFILE_DIR)/chaos $(CHAOS)
+
+# Rate, latency, memory and restart of one coordinator; SOAK takes arguments.
+soak:
+	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-tests
+	$(PROFILE_DIR)/soak $(SOAK)
 
 lint: libtorch
 	$(CARGO) fmt --all --check

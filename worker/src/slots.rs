@@ -140,8 +140,13 @@ fn run(runner: &Runner, assignment: &Assignment, cancel: &Cancel) -> AttemptOutc
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("the task panicked without a message");
+            let class = if is_out_of_memory(message) {
+                FailureClass::OutOfMemory
+            } else {
+                FailureClass::Task
+            };
             AttemptOutcome::Failed(failure(
-                FailureClass::Task,
+                class,
                 &format!("task panicked: {message}"),
                 Vec::new(),
             ))
@@ -149,11 +154,28 @@ fn run(runner: &Runner, assignment: &Assignment, cancel: &Cancel) -> AttemptOutc
     }
 }
 
+/// Whether a message of libtorch says that memory was short: its two allocators
+/// and the driver say it in these words.
+fn is_out_of_memory(message: &str) -> bool {
+    [
+        "out of memory",
+        "can't allocate memory",
+        "not enough memory",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
+}
+
 fn failed(class: FailureClass, error: &RunError) -> AttemptOutcome {
+    let mut class = class;
     let mut log = Vec::new();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        log.push(format!("caused by: {cause}"));
+        let cause_text = cause.to_string();
+        if class == FailureClass::Task && is_out_of_memory(&cause_text) {
+            class = FailureClass::OutOfMemory;
+        }
+        log.push(format!("caused by: {cause_text}"));
         source = cause.source();
     }
     AttemptOutcome::Failed(failure(class, &error.to_string(), log))
@@ -172,5 +194,34 @@ fn failure(class: FailureClass, message: &str, log: Vec<String>) -> Failure {
         class,
         message,
         log,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortage_of_memory_is_told_from_other_failures() {
+        let check = |message: &str, expected: FailureClass| {
+            let source = std::io::Error::other(message.to_owned());
+            let error = RunError::Failed {
+                doing: "pretrain".to_owned(),
+                source: source.into(),
+            };
+            let AttemptOutcome::Failed(failure) = failed(error.class(), &error) else {
+                panic!("a failure is a failure")
+            };
+            assert_eq!(failure.class, expected, "{message}");
+        };
+        check(
+            "CUDA out of memory. Tried to allocate 2.00 GiB",
+            FailureClass::OutOfMemory,
+        );
+        check(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+            FailureClass::OutOfMemory,
+        );
+        check("the gradient is not finite", FailureClass::Task);
     }
 }

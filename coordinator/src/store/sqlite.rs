@@ -321,6 +321,33 @@ mod tests {
         suite::run(|| async { SqliteStore::open(&path).await.unwrap() }).await;
     }
 
+    /// What is left after a power cut in the middle of a write: the files, with the
+    /// log torn anywhere.
+    #[tokio::test]
+    async fn a_torn_log_costs_what_was_not_committed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.sqlite");
+        let store = SqliteStore::open(&path).await.unwrap();
+        let log = path.with_extension("sqlite-wal");
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            store.commit(&suite::batch()).await.unwrap();
+            ends.push(std::fs::metadata(&log).unwrap().len());
+        }
+        for (whole, end) in ends.iter().enumerate() {
+            for torn in [*end, end + 1, (end + 100).min(ends[2])] {
+                let copy = tempfile::tempdir().unwrap();
+                let journal = copy.path().join("journal.sqlite");
+                std::fs::copy(&path, &journal).unwrap();
+                let kept = &std::fs::read(&log).unwrap()[..torn.min(ends[2]) as usize];
+                std::fs::write(journal.with_extension("sqlite-wal"), kept).unwrap();
+                let reopened = SqliteStore::open(&journal).await.unwrap();
+                let newest = reopened.newest().await.unwrap();
+                assert_eq!(newest, whole as Sequence + 1, "log of {torn} bytes");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_journal_from_the_future_is_refused() {
         let directory = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ pub mod object_server;
 pub mod postgres;
 pub mod process;
 pub mod slurm;
+pub mod spool;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reprise_tests::Site;
 use reprise_tests::failover::failover;
 use reprise_tests::process::wait_until;
+use reprise_tests::spool;
 
 /// Short, so that the tests are; `make chaos` does the same with 20 s.
 const AWAY: Duration = Duration::from_secs(4);
@@ -29,7 +30,7 @@ fn a_coordinator_that_comes_back_repeats_no_attempt() {
 fn a_worker_killed_while_the_coordinator_is_away_delivers_what_it_had_finished() {
     let site = Site::new().unwrap();
     let spool = site.path().join("worker-0/spool");
-    let waiting = || Ok(std::fs::read_dir(&spool)?.count() > 0);
+    let waiting = || Ok(spool::waiting(&spool)? > 0);
     let outcome = failover(site.path(), Duration::ZERO, |fleet| {
         wait_until(Duration::from_mins(2), "a result is in the spool", waiting)?;
         fleet.workers[0].kill()?;

@@ -10,6 +10,7 @@ use reprise_tests::journal;
 use reprise_tests::network::Network;
 use reprise_tests::process::{Process, wait_until};
 use reprise_tests::program;
+use reprise_tests::spool;
 
 /// Three tasks that hold a worker for a while, and trials with results to compare.
 fn study(hold_ms: u32) -> String {
@@ -81,7 +82,7 @@ fn partitioned(site: &Site, network: &Network, hold_ms: u32) -> io::Result<Fleet
 }
 
 fn spooled(site: &Site) -> io::Result<usize> {
-    std::fs::read_dir(site.path().join("worker-2/spool")).map(Iterator::count)
+    spool::waiting(&site.path().join("worker-2/spool"))
 }
 
 /// The manifest, which counts attempts, and all else that is exported.

@@ -1,9 +1,10 @@
 //! The slots: one thread each, with one intra-op thread, so that two tasks on two
 //! cores do not fight over both, and so that training never holds up the session.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -43,18 +44,30 @@ impl Cancel {
     }
 }
 
-/// The threads that compute.
+/// The threads that compute, and the attempts that wait for one of them. They
+/// take the next one themselves, so that no slot stands still until somebody has
+/// noticed that it is free.
 #[derive(Debug)]
 pub struct Slots {
-    jobs: Vec<mpsc::Sender<(Assignment, Cancel)>>,
-    free: Vec<usize>,
+    waiting: Arc<Waiting>,
+}
+
+/// What waits for a slot.
+#[derive(Debug, Default)]
+struct Waiting {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    attempts: VecDeque<(Assignment, Cancel)>,
+    closed: bool,
 }
 
 /// A slot has ended an attempt.
 #[derive(Debug)]
 pub struct Ended {
-    /// Which slot is free again.
-    pub slot: usize,
     /// The attempt.
     pub attempt: AttemptId,
     /// How it ended.
@@ -68,53 +81,74 @@ impl Slots {
         runner: &Arc<Runner>,
         ended: impl Fn(Ended) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
-        let mut jobs = Vec::with_capacity(count);
+        let waiting = Arc::new(Waiting::default());
         for slot in 0..count {
-            let (sender, receiver) = mpsc::channel::<(Assignment, Cancel)>();
             let (runner, ended) = (Arc::clone(runner), ended.clone());
+            let waiting = Arc::clone(&waiting);
             thread::Builder::new()
                 .name(format!("slot-{slot}"))
                 .spawn(move || {
                     reprise_torch::use_one_thread();
-                    for (assignment, cancel) in receiver {
+                    while let Some((assignment, cancel)) = waiting.next() {
                         let outcome = run(&runner, &assignment, &cancel);
                         ended(Ended {
-                            slot,
                             attempt: assignment.attempt,
                             outcome,
                         });
                     }
                 })?;
-            jobs.push(sender);
         }
-        Ok(Self {
-            jobs,
-            free: (0..count).rev().collect(),
-        })
+        Ok(Self { waiting })
     }
 
-    /// Whether a slot is free.
-    pub fn has_free(&self) -> bool {
-        !self.free.is_empty()
+    /// Has an attempt run as soon as a slot is free, after those that wait already.
+    pub fn push(&self, assignment: Assignment, cancel: Cancel) {
+        self.waiting.lock().attempts.push_back((assignment, cancel));
+        self.waiting.changed.notify_one();
     }
 
-    /// Runs an attempt on a free slot; gives it back when there is none.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the error is the attempt itself, moved once"
-    )]
-    pub fn run(&mut self, assignment: Assignment, cancel: Cancel) -> Result<(), Assignment> {
-        let Some(slot) = self.free.pop() else {
-            return Err(assignment);
-        };
-        self.jobs[slot]
-            .send((assignment, cancel))
-            .map_err(|mpsc::SendError((assignment, _))| assignment)
+    /// Takes attempts back that have not begun and are not `kept`.
+    pub fn withdraw(&self, kept: impl Fn(AttemptId) -> bool) -> Vec<AttemptId> {
+        let mut withdrawn = Vec::new();
+        self.waiting.lock().attempts.retain(|(assignment, _)| {
+            let stays = kept(assignment.attempt);
+            if !stays {
+                withdrawn.push(assignment.attempt);
+            }
+            stays
+        });
+        withdrawn
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.waiting.lock().closed = true;
+        self.waiting.changed.notify_all();
+    }
+}
+
+impl Waiting {
+    /// The next attempt; `None` once there will be none.
+    fn next(&self) -> Option<(Assignment, Cancel)> {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if let Some(next) = queue.attempts.pop_front() {
+                return Some(next);
+            }
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
-    /// Marks a slot free after its attempt has [`Ended`].
-    pub fn release(&mut self, slot: usize) {
-        self.free.push(slot);
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No code that can panic runs under the lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

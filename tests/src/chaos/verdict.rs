@@ -2,7 +2,6 @@
 //! with those of the undisturbed run.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use nix::sys::signal::Signal;
 use super::site::Site;
 use crate::journal::{self, Journal};
 use crate::process::wait_until;
+use crate::spool;
 
 /// Files that must not differ by a byte. `manifest.json` counts attempts and names
 /// hosts, so it is left out.
@@ -53,7 +53,7 @@ pub fn settle(site: &mut Site) -> anyhow::Result<PathBuf> {
     wait_until(DELIVERY, "every worker has delivered what it had", || {
         let mut empty = true;
         for (worker, spool) in site.fleet.workers.iter_mut().zip(&spools) {
-            if waiting(spool)? > 0 {
+            if spool::waiting(spool)? > 0 {
                 empty = false;
                 if !worker.is_running()? {
                     worker.start()?;
@@ -83,20 +83,6 @@ pub fn compare(site: &Site, out: &Path, baseline: &Baseline) -> anyhow::Result<J
     }
     ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
     Ok(journal)
-}
-
-/// Outcomes in a spool. A file that was not renamed into place is none.
-fn waiting(spool: &Path) -> io::Result<usize> {
-    let mut outcomes = 0;
-    for entry in fs::read_dir(spool)? {
-        let name = entry?.file_name();
-        outcomes += usize::from(
-            Path::new(&name)
-                .extension()
-                .is_some_and(|end| end == "json"),
-        );
-    }
-    Ok(outcomes)
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

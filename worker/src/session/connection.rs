@@ -14,14 +14,10 @@ use reprise_proto::pb::to_worker::Message as ToMessage;
 use reprise_proto::pb::{self, FromWorker, ToWorker};
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
 use crate::slots::Assignment;
-
-/// Messages on their way out. A full channel holds the session back, never the
-/// slots.
-const OUTGOING: usize = 256;
 
 /// What the coordinator says.
 #[derive(Debug)]
@@ -36,13 +32,15 @@ pub(super) enum Incoming {
 pub(super) struct Connection {
     pub(super) clients: Clients,
     pub(super) heartbeat: Duration,
-    outgoing: mpsc::Sender<FromWorker>,
+    /// Unbounded, since the session must not wait; what can be in it is bounded by
+    /// what the worker holds.
+    outgoing: mpsc::UnboundedSender<FromWorker>,
     incoming: Streaming<ToWorker>,
 }
 
 /// The sending half, for tasks that run beside the session.
 #[derive(Debug, Clone)]
-pub(super) struct Outgoing(mpsc::Sender<FromWorker>);
+pub(super) struct Outgoing(mpsc::UnboundedSender<FromWorker>);
 
 impl Connection {
     /// Dials and says hello.
@@ -54,18 +52,21 @@ impl Connection {
         holding: Vec<AttemptId>,
     ) -> Result<Self, ApiError> {
         let mut clients = connect(url, credential).await?;
-        let (outgoing, messages) = mpsc::channel(OUTGOING);
+        let (outgoing, messages) = mpsc::unbounded_channel();
         let hello = FromMessage::Hello(pb::Hello {
             protocol: PROTOCOL_VERSION,
             worker: worker.0.as_bytes().to_vec(),
             capability: convert::to_json(capability),
             holding: holding.into_iter().map(pb::Attempt::from).collect(),
         });
-        // A fresh channel has room for the first message.
-        let _ = outgoing.try_send(FromWorker {
+        // Its other end is in the next line.
+        let _ = outgoing.send(FromWorker {
             message: Some(hello),
         });
-        let response = clients.worker.session(ReceiverStream::new(messages)).await;
+        let response = clients
+            .worker
+            .session(UnboundedReceiverStream::new(messages))
+            .await;
         let mut incoming = response
             .map_err(|status| ApiError::from(&status))?
             .into_inner();
@@ -129,40 +130,37 @@ impl Connection {
 impl Outgoing {
     /// Reports how an attempt ended. A connection that has ended meanwhile is
     /// noticed by the session; the outcome stays in the spool.
-    pub(super) async fn report(&self, attempt: AttemptId, outcome: &AttemptOutcome) {
+    pub(super) fn report(&self, attempt: AttemptId, outcome: &AttemptOutcome) {
         let report = pb::Report {
             attempt: Some(attempt.into()),
             outcome: convert::to_json(outcome),
         };
-        self.send(FromMessage::Report(report)).await;
+        self.send(FromMessage::Report(report));
     }
 
     /// Says where an attempt stands; the artifact is stored already.
-    pub(super) async fn checkpoint(&self, attempt: AttemptId, artifact: ArtifactRef) {
+    pub(super) fn checkpoint(&self, attempt: AttemptId, artifact: ArtifactRef) {
         let checkpoint = pb::Checkpoint {
             attempt: Some(attempt.into()),
             artifact: Some(artifact.into()),
         };
-        self.send(FromMessage::Checkpoint(checkpoint)).await;
+        self.send(FromMessage::Checkpoint(checkpoint));
     }
 
     /// A sign of life.
-    pub(super) async fn heartbeat(&self) {
-        self.send(FromMessage::Heartbeat(pb::Heartbeat {})).await;
+    pub(super) fn heartbeat(&self) {
+        self.send(FromMessage::Heartbeat(pb::Heartbeat {}));
     }
 
     /// Takes nothing more.
-    pub(super) async fn draining(&self) {
-        self.send(FromMessage::Draining(pb::Draining {})).await;
+    pub(super) fn draining(&self) {
+        self.send(FromMessage::Draining(pb::Draining {}));
     }
 
-    async fn send(&self, message: FromMessage) {
-        let _ = self
-            .0
-            .send(FromWorker {
-                message: Some(message),
-            })
-            .await;
+    fn send(&self, message: FromMessage) {
+        let _ = self.0.send(FromWorker {
+            message: Some(message),
+        });
     }
 }
 

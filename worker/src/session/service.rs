@@ -1,6 +1,6 @@
 //! The session's loop.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// hand it back. The shortest notice in use is the 30 s of Google Cloud's spot
 /// machines.
 const NOTICE: Duration = Duration::from_secs(25);
+
+/// What slots said that is handled in one go: the results share one write to the
+/// spool.
+const SAID_AT_ONCE: usize = 256;
 
 /// What a worker is started with.
 #[derive(Debug, Clone)]
@@ -81,8 +85,8 @@ pub struct Service {
     from_slots: mpsc::UnboundedReceiver<FromSlot>,
     artifacts: Artifacts,
     clients: watch::Sender<Option<Clients>>,
-    queue: VecDeque<Assignment>,
-    running: HashMap<AttemptId, Cancel>,
+    /// Attempts that the slots have, running or not begun.
+    held: HashMap<AttemptId, Cancel>,
     /// Newest checkpoint of each attempt that has one to be sent.
     checkpoints: HashMap<AttemptId, ArtifactRef>,
 }
@@ -126,8 +130,7 @@ impl Service {
             from_slots,
             artifacts,
             clients,
-            queue: VecDeque::new(),
-            running: HashMap::new(),
+            held: HashMap::new(),
             checkpoints: HashMap::new(),
         })
     }
@@ -165,15 +168,8 @@ impl Service {
     }
 
     async fn connect(&self) -> Result<Connection, ApiError> {
-        let queued = self.queue.iter().map(|assignment| assignment.attempt);
         let spooled = self.spool.waiting().map(|(attempt, _)| *attempt);
-        let holding = self
-            .running
-            .keys()
-            .copied()
-            .chain(queued)
-            .chain(spooled)
-            .collect();
+        let holding = self.held.keys().copied().chain(spooled).collect();
         Connection::open(
             &self.config.coordinator,
             self.config.credential.as_ref(),
@@ -194,6 +190,7 @@ impl Service {
         }
         let mut heartbeat = tokio::time::interval(connection.heartbeat);
         let mut draining = false;
+        let mut said = Vec::with_capacity(SAID_AT_ONCE);
         let leave = tokio::time::sleep(Duration::MAX);
         tokio::pin!(leave);
         loop {
@@ -206,21 +203,14 @@ impl Service {
                         return;
                     }
                 },
-                Some(said) = self.from_slots.recv() => match said {
-                    FromSlot::Checkpoint(attempt, artifact) => {
-                        self.note_checkpoint(attempt, artifact);
-                        self.deliver_checkpoint(&connection, attempt, artifact);
-                    }
-                    FromSlot::Ended(end) => {
-                        let (attempt, outcome) = self.finish(end);
-                        self.deliver(&connection, attempt, outcome);
-                    }
-                },
-                _ = heartbeat.tick() => connection.outgoing().heartbeat().await,
+                _ = self.from_slots.recv_many(&mut said, SAID_AT_ONCE) => {
+                    self.pass_on(&mut said, &connection);
+                }
+                _ = heartbeat.tick() => connection.outgoing().heartbeat(),
                 () = shutdown.cancelled(), if !draining => {
                     draining = true;
                     leave.as_mut().reset(tokio::time::Instant::now() + NOTICE);
-                    connection.outgoing().draining().await;
+                    connection.outgoing().draining();
                     self.hand_back(&connection);
                 }
                 () = &mut leave => {
@@ -228,7 +218,7 @@ impl Service {
                     return;
                 }
             }
-            if draining && self.running.is_empty() && self.spool.is_empty() {
+            if draining && self.held.is_empty() && self.spool.is_empty() {
                 return;
             }
         }
@@ -249,11 +239,13 @@ impl Service {
 
     /// Asked to leave without a coordinator: what runs is saved on this disk.
     async fn save_what_runs(&mut self) {
-        self.queue.clear();
-        self.running.values().for_each(Cancel::cancel);
+        for attempt in self.slots.withdraw(|_| false) {
+            self.held.remove(&attempt);
+        }
+        self.held.values().for_each(Cancel::cancel);
         let pause = tokio::time::sleep(NOTICE);
         tokio::pin!(pause);
-        while !self.running.is_empty() {
+        while !self.held.is_empty() {
             tokio::select! {
                 () = &mut pause => return,
                 Some(said) = self.from_slots.recv() => self.note(said),
@@ -261,10 +253,27 @@ impl Service {
         }
     }
 
+    /// Notes what slots said, and tells the coordinator.
+    fn pass_on(&mut self, said: &mut Vec<FromSlot>, connection: &Connection) {
+        let mut ended = Vec::new();
+        for said in said.drain(..) {
+            match said {
+                FromSlot::Checkpoint(attempt, artifact) => {
+                    self.note_checkpoint(attempt, artifact);
+                    self.deliver_checkpoint(connection, attempt, artifact);
+                }
+                FromSlot::Ended(end) => ended.push(end),
+            }
+        }
+        for (attempt, outcome) in self.finish(ended) {
+            self.deliver(connection, attempt, outcome);
+        }
+    }
+
     fn note(&mut self, said: FromSlot) {
         match said {
             FromSlot::Checkpoint(attempt, artifact) => self.note_checkpoint(attempt, artifact),
-            FromSlot::Ended(end) => drop(self.finish(end)),
+            FromSlot::Ended(end) => drop(self.finish(vec![end])),
         }
     }
 
@@ -289,20 +298,17 @@ impl Service {
     fn obey(&mut self, message: Incoming) {
         match message {
             Incoming::Start(assignments) => {
-                let known: Vec<_> = assignments
-                    .into_iter()
-                    .filter(|new| !self.holds(new.attempt))
-                    .collect();
-                self.queue.extend(known);
-                self.fill();
+                for assignment in assignments {
+                    self.take(assignment);
+                }
             }
             Incoming::Stop(attempts) => {
-                self.queue
-                    .retain(|assignment| !attempts.contains(&assignment.attempt));
-                for attempt in &attempts {
-                    if let Some(cancel) = self.running.get(attempt) {
-                        cancel.cancel();
-                    }
+                let stopped: HashSet<_> = attempts.iter().copied().collect();
+                for attempt in self.slots.withdraw(|attempt| !stopped.contains(&attempt)) {
+                    self.held.remove(&attempt);
+                }
+                for cancel in attempts.iter().filter_map(|attempt| self.held.get(attempt)) {
+                    cancel.cancel();
                 }
                 self.forget(&attempts);
             }
@@ -310,45 +316,33 @@ impl Service {
         }
     }
 
-    /// Whether an attempt is here already: a coordinator that restarts between
-    /// its commit and its message may say start twice.
-    fn holds(&self, attempt: AttemptId) -> bool {
-        self.running.contains_key(&attempt)
-            || self.queue.iter().any(|queued| queued.attempt == attempt)
-            || self.spool.waiting().any(|(waiting, _)| *waiting == attempt)
+    /// Gives an attempt to the slots, unless it is here already: a coordinator
+    /// that restarts between its commit and its message may say start twice.
+    fn take(&mut self, assignment: Assignment) {
+        let attempt = assignment.attempt;
+        if self.held.contains_key(&attempt) || self.spool.holds(attempt) {
+            return;
+        }
+        tracing::debug!(%attempt, spec = %assignment.spec, "taken");
+        let cancel = Cancel::default();
+        self.held.insert(attempt, cancel.clone());
+        self.slots.push(assignment, cancel);
     }
 
-    /// Gives waiting attempts to free slots.
-    fn fill(&mut self) {
-        while self.slots.has_free() {
-            let Some(assignment) = self.queue.pop_front() else {
-                return;
-            };
-            let cancel = Cancel::default();
-            let attempt = assignment.attempt;
-            tracing::debug!(%attempt, spec = %assignment.spec, "started");
-            match self.slots.run(assignment, cancel.clone()) {
-                Ok(()) => drop(self.running.insert(attempt, cancel)),
-                Err(assignment) => {
-                    self.queue.push_front(assignment);
-                    return;
-                }
+    /// Takes ended attempts into the spool.
+    fn finish(&mut self, ended: Vec<Ended>) -> Vec<(AttemptId, AttemptOutcome)> {
+        let mut outcomes = Vec::with_capacity(ended.len());
+        for end in ended {
+            self.held.remove(&end.attempt);
+            if let AttemptOutcome::Failed(failure) = &end.outcome {
+                tracing::warn!(attempt = %end.attempt, message = failure.message, "attempt failed");
             }
+            outcomes.push((end.attempt, end.outcome));
         }
-    }
-
-    /// Takes an ended attempt into the spool and starts the next one.
-    fn finish(&mut self, end: Ended) -> (AttemptId, AttemptOutcome) {
-        self.running.remove(&end.attempt);
-        self.slots.release(end.slot);
-        if let AttemptOutcome::Failed(failure) = &end.outcome {
-            tracing::warn!(attempt = %end.attempt, message = failure.message, "attempt failed");
+        if let Err(error) = self.spool.keep(&outcomes) {
+            tracing::error!(%error, "results are kept in memory only");
         }
-        if let Err(error) = self.spool.keep(end.attempt, end.outcome.clone()) {
-            tracing::error!(%error, "a result is kept in memory only");
-        }
-        self.fill();
-        (end.attempt, end.outcome)
+        outcomes
     }
 
     /// Uploads an outcome's files, then reports it, beside the session. What
@@ -360,6 +354,15 @@ impl Service {
             connection.outgoing(),
         );
         let checkpoint = self.checkpoints.get(&attempt).copied();
+        let has_files = match &outcome {
+            AttemptOutcome::Finished { result, .. } => !result.artifacts().is_empty(),
+            AttemptOutcome::Returned => checkpoint.is_some(),
+            AttemptOutcome::Failed(_) => false,
+        };
+        if !has_files {
+            outgoing.report(attempt, &outcome);
+            return;
+        }
         tokio::spawn(async move {
             // Whoever gets the task next must find it: it goes before the report.
             if outcome == AttemptOutcome::Returned
@@ -376,7 +379,7 @@ impl Service {
                     }
                 }
             }
-            outgoing.report(attempt, &outcome).await;
+            outgoing.report(attempt, &outcome);
         });
     }
 
@@ -400,16 +403,15 @@ impl Service {
 
     /// Hands back what has not begun and stops what runs.
     fn hand_back(&mut self, connection: &Connection) {
-        for assignment in std::mem::take(&mut self.queue) {
-            if let Err(error) = self
-                .spool
-                .keep(assignment.attempt, AttemptOutcome::Returned)
-            {
-                tracing::warn!(%error, "an attempt is handed back from memory");
-            }
-            self.deliver(connection, assignment.attempt, AttemptOutcome::Returned);
+        let returned = self.slots.withdraw(|_| false);
+        let returned = returned.into_iter().map(|attempt| Ended {
+            attempt,
+            outcome: AttemptOutcome::Returned,
+        });
+        for (attempt, outcome) in self.finish(returned.collect()) {
+            self.deliver(connection, attempt, outcome);
         }
-        self.running.values().for_each(Cancel::cancel);
+        self.held.values().for_each(Cancel::cancel);
     }
 }
 
@@ -422,7 +424,7 @@ async fn send_checkpoint(
 ) {
     match artifacts.upload(clients, artifact).await {
         Ok(()) => {
-            outgoing.checkpoint(attempt, artifact).await;
+            outgoing.checkpoint(attempt, artifact);
             tracing::info!(%attempt, bytes = artifact.bytes, "checkpoint stored");
         }
         Err(status) => {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long Slurm may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cluster of one node that pretends to have four cores.
 #[derive(Debug)]
@@ -80,7 +80,9 @@ impl Slurm {
 impl Drop for Slurm {
     fn drop(&mut self) {
         // The script ends its daemons; where it does not, nobody else can.
-        let _ = Command::new("kill").arg(self.trial.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(self.trial.id().to_string())
+            .status();
         let begun = Instant::now();
         while matches!(self.trial.try_wait(), Ok(None)) && begun.elapsed() < PATIENCE {
             pause();

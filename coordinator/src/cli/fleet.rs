@@ -29,7 +29,7 @@ const BUDGET_SPENT: u8 = 4;
 const LEAVE_TIME: Duration = Duration::from_secs(10);
 
 /// How long `down` waits for a loop that takes the same fleet down.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// What to do with a fleet.
 #[derive(Debug, Subcommand)]
@@ -418,10 +418,10 @@ mod tests {
 
     #[test]
     fn durations_and_names_are_read_strictly() {
-        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
-        assert_eq!(duration("1.5 h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("60s"), Ok(Duration::from_mins(1)));
+        assert_eq!(duration("1.5 h"), Ok(Duration::from_mins(90)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2min"), Ok(Duration::from_mins(2)));
         assert!(duration("60").is_err() && duration("-1s").is_err());
         assert!(fleet_name("lab-2").is_ok());
         for name in ["", "2lab", "Lab", "lab-", "a/b", "lab fleet"] {

@@ -10,7 +10,7 @@ use crate::fleet::service::Report;
 use crate::fleet::setup::Setup;
 
 /// Time between two lines where nothing changed.
-const LINE_INTERVAL: Duration = Duration::from_secs(60);
+const LINE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Tells how a fleet goes on.
 #[derive(Debug)]

@@ -160,7 +160,7 @@ mod tests {
         slots: 2,
         min: 0,
         max: 8,
-        idle: Duration::from_secs(60),
+        idle: Duration::from_mins(1),
         margin: Duration::from_secs(15),
         stay: false,
     };
@@ -274,7 +274,7 @@ mod tests {
                 }
                 Decision::End(end) => {
                     // Leaving takes what the margin allows beyond a tick.
-                    self.spent += (limits.margin - TICK) * self.up;
+                    self.spent += limits.margin.saturating_sub(TICK) * self.up;
                     self.up = 0;
                     self.queued = 0;
                     return Ok(Some(end));

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 /// How long a program may take. Creating or deleting a group of machines is the
 /// slowest thing that is asked for.
-const TIME_LIMIT: Duration = Duration::from_secs(600);
+const TIME_LIMIT: Duration = Duration::from_mins(10);
 
 /// How much of a program's complaint is shown.
 const SHOWN_BYTES: usize = 2000;

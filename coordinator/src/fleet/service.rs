@@ -264,11 +264,9 @@ impl Service {
             .any(|member| member.state == MemberState::Up && member.run >= super::backoff::USEFUL);
         let now = self.begun.elapsed();
         if self.backoff.observe(now, &ended, useful) && !self.backoff.wait(now).is_zero() {
-            let wait = self.backoff.wait(now).as_secs();
-            let logs = self.home.path().join("logs");
             tracing::warn!(
-                wait_s = wait,
-                logs = %logs.display(),
+                wait_s = self.backoff.wait(now).as_secs(),
+                logs = self.engine.logs(),
                 "workers end as soon as they start; see what they say"
             );
         }

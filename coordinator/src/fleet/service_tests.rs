@@ -34,6 +34,10 @@ impl Memory {
 
 #[async_trait]
 impl Engine for Memory {
+    fn logs(&self) -> String {
+        String::new()
+    }
+
     async fn list(&self) -> Result<Vec<Member>, EngineError> {
         self.with(|machines| {
             if machines.failures > 0 {

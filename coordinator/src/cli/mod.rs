@@ -3,7 +3,6 @@
 
 mod benchmark;
 mod fleet;
-mod fleet_text;
 mod progress;
 mod remote;
 mod run;

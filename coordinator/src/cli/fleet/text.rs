@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::eprint_block;
+use crate::cli::eprint_block;
 use crate::fleet::engine::Member;
 use crate::fleet::home::Record;
 use crate::fleet::ledger::hours;

@@ -144,6 +144,10 @@ impl UpArgs {
                 extra: self.extra.clone(),
             },
         };
+        anyhow::ensure!(
+            self.on == EngineName::Slurm || self.worker_credential.is_none(),
+            "a file of this machine does not reach the workers; name a secret with `--secret`"
+        );
         let coordinator = self.advertise.as_ref().unwrap_or(&self.remote.coordinator);
         anyhow::ensure!(
             self.on == EngineName::Slurm || !is_loopback(coordinator),

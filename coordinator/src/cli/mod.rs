@@ -3,7 +3,6 @@
 
 mod benchmark;
 mod fleet;
-mod fleet_text;
 mod journal;
 mod progress;
 mod remote;

@@ -107,6 +107,7 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::process::{Command, Output};
 
     use super::*;
@@ -127,7 +128,12 @@ mod tests {
         std::fs::write(&path, text)?;
         match Command::new(program).args(arguments).arg(&path).output() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                println!("not run: `{program}` is missing; apt-get install {program}");
+                // Straight to the terminal: what tests print is shown for failures only.
+                let mut terminal = std::io::stderr();
+                writeln!(
+                    terminal,
+                    "not run: `{program}` is missing; apt-get install {program}"
+                )?;
                 Ok(None)
             }
             output => output.map(Some),

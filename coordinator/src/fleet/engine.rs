@@ -26,6 +26,9 @@ pub trait Engine: Send + Sync {
     /// Takes these workers away.
     async fn shrink(&self, ids: &[String]) -> Result<(), EngineError>;
 
+    /// Where people read what the workers say.
+    fn logs(&self) -> String;
+
     /// Takes all workers away and whatever the engine keeps for them.
     async fn down(&self) -> Result<(), EngineError>;
 }

@@ -161,6 +161,13 @@ impl Gcp {
 
 #[async_trait]
 impl Engine for Gcp {
+    fn logs(&self) -> String {
+        format!(
+            "gcloud compute instances get-serial-port-output MACHINE --zone={}",
+            self.own().zone
+        )
+    }
+
     async fn list(&self) -> Result<Vec<Member>, EngineError> {
         let Some(target) = self.target().await? else {
             return Ok(Vec::new());

@@ -67,6 +67,10 @@ impl Kubernetes {
 
 #[async_trait]
 impl Engine for Kubernetes {
+    fn logs(&self) -> String {
+        format!("kubectl logs deployment/{}", self.name())
+    }
+
     async fn list(&self) -> Result<Vec<Member>, EngineError> {
         let Some(replicas) = self.replicas().await? else {
             return Ok(Vec::new());

@@ -38,29 +38,41 @@ pub struct Gone {
     pub ran: Duration,
 }
 
+/// What changed since the last look.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Change {
+    /// Workers that were not there before.
+    pub new: u32,
+    /// Workers that are not there any more.
+    pub gone: Vec<Gone>,
+}
+
 impl Ledger {
-    /// Takes in what an engine lists at `now`, in Unix time, and tells who is gone.
+    /// Takes in what an engine lists at `now`, in Unix time, and tells what changed.
     ///
     /// A worker that went unseen counts as having run until now: while somebody
     /// looks that is a few seconds too much, and a budget errs on the safe side.
-    pub fn observe(&mut self, now: f64, members: &[Member]) -> Vec<Gone> {
+    pub fn observe(&mut self, now: f64, members: &[Member]) -> Change {
         let mut before = std::mem::take(&mut self.members);
+        let mut new = 0;
         for member in members {
             let entry = Entry {
                 run: member.run.as_secs_f64(),
                 seen: now,
                 up: member.state != MemberState::Queued,
             };
-            if let Some(old) = before.remove(&member.id)
-                && old.run > entry.run + 1.0
-            {
+            match before.remove(&member.id) {
+                None => new += 1,
                 // The same name on a fresh machine.
-                self.gone_seconds += old.until(old.seen);
-                self.gone += 1;
+                Some(old) if old.run > entry.run + 1.0 => {
+                    self.gone_seconds += old.run;
+                    self.gone += 1;
+                }
+                Some(_) => {}
             }
             self.members.insert(member.id.clone(), entry);
         }
-        before
+        let gone = before
             .into_iter()
             .map(|(id, entry)| {
                 let ran = entry.until(now);
@@ -69,7 +81,8 @@ impl Ledger {
                 let ran = Duration::try_from_secs_f64(ran).unwrap_or_default();
                 Gone { id, ran }
             })
-            .collect()
+            .collect();
+        Change { new, gone }
     }
 
     /// Machine time of all workers together.
@@ -117,8 +130,9 @@ mod tests {
             &[member("a", up, 10), member("b", MemberState::Queued, 0)],
         );
         assert_eq!(ledger.used().as_secs(), 10);
-        let gone = ledger.observe(5.0, &[member("c", up, 2)]);
-        let ran: Vec<_> = gone.iter().map(|gone| gone.ran.as_secs()).collect();
+        let change = ledger.observe(5.0, &[member("c", up, 2)]);
+        assert_eq!(change.new, 1);
+        let ran: Vec<_> = change.gone.iter().map(|gone| gone.ran.as_secs()).collect();
         assert_eq!(ran, [15, 0]);
         assert_eq!(ledger.used().as_secs(), 17);
         assert_eq!(ledger.gone, 2);
@@ -132,7 +146,8 @@ mod tests {
         let mut ledger = Ledger::default();
         let up = MemberState::Up;
         ledger.observe(0.0, &[member("a", up, 100)]);
-        assert!(ledger.observe(5.0, &[member("a", up, 3)]).is_empty());
+        let change = ledger.observe(5.0, &[member("a", up, 3)]);
+        assert_eq!(change, Change::default());
         assert_eq!(ledger.used().as_secs(), 103);
     }
 }

@@ -160,7 +160,7 @@ mod tests {
         slots: 2,
         min: 0,
         max: 8,
-        idle: Duration::from_secs(60),
+        idle: Duration::from_mins(1),
         margin: Duration::from_secs(15),
         stay: false,
     };
@@ -213,6 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_waited_for_whom_the_budget_cannot_pay() {
+        let left = |seconds, queued, up| Observation {
+            left: Some(Duration::from_secs(seconds)),
+            ..seen(99, queued, up)
+        };
+        let mut policy = Policy::new(LIMITS);
+        assert_eq!(policy.decide(at(0), &left(61, 0, 2)), Decision::Grow(2));
+        assert_eq!(policy.decide(at(0), &left(46, 2, 2)), Decision::Shrink(1));
+        assert_eq!(policy.decide(at(0), &left(31, 0, 2)), Decision::Keep);
+        let spent = Decision::End(End::BudgetSpent);
+        assert_eq!(policy.decide(at(0), &left(30, 0, 2)), spent);
+        assert_eq!(policy.decide(at(0), &left(15, 0, 0)), spent);
+    }
+
+    #[test]
     fn a_lower_maximum_is_kept_at_once() {
         let mut policy = Policy::new(LIMITS);
         assert_eq!(policy.decide(at(0), &seen(99, 0, 11)), Decision::Shrink(3));
@@ -248,7 +263,7 @@ mod tests {
         /// Decides, checks the decision, and lets a tick pass.
         fn step(
             &mut self,
-            start: bool,
+            start: u32,
             lose: bool,
             finish: bool,
         ) -> Result<Option<End>, TestCaseError> {
@@ -274,7 +289,7 @@ mod tests {
                 }
                 Decision::End(end) => {
                     // Leaving takes what the margin allows beyond a tick.
-                    self.spent += (limits.margin - TICK) * self.up;
+                    self.spent += limits.margin.saturating_sub(TICK) * self.up;
                     self.up = 0;
                     self.queued = 0;
                     return Ok(Some(end));
@@ -287,9 +302,9 @@ mod tests {
                 let done = u64::from(self.up * limits.slots);
                 self.tasks = self.tasks.saturating_sub(done);
             }
-            if start {
-                self.up += std::mem::take(&mut self.queued);
-            }
+            let started = start.min(self.queued);
+            self.queued -= started;
+            self.up += started;
             if lose {
                 self.up = self.up.saturating_sub(1);
             }
@@ -298,6 +313,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
         /// Whatever machines do, busy workers stay, bounds and budget hold, and a
         /// fleet whose machines come ends with its work or its budget.
         #[test]
@@ -305,8 +322,11 @@ mod tests {
             slots in 1..4_u32,
             max in 1..10_u32,
             tasks in 0..200_u64,
-            budget in prop::option::of(0..4000_u64),
-            weather in prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 0..80),
+            budget in prop::option::of(0..600_u64),
+            weather in prop::collection::vec(
+                (prop_oneof![4 => Just(0_u32), 1 => 1..9_u32], any::<bool>(), any::<bool>()),
+                0..80,
+            ),
         ) {
             let limits = Limits { slots, max, ..LIMITS };
             let mut park = Park {
@@ -318,7 +338,7 @@ mod tests {
                 spent: Duration::ZERO,
                 budget: budget.map(Duration::from_secs),
             };
-            let calm = std::iter::repeat_n((true, false, true), 250);
+            let calm = std::iter::repeat_n((u32::MAX, false, true), 250);
             let mut end = None;
             for (start, lose, finish) in weather.into_iter().chain(calm) {
                 end = park.step(start, lose, finish)?;

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 /// How long a program may take. Creating or deleting a group of machines is the
 /// slowest thing that is asked for.
-const TIME_LIMIT: Duration = Duration::from_secs(600);
+const TIME_LIMIT: Duration = Duration::from_mins(10);
 
 /// How much of a program's complaint is shown.
 const SHOWN_BYTES: usize = 2000;
@@ -96,7 +96,7 @@ impl Programs {
             // Ctrl-C is for the loop, which lets a submission under way be finished.
             .process_group(0)
             .kill_on_drop(true);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| selects_jobs(name)) {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_kept_back(name)) {
             command.env_remove(name);
         }
         let failed = |source: io::Error| match source.kind() {
@@ -135,9 +135,11 @@ impl Programs {
     }
 }
 
-/// Whether an environment variable would hide jobs from `squeue`.
-fn selects_jobs(name: &OsStr) -> bool {
-    name.to_string_lossy().starts_with("SQUEUE_")
+/// Whether an environment variable is not passed on: those that hide jobs from
+/// `squeue`, and this user's own credential, which `sbatch` would hand to workers.
+fn is_kept_back(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("SQUEUE_") || name == "REPRISE_CREDENTIAL"
 }
 
 fn hint(program: &str) -> &'static str {
@@ -178,6 +180,18 @@ mod tests {
             .run(program, &arguments, input)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn filters_and_the_users_credential_are_kept_back() {
+        for (name, kept_back) in [
+            ("SQUEUE_STATES", true),
+            ("REPRISE_CREDENTIAL", true),
+            ("SBATCH_PARTITION", false),
+            ("SLURM_CONF", false),
+        ] {
+            assert_eq!(is_kept_back(OsStr::new(name)), kept_back, "{name}");
+        }
     }
 
     #[tokio::test]

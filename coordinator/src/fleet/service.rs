@@ -21,7 +21,7 @@ use super::setup::Setup;
 use super::workload::Workload;
 
 /// How long workers may take to be gone after they were asked to leave.
-const LEAVE_TIME: Duration = Duration::from_secs(180);
+const LEAVE_TIME: Duration = Duration::from_mins(3);
 
 /// Time between two looks at workers that leave.
 const LEAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -107,6 +107,8 @@ pub struct Service {
     backoff: Backoff,
     begun: Instant,
     load: Option<Workload>,
+    /// Workers that the last look asked for.
+    awaited: u32,
     /// Workers that were asked to leave.
     asked: BTreeSet<String>,
     /// The last failure told, so that it is told once.
@@ -131,6 +133,7 @@ impl Service {
             backoff: Backoff::default(),
             begun: Instant::now(),
             load: None,
+            awaited: 0,
             asked: BTreeSet::new(),
             told: String::new(),
             config,
@@ -225,6 +228,7 @@ impl Service {
             Decision::Grow(count) => {
                 tracing::info!(count, "asking for workers");
                 self.engine.grow(count).await?;
+                self.awaited = count;
             }
             Decision::Shrink(count) => {
                 let ids = dispensable(&members, count, seen.idle > 0);
@@ -239,30 +243,30 @@ impl Service {
 
     /// Books what was seen, and notices workers that end as soon as they start.
     fn count(&mut self, members: &[Member]) -> Result<(), FleetError> {
-        let gone = self.ledger.observe(unix_now(), members);
+        let change = self.ledger.observe(unix_now(), members);
+        // Those asked for that were never listed ended between two looks.
+        let unseen = std::mem::take(&mut self.awaited).saturating_sub(change.new);
+        self.ledger.gone += u64::from(unseen);
         self.keep()?;
-        let ended: Vec<_> = gone
-            .iter()
-            .filter(|gone| !self.asked.remove(&gone.id))
-            .map(|gone| {
+        let mut ended = vec![Duration::ZERO; unseen as usize];
+        for gone in change.gone {
+            if !self.asked.remove(&gone.id) {
                 tracing::info!(
                     worker = gone.id,
                     ran_s = gone.ran.as_secs(),
                     "worker is gone"
                 );
-                gone.ran
-            })
-            .collect();
+                ended.push(gone.ran);
+            }
+        }
         let useful = members
             .iter()
             .any(|member| member.state == MemberState::Up && member.run >= super::backoff::USEFUL);
         let now = self.begun.elapsed();
         if self.backoff.observe(now, &ended, useful) && !self.backoff.wait(now).is_zero() {
-            let wait = self.backoff.wait(now).as_secs();
-            let logs = self.home.path().join("logs");
             tracing::warn!(
-                wait_s = wait,
-                logs = %logs.display(),
+                wait_s = self.backoff.wait(now).as_secs(),
+                logs = self.engine.logs(),
                 "workers end as soon as they start; see what they say"
             );
         }

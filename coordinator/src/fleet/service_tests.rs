@@ -21,6 +21,8 @@ struct Machines {
     run: Duration,
     /// Whether each is gone the next time.
     dying: bool,
+    /// Whether each is gone before it is ever listed.
+    stillborn: bool,
     failures: u32,
 }
 
@@ -32,6 +34,10 @@ impl Memory {
 
 #[async_trait]
 impl Engine for Memory {
+    fn logs(&self) -> String {
+        String::new()
+    }
+
     async fn list(&self) -> Result<Vec<Member>, EngineError> {
         self.with(|machines| {
             if machines.failures > 0 {
@@ -54,6 +60,9 @@ impl Engine for Memory {
         self.with(|machines| {
             for _ in 0..count {
                 machines.made += 1;
+                if machines.stillborn {
+                    continue;
+                }
                 machines.members.push(Member {
                     id: machines.made.to_string(),
                     state: MemberState::Up,
@@ -190,13 +199,13 @@ async fn later_failures_are_tried_again_and_a_stopped_loop_leaves_its_workers() 
 
 #[tokio::test]
 async fn workers_that_die_at_once_are_not_asked_for_again_and_again() {
-    let engine = Memory::default();
-    engine.with(|machines| machines.dying = true);
-    let (outcome, _, service) = run(&engine, &[Some(1)], None, 60).await.unwrap();
-    assert_eq!(outcome, Outcome::Left);
-    // The first, its replacement, and nobody while the loop waits.
-    assert_eq!(
-        (engine.with(|machines| machines.made), service.gone()),
-        (2, 2)
-    );
+    for (dying, stillborn) in [(true, false), (false, true)] {
+        let engine = Memory::default();
+        engine.with(|machines| (machines.dying, machines.stillborn) = (dying, stillborn));
+        let (outcome, _, service) = run(&engine, &[Some(1)], None, 60).await.unwrap();
+        assert_eq!(outcome, Outcome::Left);
+        // The first, its replacement, and nobody while the loop waits.
+        let made = engine.with(|machines| machines.made);
+        assert_eq!((made, service.gone()), (2, 2), "stillborn: {stillborn}");
+    }
 }

@@ -131,6 +131,10 @@ impl Slurm {
 
 #[async_trait]
 impl Engine for Slurm {
+    fn logs(&self) -> String {
+        self.directory.join("logs").display().to_string()
+    }
+
     async fn list(&self) -> Result<Vec<Member>, EngineError> {
         self.jobs().await
     }

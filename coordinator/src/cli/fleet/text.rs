@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::eprint_block;
+use crate::cli::eprint_block;
 use crate::fleet::engine::Member;
 use crate::fleet::home::Record;
 use crate::fleet::ledger::hours;
@@ -10,7 +10,7 @@ use crate::fleet::service::Report;
 use crate::fleet::setup::Setup;
 
 /// Time between two lines where nothing changed.
-const LINE_INTERVAL: Duration = Duration::from_secs(60);
+const LINE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Tells how a fleet goes on.
 #[derive(Debug)]

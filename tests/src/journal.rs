@@ -29,7 +29,7 @@ pub struct Journal {
 /// One task of the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Task {
-    /// Attempts that were leased.
+    /// Attempts that a worker was given.
     pub attempts: usize,
     /// Digests of the results that finished it: one, if all is well.
     pub finished: Vec<String>,
@@ -154,17 +154,15 @@ impl Journal {
                 self.note(kind, 1);
             }
             "leased" => {
-                for attempt in list(event, "attempts") {
-                    let (key, number) = split(attempt)?;
-                    let task = self.tasks.entry(key).or_default();
-                    task.attempts += 1;
-                    if number != task.attempts {
-                        let mistake =
-                            format!("attempt {attempt} is the task's {}th", task.attempts);
-                        self.mistakes.push(mistake);
-                    }
-                }
-                self.note(kind, list(event, "attempts").len());
+                let attempts = list(event, "attempts");
+                attempts
+                    .iter()
+                    .try_for_each(|attempt| self.begin(attempt))?;
+                self.note(kind, attempts.len());
+            }
+            "doubled" => {
+                self.begin(event["attempt"].as_str().context("nothing was doubled")?)?;
+                self.note(kind, 1);
             }
             "finished" => {
                 let attempt = event["attempt"].as_str().context("nothing has finished")?;
@@ -183,6 +181,18 @@ impl Journal {
                 }
             }
             other => self.note(other, 1),
+        }
+        Ok(())
+    }
+
+    /// Attempts of a task are numbered from 1 without a gap.
+    fn begin(&mut self, attempt: &str) -> anyhow::Result<()> {
+        let (key, number) = split(attempt)?;
+        let task = self.tasks.entry(key).or_default();
+        task.attempts += 1;
+        if number != task.attempts {
+            let mistake = format!("attempt {attempt} is the task's {}th", task.attempts);
+            self.mistakes.push(mistake);
         }
         Ok(())
     }

@@ -195,7 +195,7 @@ fn a_budget_ends_the_fleet_and_down_forgets_it() {
     // seconds, and the rest for their leaving.
     let up: Vec<_> = UP.into_iter().chain(["--budget=0.004"]).collect();
     let end = run(&up);
-    assert_eq!(end.status.code(), Some(4), "{}", said(&end));
+    assert_eq!(end.status.code(), Some(5), "{}", said(&end));
     assert!(said(&end).contains("the budget is spent"), "{}", said(&end));
     assert_eq!(running(&slurm).unwrap(), [""; 0]);
     let status = said(&run(&["fleet", "status"]));
@@ -209,7 +209,7 @@ fn a_budget_ends_the_fleet_and_down_forgets_it() {
     );
 
     // The same budget again buys nothing, until the fleet is forgotten.
-    assert_eq!(run(&up).status.code(), Some(4));
+    assert_eq!(run(&up).status.code(), Some(5));
     assert!(run(&["fleet", "down"]).status.success());
     let gone = run(&["fleet", "status"]);
     assert!(

@@ -35,7 +35,8 @@ const NOT_ALLOWED: u8 = 4;
 #[command(
     name = "reprise",
     version,
-    after_help = "Exit codes: 0 done; 1 error; 2 wrong input; 3 some tasks failed; 4 not allowed"
+    after_help = "Exit codes: 0 done; 1 error; 2 wrong input; 3 some tasks failed; 4 not allowed; \
+                  5 budget spent"
 )]
 pub struct Cli {
     #[command(subcommand)]

@@ -231,12 +231,16 @@ impl<'a> Round<'a> {
                 self.tally.fates.restarts += 1;
             }
         }
-        for (number, since) in self.leaving.clone() {
-            let held = self.mendings.iter().any(|(_, mending)| {
-                matches!(mending, Mending::ThawWorker(other) | Mending::Release(other) if *other == number)
+        let mendings = &self.mendings;
+        for (number, since) in &mut self.leaving {
+            let held = mendings.iter().any(|(_, mending)| {
+                [Mending::ThawWorker(*number), Mending::Release(*number)].contains(mending)
             });
-            // One that cannot run or say goodbye is given the time.
-            if !held && since.elapsed() > LEAVING {
+            // One that cannot run or say goodbye has not been asked yet.
+            if held {
+                *since = now;
+            }
+            if now > *since + LEAVING {
                 bail!("worker {number} was asked to leave and did not within {LEAVING:?}");
             }
         }

@@ -117,9 +117,11 @@ impl Schedule {
         self.left.pop()
     }
 
-    /// Puts a fault back that met nothing it could happen to, behind a few others.
+    /// Puts a fault back that met nothing it could happen to. Half of the others
+    /// come first: were it a few, those that wait for one frozen worker would
+    /// gather there and hold up all the rest.
     pub fn postpone(&mut self, fault: Fault) {
-        let place = self.left.len().saturating_sub(3);
+        let place = self.left.len() / 2;
         self.left.insert(place, fault);
     }
 

@@ -36,6 +36,8 @@ pub struct Fates {
     pub unbegun: usize,
     /// Attempts that a leaving worker handed back.
     pub returned: usize,
+    /// Second attempts at tasks that took far longer than their kind.
+    pub doubled: usize,
     /// Attempts that failed and were tried again.
     pub failed: usize,
     /// Results of attempts that were given up, from before the task was finished
@@ -84,6 +86,7 @@ impl Fates {
         self.lost += journal.count("lost");
         self.unbegun += journal.count("lost-unbegun");
         self.returned += journal.count("returned");
+        self.doubled += journal.count("doubled");
         self.failed += journal.count("failed");
         self.late += journal.count("superseded");
         self.jumps += journal.jumps;
@@ -127,8 +130,8 @@ impl fmt::Display for Tally {
         writeln!(
             f,
             "attempts: {} lost while running, {} lost before they began, {} handed back, \
-             {} failed and tried again; {} results of lost attempts refused",
-            fates.lost, fates.unbegun, fates.returned, fates.failed, fates.late
+             {} doubled, {} failed and tried again; {} results of lost attempts refused",
+            fates.lost, fates.unbegun, fates.returned, fates.doubled, fates.failed, fates.late
         )?;
         write!(
             f,

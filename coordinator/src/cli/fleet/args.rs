@@ -150,7 +150,7 @@ impl UpArgs {
         );
         let coordinator = self.advertise.as_ref().unwrap_or(&self.remote.coordinator);
         anyhow::ensure!(
-            self.on == EngineName::Slurm || !is_loopback(coordinator),
+            self.on == EngineName::Slurm || !coordinator.split(',').all(is_loopback),
             "workers cannot reach `{coordinator}`, which is this machine's own address; \
              name the coordinator as they see it with `--advertise`"
         );

@@ -204,6 +204,14 @@ impl Site {
         Ok(ended)
     }
 
+    /// Kills the coordinator, which nobody starts again.
+    pub fn kill_coordinator(&mut self) -> anyhow::Result<()> {
+        let id = self.fleet.coordinator.id();
+        self.fleet.coordinator.kill()?;
+        id.into_iter().for_each(Clock::clean);
+        Ok(())
+    }
+
     /// Ends all programs.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         for program in self.programs() {

@@ -46,7 +46,7 @@ pub struct Baseline {
 /// Lets a finished study come to rest and exports it. The coordinator is killed
 /// and started once more, so that everything must come from the journal.
 pub fn settle(site: &mut Site) -> anyhow::Result<PathBuf> {
-    site.fleet.coordinator.kill()?;
+    site.kill_coordinator()?;
     site.fleet.serve()?;
     // What workers still have reaches the coordinator now, and changes nothing.
     let spools = site.spools();

@@ -32,6 +32,7 @@ async fn another_protocol_version_is_refused_with_both_named() {
         worker: vec![7; 16],
         capability: Vec::new(),
         holding: Vec::new(),
+        again: false,
     }))
     .await
     .unwrap();

@@ -72,6 +72,7 @@ fn measure(name: &str, spec: &StudySpec) {
 
     for number in 0..8 {
         let hello = Input::Hello {
+            again: false,
             worker: WorkerId(uuid::Uuid::from_u128(number)),
             capability: offer(),
             holding: Vec::new(),

@@ -10,6 +10,7 @@ mod run;
 mod serve;
 mod token;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -180,18 +181,13 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the command line's own way to its user"
-)]
+/// Says something to the user, beside the data. There is nobody to tell when that
+/// fails.
 fn eprint_block(text: &str) {
-    eprintln!("{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "standard output is the command line's data"
-)]
+/// Writes data. A reader that has had enough, as `head` has, is no error.
 fn print_block(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

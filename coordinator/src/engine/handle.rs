@@ -44,6 +44,17 @@ pub struct Assignment {
     pub checkpoint: Option<ArtifactRef>,
 }
 
+/// What a worker says when it connects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Greeting {
+    /// What it offers.
+    pub capability: Capability,
+    /// Attempts that it still runs or whose results it still holds.
+    pub holding: Vec<AttemptId>,
+    /// Whether the same process was welcomed before.
+    pub again: bool,
+}
+
 /// How a client controls a study.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
@@ -81,8 +92,7 @@ pub(super) enum Request {
     },
     Hello {
         worker: WorkerId,
-        capability: Capability,
-        holding: Vec<AttemptId>,
+        greeting: Greeting,
         outbox: mpsc::UnboundedSender<OutboxMessage>,
         reply: oneshot::Sender<Result<SessionId, Refusal>>,
     },
@@ -186,14 +196,12 @@ impl Handle {
     pub async fn hello(
         &self,
         worker: WorkerId,
-        capability: Capability,
-        holding: Vec<AttemptId>,
+        greeting: Greeting,
         outbox: mpsc::UnboundedSender<OutboxMessage>,
     ) -> Result<Result<SessionId, Refusal>, Unavailable> {
         self.ask(|reply| Request::Hello {
             worker,
-            capability,
-            holding,
+            greeting,
             outbox,
             reply,
         })

@@ -11,6 +11,8 @@ mod history;
 mod service;
 mod turn;
 
-pub use handle::{Assignment, Control, Handle, OutboxMessage, SessionId, SubmitError, Unavailable};
+pub use handle::{
+    Assignment, Control, Greeting, Handle, OutboxMessage, SessionId, SubmitError, Unavailable,
+};
 pub(crate) use history::shorten;
 pub use service::{Config, EngineError, Service};

@@ -1,8 +1,8 @@
 //! The engine's loop: inbox, core, journal, actions.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Core, Misfit, Settings};
@@ -147,10 +147,14 @@ impl Service {
     }
 }
 
-/// The wall clock as the core counts time.
+/// The wall clock as the core counts time: read once, and from then on moved by
+/// the time that has passed, so that nobody who sets the clock lengthens a wait.
 pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    static START: OnceLock<(Timestamp, Instant)> = OnceLock::new();
+    let (start, since) = START.get_or_init(|| {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        let start = Timestamp::default().after(epoch.unwrap_or_default());
+        (start, Instant::now())
+    });
+    start.after(since.elapsed())
 }

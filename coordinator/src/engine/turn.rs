@@ -11,7 +11,9 @@ use reprise_domain::status::{TaskFate, TaskRecord};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{AttemptId, AttemptOutcome, StudyName, WorkerId};
 
-use super::handle::{Assignment, Control, OutboxMessage, Request, SessionId, SubmitError};
+use super::handle::{
+    Assignment, Control, Greeting, OutboxMessage, Request, SessionId, SubmitError,
+};
 use super::service::{EngineError, Service, Session};
 use crate::architectures;
 use crate::repeats::Novelty;
@@ -75,17 +77,22 @@ impl<'a> Turn<'a> {
             }
             Request::Hello {
                 worker,
-                capability,
-                holding,
+                greeting,
                 outbox,
                 reply,
             } => {
+                let Greeting {
+                    capability,
+                    holding,
+                    again,
+                } = greeting;
                 let host = capability.host.clone();
                 let answer = self
                     .handle(Input::Hello {
                         worker,
                         capability,
                         holding,
+                        again,
                     })
                     .map(|()| {
                         self.engine.last_session += 1;

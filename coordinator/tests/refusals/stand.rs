@@ -134,6 +134,7 @@ impl Session {
             worker: vec![worker; 16],
             capability: convert::to_json(&capability),
             holding: Vec::new(),
+            again: false,
         });
         // A fresh channel has room.
         let _ = outgoing.try_send(FromWorker {

@@ -73,6 +73,10 @@ pub struct Hello {
     /// Attempts that it still runs, or whose results it still holds.
     #[prost(message, repeated, tag = "4")]
     pub holding: ::prost::alloc::vec::Vec<Attempt>,
+    /// Whether the same process was welcomed before: what it does not hold then never
+    /// reached it, and was not lost with it.
+    #[prost(bool, tag = "5")]
+    pub again: bool,
 }
 /// Sent when nothing else was, so that a silent worker is known to be lost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -186,6 +186,7 @@ async fn work(
         worker: number.to_be_bytes().to_vec(),
         capability: convert::to_json(&capability),
         holding: Vec::new(),
+        again: false,
     }))?;
     let outcome = convert::to_json(&AttemptOutcome::Finished {
         result: TaskResult::Noop,

@@ -50,6 +50,7 @@ impl Connection {
         worker: WorkerId,
         capability: &Capability,
         holding: Vec<AttemptId>,
+        again: bool,
     ) -> Result<Self, ApiError> {
         let mut clients = connect(url, credential).await?;
         let (outgoing, messages) = mpsc::unbounded_channel();
@@ -58,6 +59,7 @@ impl Connection {
             worker: worker.0.as_bytes().to_vec(),
             capability: convert::to_json(capability),
             holding: holding.into_iter().map(pb::Attempt::from).collect(),
+            again,
         });
         // Its other end is in the next line.
         let _ = outgoing.send(FromWorker {
@@ -145,6 +147,11 @@ impl Outgoing {
             artifact: Some(artifact.into()),
         };
         self.send(FromMessage::Checkpoint(checkpoint));
+    }
+
+    /// Whether the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 
     /// A sign of life.

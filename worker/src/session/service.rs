@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, AttemptOutcome, Capability};
+use reprise_domain::{AttemptId, AttemptOutcome, Capability, Failure, FailureClass};
 use reprise_proto::client::Clients;
 use reprise_proto::credential::Credential;
 use reprise_proto::status::{ApiError, ErrorCode};
@@ -32,6 +32,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// hand it back. The shortest notice in use is the 30 s of Google Cloud's spot
 /// machines.
 const NOTICE: Duration = Duration::from_secs(25);
+
+/// Wait before a refused upload is tried again.
+const UPLOAD_WAIT: Duration = Duration::from_secs(2);
 
 /// What slots said that is handled in one go: the results share one write to the
 /// spool.
@@ -89,6 +92,8 @@ pub struct Service {
     held: HashMap<AttemptId, Cancel>,
     /// Newest checkpoint of each attempt that has one to be sent.
     checkpoints: HashMap<AttemptId, ArtifactRef>,
+    /// Whether this process has been welcomed before.
+    welcomed: bool,
 }
 
 /// What slots say, in order.
@@ -132,6 +137,7 @@ impl Service {
             clients,
             held: HashMap::new(),
             checkpoints: HashMap::new(),
+            welcomed: false,
         })
     }
 
@@ -142,6 +148,7 @@ impl Service {
             match self.connect().await {
                 Ok(connection) => {
                     wait = FIRST_WAIT;
+                    self.welcomed = true;
                     tracing::info!(coordinator = self.config.coordinator, "connected");
                     self.clients.send_replace(Some(connection.clients.clone()));
                     self.converse(connection, &shutdown).await;
@@ -176,6 +183,7 @@ impl Service {
             self.home.worker,
             &self.config.capability,
             holding,
+            self.welcomed,
         )
         .await
     }
@@ -372,10 +380,13 @@ impl Service {
             }
             if let AttemptOutcome::Finished { result, .. } = &outcome {
                 for artifact in result.artifacts() {
-                    if let Err(status) = artifacts.upload(clients.clone(), artifact).await {
-                        let error = ApiError::from(&status);
-                        tracing::warn!(%attempt, %error, "artifact not uploaded; kept for the next connection");
-                        return;
+                    match upload(&artifacts, &clients, &outgoing, attempt, artifact).await {
+                        Upload::Stored => {}
+                        Upload::Disconnected => return,
+                        Upload::Impossible(failure) => {
+                            outgoing.report(attempt, &AttemptOutcome::Failed(failure));
+                            return;
+                        }
                     }
                 }
             }
@@ -413,6 +424,43 @@ impl Service {
         }
         self.held.values().for_each(Cancel::cancel);
     }
+}
+
+/// How an upload ended.
+enum Upload {
+    Stored,
+    /// The outcome is kept for the next connection.
+    Disconnected,
+    /// No further try would end differently.
+    Impossible(Failure),
+}
+
+/// Uploads a file of a finished attempt, however often the coordinator has no
+/// room for it.
+async fn upload(
+    artifacts: &Artifacts,
+    clients: &Clients,
+    outgoing: &Outgoing,
+    attempt: AttemptId,
+    artifact: ArtifactRef,
+) -> Upload {
+    while let Err(status) = artifacts.upload(clients.clone(), artifact).await {
+        let error = ApiError::from(&status);
+        if outgoing.is_closed() {
+            return Upload::Disconnected;
+        }
+        if !error.is_retryable() {
+            tracing::error!(%attempt, %error, "artifact cannot be uploaded; the attempt has failed");
+            return Upload::Impossible(Failure {
+                class: FailureClass::Task,
+                message: format!("upload artifact `{}`: {error}", artifact.digest),
+                log: Vec::new(),
+            });
+        }
+        tracing::warn!(%attempt, %error, "artifact not uploaded; trying again soon");
+        tokio::time::sleep(UPLOAD_WAIT).await;
+    }
+    Upload::Stored
 }
 
 async fn send_checkpoint(

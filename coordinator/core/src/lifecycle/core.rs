@@ -60,8 +60,9 @@ impl Core {
                 worker,
                 capability,
                 holding,
+                again,
             } => {
-                turn.hello(worker, capability, &holding)?;
+                turn.hello(worker, capability, &holding, again)?;
             }
             Input::Disconnected { worker } => turn.disconnected(worker),
             Input::Heartbeat { worker } => turn.heartbeat(worker)?,

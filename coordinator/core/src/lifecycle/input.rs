@@ -45,6 +45,9 @@ pub enum Input {
         capability: Capability,
         /// Attempts that it still runs or whose results it still holds.
         holding: Vec<AttemptId>,
+        /// Whether the same process was welcomed before: what it does not hold
+        /// then never reached it, and no loss is counted.
+        again: bool,
     },
     /// The newest session of a worker has ended. The shell keeps the end of an
     /// older session, noticed late, to itself.

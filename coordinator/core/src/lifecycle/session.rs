@@ -23,6 +23,7 @@ impl Turn<'_> {
         worker: WorkerId,
         capability: Capability,
         holding: &[AttemptId],
+        again: bool,
     ) -> Result<(), Refusal> {
         let slots = capability.slots;
         if !(1..=MAX_SLOTS).contains(&slots) {
@@ -32,9 +33,10 @@ impl Turn<'_> {
                 limit: MAX_SLOTS,
             });
         }
-        // What it should have and has not was lost when its process ended.
+        // What it should have and has not was lost when its process ended, or, if
+        // that lives, never reached it.
         let holding_set: HashSet<_> = holding.iter().copied().collect();
-        self.lose(worker, |attempt| !holding_set.contains(&attempt));
+        self.lose(worker, !again, |attempt| !holding_set.contains(&attempt));
         let known = self.state.workers.get(&worker);
         if known.is_none_or(|known| known.capability != capability) {
             self.emit(Event::WorkerJoined { worker, capability });
@@ -111,7 +113,7 @@ impl Turn<'_> {
                 self.state
                     .set_link(worker, Link::Silent { since: self.now });
             } else {
-                self.lose(worker, |_| true);
+                self.lose(worker, true, |_| true);
                 self.emit(Event::WorkerLeft { worker });
             }
         }
@@ -126,13 +128,14 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes those attempts of a worker back that are `gone`.
+    /// Takes those attempts of a worker back that are `gone`; whether that
+    /// `counts` against their tasks.
     ///
     /// A worker runs what it holds in lease order, so the first ones, as many as
     /// it has slots, were probably running: only against these a loss counts.
     /// Else a deep queue of harmless tasks would share the blame of a poisonous
     /// one.
-    fn lose(&mut self, worker: WorkerId, gone: impl Fn(AttemptId) -> bool) {
+    fn lose(&mut self, worker: WorkerId, counts: bool, gone: impl Fn(AttemptId) -> bool) {
         let Some(known) = self.state.workers.get(&worker) else {
             return;
         };
@@ -148,7 +151,7 @@ impl Turn<'_> {
             if !gone(attempt) {
                 continue;
             }
-            if place >= slots {
+            if place >= slots || !counts {
                 unbegun.push(attempt);
             } else if self.state.is_poisonous(ix, self.state.retry_policy(ix)) {
                 quarantined.push(attempt);

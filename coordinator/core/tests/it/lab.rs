@@ -86,6 +86,7 @@ impl Lab {
     pub(crate) fn hello(&mut self, worker: WorkerId, slots: u32, holding: &[AttemptId]) -> Step {
         let holding = holding.to_vec();
         self.handle(Input::Hello {
+            again: false,
             worker,
             capability: offer(slots),
             holding,

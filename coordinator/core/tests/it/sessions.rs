@@ -164,6 +164,7 @@ fn offers_that_cannot_be_true_are_refused() {
     let mut lab = Lab::new();
     for slots in [0, 4097, u32::MAX] {
         let hello = Input::Hello {
+            again: false,
             worker: worker(A),
             capability: offer(slots),
             holding: vec![],
@@ -191,4 +192,22 @@ fn a_clock_that_jumps_loses_no_task() {
     lab.handle(Input::Heartbeat { worker: worker(A) });
     lab.finish(worker(A), second[0], 1);
     assert!(lab.is_done(&noops("s", 1)));
+}
+
+#[test]
+fn an_order_that_never_arrived_is_not_held_against_its_task() {
+    let mut lab = Lab::with(&noops("s", 1));
+    lab.hello(worker(1), 1, &[]);
+    // More often than a task may lose workers.
+    for _ in 0..20 {
+        assert_eq!(lab.lease().len(), 1);
+        let hello = Input::Hello {
+            worker: worker(1),
+            capability: offer(1),
+            holding: Vec::new(),
+            again: true,
+        };
+        lab.handle(hello);
+    }
+    assert_eq!(lab.lease().len(), 1, "the task was given up");
 }

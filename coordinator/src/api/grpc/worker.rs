@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
-use reprise_domain::{AttemptId, AttemptOutcome, Capability, WorkerId};
+use reprise_domain::{AttemptId, AttemptOutcome, WorkerId};
 use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::convert::{self, ConvertError};
 use reprise_proto::pb::from_worker::Message as FromMessage;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::guard::refusal;
-use crate::engine::{Handle, OutboxMessage, SessionId, Unavailable};
+use crate::engine::{Greeting, Handle, OutboxMessage, SessionId, Unavailable};
 use crate::security::Caller;
 
 /// How long a new connection may take to say hello.
@@ -60,11 +60,11 @@ impl WorkerService for WorkerApi {
             .ok_or_else(|| ApiError::new(ErrorCode::Internal, "the session has no caller"))?;
         let mut stream = request.into_inner();
         let hello = first(&mut stream).await?;
-        let (worker, capability, holding) = read_hello(hello)?;
+        let (worker, greeting) = read_hello(hello)?;
         let (outbox, messages) = mpsc::unbounded_channel();
         let session = self
             .engine
-            .hello(worker, capability, holding, outbox)
+            .hello(worker, greeting, outbox)
             .await
             .map_err(unavailable)?
             .map_err(|refusal| ApiError::new(ErrorCode::InvalidRequest, refusal))?;
@@ -124,7 +124,7 @@ async fn first(stream: &mut Streaming<FromWorker>) -> Result<pb::Hello, Status> 
     }
 }
 
-fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Capability, Vec<AttemptId>), ApiError> {
+fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Greeting), ApiError> {
     if hello.protocol != PROTOCOL_VERSION {
         return Err(ApiError::new(
             ErrorCode::ProtocolVersion,
@@ -137,7 +137,12 @@ fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Capability, Vec<AttemptId>)
     }
     let worker = convert::worker_id("hello.worker", &hello.worker)?;
     let capability = convert::from_json("hello.capability", &hello.capability)?;
-    Ok((worker, capability, convert::attempts(hello.holding)?))
+    let greeting = Greeting {
+        capability,
+        holding: convert::attempts(hello.holding)?,
+        again: hello.again,
+    };
+    Ok((worker, greeting))
 }
 
 /// Passes messages on until the stream ends, or its sender must not go on.

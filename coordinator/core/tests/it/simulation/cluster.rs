@@ -337,7 +337,9 @@ impl Cluster {
                 }
                 self.sessions[node] = Some(session);
                 let capability = offer(self.nodes[node].slots);
+                let again = std::mem::replace(&mut self.nodes[node].welcomed, true);
                 self.input(Input::Hello {
+                    again,
                     worker,
                     capability,
                     holding,

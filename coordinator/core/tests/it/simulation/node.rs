@@ -19,6 +19,8 @@ pub(crate) struct Node {
     /// Attempts that it has lost in a crash.
     pub(crate) forgotten: BTreeSet<AttemptId>,
     pub(crate) draining: bool,
+    /// Whether this process was welcomed before.
+    pub(crate) welcomed: bool,
 }
 
 /// What a worker is told.
@@ -40,12 +42,14 @@ impl Node {
             spool: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             draining: false,
+            welcomed: false,
         }
     }
 
     /// Ends the process; returns whether its disk went with it.
     pub(crate) fn crash(&mut self, disk_lost: bool) {
         self.alive = false;
+        self.welcomed = false;
         self.draining = false;
         self.forgotten.extend(self.queue.drain(..));
         if disk_lost {

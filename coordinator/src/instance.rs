@@ -121,6 +121,15 @@ impl InstanceError {
     pub fn is_of_the_store(&self) -> bool {
         matches!(self, Self::Store(_) | Self::Engine(EngineError::Store(_)))
     }
+
+    /// Whether the journal was within reach before.
+    pub fn is_a_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Lost { .. })
+                | Self::Engine(EngineError::Store(StoreError::Lost { .. }))
+        )
+    }
 }
 
 impl Instance {

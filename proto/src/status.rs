@@ -59,9 +59,14 @@ impl ErrorCode {
             Code::ResourceExhausted | Code::OutOfRange => Self::TooLarge,
             Code::Unauthenticated => Self::Unauthenticated,
             Code::PermissionDenied => Self::Forbidden,
-            Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted => {
-                Self::Unavailable
-            }
+            // The transport says `Unknown` of a connection that breaks, and `Internal`
+            // of a stream that is reset: a defect of ours comes with our details.
+            Code::Unavailable
+            | Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Unknown
+            | Code::Internal => Self::Unavailable,
             _ => Self::Internal,
         }
     }
@@ -182,6 +187,10 @@ mod tests {
     #[test]
     fn a_transport_error_is_retryable() {
         assert!(ApiError::from(&Status::unavailable("connection refused")).is_retryable());
+        assert!(ApiError::from(&Status::unknown("h2: broken pipe")).is_retryable());
+        assert!(ApiError::from(&Status::internal("h2: stream reset")).is_retryable());
+        let ours = Status::from(ApiError::new(ErrorCode::Internal, "a defect"));
+        assert!(!ApiError::from(&ours).is_retryable());
         assert!(!ApiError::from(&Status::invalid_argument("no")).is_retryable());
     }
 }

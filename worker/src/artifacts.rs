@@ -89,7 +89,10 @@ impl Artifacts {
             };
             match fetched {
                 Ok(content) => {
-                    self.keep(digest, &content)?;
+                    // A full disk costs the next reader a download.
+                    if let Err(error) = self.keep(digest, &content) {
+                        tracing::warn!(%error, "artifact not cached");
+                    }
                     return Ok(content);
                 }
                 // A worker that is not allowed is about to stop; that is not the
@@ -111,6 +114,28 @@ impl Artifacts {
             digest,
             bytes: content.len() as u64,
         })
+    }
+
+    /// The same, however long the disk is full: hours of work wait for it.
+    pub fn store_in_time(
+        &self,
+        content: &[u8],
+        cancel: &Cancel,
+    ) -> Result<ArtifactRef, ArtifactError> {
+        /// Time between two tries.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        loop {
+            match self.store(content) {
+                Err(error @ ArtifactError::Cache { .. }) if !cancel.is_cancelled() => {
+                    tracing::warn!(%error, "artifact not kept; trying again soon");
+                    std::thread::sleep(PATIENCE);
+                }
+                Err(_) if cancel.is_cancelled() => {
+                    return Err(ArtifactError::Stopped(digest_of(content)));
+                }
+                stored => return stored,
+            }
+        }
     }
 
     /// Sends a kept file to the coordinator, unless it is there already.

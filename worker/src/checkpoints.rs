@@ -4,11 +4,14 @@
 //!
 //! What a checkpoint holds is the task's affair; here are bytes.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 
+use reprise_data::digest as digest_of;
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, TaskKey};
 
@@ -18,6 +21,9 @@ use crate::slots::Cancel;
 /// Time between two checkpoints on the own disk: a local write costs next to
 /// nothing.
 const LOCAL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Bytes of a digest.
+const DIGEST_BYTES: usize = 32;
 
 /// What is called when a checkpoint is ready to be sent.
 type Announce = dyn Fn(AttemptId, ArtifactRef) + Send + Sync;
@@ -93,7 +99,8 @@ impl AttemptCheckpoints<'_> {
         stored: Option<ArtifactRef>,
         cancel: &Cancel,
     ) -> Result<Vec<Vec<u8>>, ArtifactError> {
-        let mut found: Vec<_> = fs::read(&self.path).into_iter().collect();
+        let local = fs::read(&self.path).ok();
+        let mut found: Vec<_> = local.and_then(unsealed).into_iter().collect();
         if let Some(stored) = stored {
             match self.all.artifacts.fetch(stored.digest, cancel) {
                 Ok(content) => found.push(content),
@@ -129,16 +136,51 @@ impl AttemptCheckpoints<'_> {
         }
     }
 
-    /// Forgets the own disk's checkpoint after the task is done. It stays when it
-    /// cannot be removed, and is as right as before.
+    /// Forgets the own disk's checkpoint: the task is done, or has failed and is not
+    /// to be taken up from what it failed of.
     pub fn clear(self) {
         let _ = fs::remove_file(&self.path);
     }
 }
 
+/// A file is the digest of a checkpoint, then the checkpoint: what a power cut
+/// leaves of it must not be taken for the whole.
 fn write(directory: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let fresh = path.with_extension("new");
-    fs::write(&fresh, content)?;
+    let mut file = File::create(&fresh)?;
+    file.write_all(digest_of(content).as_bytes())?;
+    file.write_all(content)?;
+    file.sync_data()?;
     fs::rename(&fresh, path)
+}
+
+/// The checkpoint in a file, if it is whole.
+fn unsealed(mut file: Vec<u8>) -> Option<Vec<u8>> {
+    if file.len() < DIGEST_BYTES {
+        return None;
+    }
+    let content = file.split_off(DIGEST_BYTES);
+    (digest_of(&content).as_bytes().as_slice() == file).then_some(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_checkpoints_are_taken_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("task");
+        write(directory.path(), &path, b"where it stands").unwrap();
+        let file = fs::read(&path).unwrap();
+        assert_eq!(unsealed(file.clone()).unwrap(), b"where it stands");
+        for end in 0..file.len() {
+            assert_eq!(unsealed(file[..end].to_vec()), None, "cut at {end}");
+        }
+        let mut zeroed = file;
+        let last = zeroed.len() - 1;
+        zeroed[last] = 0;
+        assert_eq!(unsealed(zeroed), None);
+    }
 }

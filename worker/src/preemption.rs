@@ -16,6 +16,9 @@ const METADATA_HOST: &str = "metadata.google.internal";
 /// Wait after a question that was not answered.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
 
+/// Least time between two questions.
+const PACE: Duration = Duration::from_secs(1);
+
 /// Longest time that one question is held open, in seconds.
 const HOLD_SECONDS: u64 = 60;
 
@@ -72,7 +75,11 @@ async fn preempted(host: &str) {
         };
         match answer {
             Ok(answer) if answer.trim().eq_ignore_ascii_case("true") => return,
-            Ok(_) => hold = format!("?wait_for_change=true&timeout_sec={HOLD_SECONDS}"),
+            Ok(_) => {
+                hold = format!("?wait_for_change=true&timeout_sec={HOLD_SECONDS}");
+                // A server that does not hold questions open is not flooded.
+                tokio::time::sleep(PACE).await;
+            }
             Err(error) => {
                 tracing::debug!(%error, "the metadata server does not answer");
                 tokio::time::sleep(RETRY_WAIT).await;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use reprise_domain::{AttemptId, AttemptOutcome};
@@ -21,6 +21,8 @@ pub struct Spool {
     log: File,
     /// Length of the log in bytes.
     length: u64,
+    /// Bytes of it that hold what waits.
+    live: u64,
     outcomes: BTreeMap<AttemptId, AttemptOutcome>,
 }
 
@@ -57,7 +59,20 @@ impl Spool {
             .open(&path)
             .map_err(failed)?;
         let content = fs::read(&path).map_err(failed)?;
-        let (outcomes, whole) = read(&content);
+        let Found {
+            outcomes,
+            whole,
+            unreadable,
+        } = read(&content);
+        if unreadable > 0 {
+            // Of another version, say: it is not ours to throw away.
+            let aside = directory.join("log.unreadable");
+            fs::write(&aside, &content).map_err(failed)?;
+            tracing::error!(
+                lines = unreadable, kept = %aside.display(),
+                "the spool has lines that this version does not read"
+            );
+        }
         if whole < content.len() {
             tracing::warn!(
                 path = %path.display(), bytes = content.len() - whole,
@@ -69,6 +84,8 @@ impl Spool {
             path,
             log,
             length: whole as u64,
+            // At most; it is exact again once nothing waits.
+            live: whole as u64,
             outcomes,
         })
     }
@@ -78,26 +95,36 @@ impl Spool {
     /// the process lives.
     pub fn keep(&mut self, outcomes: &[(AttemptId, AttemptOutcome)]) -> Result<(), SpoolError> {
         self.outcomes.extend(outcomes.iter().cloned());
-        let lines = outcomes.iter().cloned();
-        self.append(lines.map(|(attempt, outcome)| Line::Kept(attempt, outcome)))
+        let lines: Vec<_> = outcomes
+            .iter()
+            .map(|(attempt, outcome)| Line::Kept(*attempt, outcome.clone()))
+            .collect();
+        self.live += lines
+            .iter()
+            .map(|line| written(line).len() as u64)
+            .sum::<u64>();
+        self.append(&lines)
     }
 
     /// Forgets outcomes that are durable elsewhere or not wanted any more.
     pub fn forget(&mut self, attempts: &[AttemptId]) {
         let mut forgotten = Vec::new();
         for attempt in attempts {
-            if self.outcomes.remove(attempt).is_some() {
+            if let Some(outcome) = self.outcomes.remove(attempt) {
+                let line = Line::Kept(*attempt, outcome);
+                self.live = self.live.saturating_sub(written(&line).len() as u64);
                 forgotten.push(Line::Forgotten(*attempt));
             }
         }
         // An outcome that stays in the log is offered again after a restart and
         // acknowledged again: nothing is lost by failing here.
         let _ = if self.outcomes.is_empty() && self.length > 0 {
+            self.live = 0;
             self.cut(0)
-        } else if self.length > LONG {
+        } else if self.length > LONG && self.live < self.length / 2 {
             self.rewrite()
         } else {
-            self.append(forgotten.into_iter())
+            self.append(&forgotten)
         };
     }
 
@@ -116,12 +143,8 @@ impl Spool {
         self.outcomes.is_empty()
     }
 
-    fn append(&mut self, lines: impl Iterator<Item = Line>) -> Result<(), SpoolError> {
-        let mut text = Vec::new();
-        for line in lines {
-            text.extend(reprise_proto::convert::to_json(&line));
-            text.push(b'\n');
-        }
+    fn append(&mut self, lines: &[Line]) -> Result<(), SpoolError> {
+        let text: Vec<u8> = lines.iter().flat_map(written).collect();
         if text.is_empty() {
             return Ok(());
         }
@@ -145,28 +168,23 @@ impl Spool {
         Ok(())
     }
 
-    /// Writes the log anew with what waits, if that is much less.
+    /// Writes the log anew with what waits.
     fn rewrite(&mut self) -> Result<(), SpoolError> {
-        let lines = self.outcomes.iter();
-        let mut text = Vec::new();
-        for (attempt, outcome) in lines {
-            let line = Line::Kept(*attempt, outcome.clone());
-            text.extend(reprise_proto::convert::to_json(&line));
-            text.push(b'\n');
-        }
-        if text.len() as u64 > LONG / 2 {
-            return Ok(());
-        }
+        let waiting = self.outcomes.iter();
+        let lines = waiting.map(|(attempt, outcome)| Line::Kept(*attempt, outcome.clone()));
+        let text: Vec<u8> = lines.flat_map(|line| written(&line)).collect();
         let fresh = self.path.with_extension("new");
+        // The handle follows the file to its new name.
         let renewed = || -> io::Result<File> {
-            fs::write(&fresh, &text)?;
+            let _ = fs::remove_file(&fresh);
+            let mut log = File::options().create(true).append(true).open(&fresh)?;
+            log.write_all(&text)?;
             fs::rename(&fresh, &self.path)?;
-            let mut log = File::options().append(true).open(&self.path)?;
-            log.seek(io::SeekFrom::End(0))?;
             Ok(log)
         };
         self.log = renewed().map_err(|source| self.failed(source))?;
         self.length = text.len() as u64;
+        self.live = self.length;
         Ok(())
     }
 
@@ -178,23 +196,41 @@ impl Spool {
     }
 }
 
-/// The outcomes that a log leaves waiting, and how many of its bytes are whole
-/// lines that make sense.
-fn read(content: &[u8]) -> (BTreeMap<AttemptId, AttemptOutcome>, usize) {
-    let mut outcomes = BTreeMap::new();
-    let mut whole = 0;
+/// A line as it stands in the log.
+fn written(line: &Line) -> Vec<u8> {
+    let mut text = reprise_proto::convert::to_json(line);
+    text.push(b'\n');
+    text
+}
+
+/// What a log holds.
+struct Found {
+    /// The outcomes that it leaves waiting.
+    outcomes: BTreeMap<AttemptId, AttemptOutcome>,
+    /// How many of its bytes are whole lines.
+    whole: usize,
+    /// Whole lines that make no sense.
+    unreadable: usize,
+}
+
+fn read(content: &[u8]) -> Found {
+    let mut found = Found {
+        outcomes: BTreeMap::new(),
+        whole: 0,
+        unreadable: 0,
+    };
     for line in content.split_inclusive(|byte| *byte == b'\n') {
         if !line.ends_with(b"\n") {
             break;
         }
+        found.whole += line.len();
         match serde_json::from_slice(line) {
-            Ok(Line::Kept(attempt, outcome)) => drop(outcomes.insert(attempt, outcome)),
-            Ok(Line::Forgotten(attempt)) => drop(outcomes.remove(&attempt)),
-            Err(_) => break,
+            Ok(Line::Kept(attempt, outcome)) => drop(found.outcomes.insert(attempt, outcome)),
+            Ok(Line::Forgotten(attempt)) => drop(found.outcomes.remove(&attempt)),
+            Err(_) => found.unreadable += 1,
         }
-        whole += line.len();
     }
-    (outcomes, whole)
+    found
 }
 
 #[cfg(test)]
@@ -255,6 +291,24 @@ mod tests {
             drop(spool);
             assert_eq!(waiting(&Spool::open(copy.path()).unwrap()), [1, 3]);
         }
+    }
+
+    #[test]
+    fn lines_of_another_version_are_kept_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(directory.path()).unwrap();
+        spool.keep(&returned(1..=1)).unwrap();
+        let path = directory.path().join("log");
+        let mut log = fs::read(&path).unwrap();
+        let strange = log.len();
+        log.extend(b"{\"held\":[]}\n");
+        log.extend_from_within(..strange);
+        fs::write(&path, &log).unwrap();
+        assert_eq!(waiting(&Spool::open(directory.path()).unwrap()), [1]);
+        assert_eq!(
+            fs::read(directory.path().join("log.unreadable")).unwrap(),
+            log
+        );
     }
 
     #[test]

@@ -78,16 +78,21 @@ async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
     sqlite::check(file).await?;
     let _lock = lock(state)?;
     let journal = state.join(JOURNAL);
-    anyhow::ensure!(
-        !journal.exists(),
-        "there is a journal `{}`; move it away first, together with its `-wal` and `-shm` files",
-        journal.display()
-    );
+    // A log that another journal left behind would be replayed into this one.
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let left = state.join(format!("{JOURNAL}{ending}"));
+        anyhow::ensure!(
+            !left.exists(),
+            "there is `{}`; move it away first, and its neighbours `{JOURNAL}-*` with it",
+            left.display()
+        );
+    }
     // Renamed into place: a crash leaves no half of a journal.
     let fresh = journal.with_extension("restoring");
     std::fs::copy(file, &fresh)
         .and_then(|_| std::fs::File::open(&fresh)?.sync_all())
         .and_then(|()| std::fs::rename(&fresh, &journal))
+        .and_then(|()| std::fs::File::open(state)?.sync_all())
         .with_context(|| format!("copy `{}` to `{}`", file.display(), journal.display()))?;
     eprint_block(&format!("journal restored to `{}`", journal.display()));
     Ok(())

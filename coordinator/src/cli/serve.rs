@@ -82,7 +82,7 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let mut has_led = false;
     loop {
         match lead(&args, &stop, &mut has_led).await {
-            Err(error) if has_led && args.database.is_some() && is_of_the_store(&error) => {
+            Err(error) if args.database.is_some() && may_come_back(&error, has_led) => {
                 tracing::error!("{error:#}; standing by");
                 tokio::time::sleep(LOSS_WAIT).await;
             }
@@ -91,10 +91,9 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn is_of_the_store(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref()
-        .is_some_and(InstanceError::is_of_the_store)
+fn may_come_back(error: &anyhow::Error, has_led: bool) -> bool {
+    let error: Option<&InstanceError> = error.downcast_ref();
+    error.is_some_and(|error| error.is_a_loss() || (has_led && error.is_of_the_store()))
 }
 
 /// Runs one instance until it is to stop or has to.

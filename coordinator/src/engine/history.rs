@@ -45,6 +45,10 @@ impl History {
                     (Core::new(settings), 0)
                 }
             },
+            None if store.is_compacted().await? => {
+                let reason = "it is missing".to_owned();
+                return Err(StoreError::Incomplete { reason }.into());
+            }
             None => (Core::new(settings), 0),
         };
         let mut misfit = None;

@@ -38,6 +38,10 @@ const LEAD_CHECK: Duration = Duration::from_secs(1);
 /// Longest time that the server may take to answer such a look.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Longest time that a commit or a snapshot may take. A submission of a million
+/// tasks takes some ten seconds.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
+
 const SCHEMA: [&str; 5] = [
     "CREATE TABLE IF NOT EXISTS reprise_format (format BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS reprise_journal (
@@ -95,10 +99,12 @@ impl PostgresStore {
             ("tcp_keepalives_interval", "1"),
             ("tcp_keepalives_count", "3"),
             ("tcp_user_timeout", "4000"),
+            // Whatever the server's default: a commit that returned is durable.
+            ("synchronous_commit", "on"),
         ]);
         let mut leader = PgConnection::connect_with(&leading).await.map_err(failed)?;
         let mut waiting = Some(waiting);
-        while !try_lock(&mut leader).await.map_err(failed)? {
+        while !try_lock(&mut leader, &place).await? {
             if let Some(waiting) = waiting.take() {
                 waiting();
             }
@@ -117,20 +123,43 @@ impl PostgresStore {
         })
     }
 
-    async fn check_lead(&self) -> Result<(), sqlx::Error> {
-        let mut leader = self.leader.lock().await;
-        match tokio::time::timeout(LEAD_TIMEOUT, leader.ping()).await {
-            Ok(answered) => answered,
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
-        }
+    async fn check_lead(&self) -> Result<(), StoreError> {
+        // Whoever has the connection now notices by itself.
+        let Ok(mut leader) = self.leader.try_lock() else {
+            return Ok(());
+        };
+        in_time(LEAD_TIMEOUT, &self.place, leader.ping())
+            .await?
+            .map_err(|source| lost(&self.place, source))
     }
 }
 
-async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext(current_schema()))")
-        .bind(LOCK_CLASS)
-        .fetch_one(connection)
+/// Lets the server take its time, but not for ever: a connection that is cut says
+/// nothing, and another coordinator leads by then.
+async fn in_time<T>(
+    limit: Duration,
+    place: &str,
+    step: impl Future<Output = T>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, step)
         .await
+        .map_err(|_| lost(place, sqlx::Error::PoolTimedOut))
+}
+
+fn lost(place: &str, source: sqlx::Error) -> StoreError {
+    StoreError::Lost {
+        place: place.to_owned(),
+        source,
+    }
+}
+
+async fn try_lock(connection: &mut PgConnection, place: &str) -> Result<bool, StoreError> {
+    let asked = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext(current_schema()))")
+        .bind(LOCK_CLASS)
+        .fetch_one(connection);
+    in_time(LEAD_TIMEOUT, place, asked)
+        .await?
+        .map_err(|source| lost(place, source))
 }
 
 /// Makes the tables where there are none, and refuses those of a later version.
@@ -178,10 +207,15 @@ impl Store for PostgresStore {
             source,
         };
         let mut leader = self.leader.lock().await;
-        let mut transaction = leader.begin().await.map_err(failed)?;
-        let bytes = write(&mut transaction, batch).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(bytes)
+        let committed = async {
+            let mut transaction = leader.begin().await?;
+            let bytes = write(&mut transaction, batch).await?;
+            transaction.commit().await?;
+            Ok(bytes)
+        };
+        in_time(COMMIT_TIMEOUT, &self.place, committed)
+            .await?
+            .map_err(failed)
     }
 
     async fn replay(
@@ -238,21 +272,26 @@ impl Store for PostgresStore {
             source,
         };
         let mut leader = self.leader.lock().await;
-        let mut transaction = leader.begin().await.map_err(failed)?;
-        sqlx::query("DELETE FROM reprise_snapshot")
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        for (place, chunk) in snapshot.state.chunks(SNAPSHOT_CHUNK).enumerate() {
-            sqlx::query("INSERT INTO reprise_snapshot (through, chunk, state) VALUES ($1, $2, $3)")
+        let kept = async {
+            let mut transaction = leader.begin().await?;
+            sqlx::query("DELETE FROM reprise_snapshot")
+                .execute(&mut *transaction)
+                .await?;
+            for (place, chunk) in snapshot.state.chunks(SNAPSHOT_CHUNK).enumerate() {
+                sqlx::query(
+                    "INSERT INTO reprise_snapshot (through, chunk, state) VALUES ($1, $2, $3)",
+                )
                 .bind(snapshot.through)
                 .bind(place as i64)
                 .bind(chunk)
                 .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
-        }
-        transaction.commit().await.map_err(failed)
+                .await?;
+            }
+            transaction.commit().await
+        };
+        in_time(COMMIT_TIMEOUT, &self.place, kept)
+            .await?
+            .map_err(failed)
     }
 
     async fn compact(&self) -> Result<u64, StoreError> {
@@ -285,11 +324,8 @@ impl Store for PostgresStore {
     async fn lost(&self) -> StoreError {
         loop {
             tokio::time::sleep(LEAD_CHECK).await;
-            if let Err(source) = self.check_lead().await {
-                return StoreError::Lost {
-                    place: self.place.clone(),
-                    source,
-                };
+            if let Err(lost) = self.check_lead().await {
+                return lost;
             }
         }
     }

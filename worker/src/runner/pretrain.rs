@@ -37,11 +37,15 @@ impl Runner {
                 .map_err(|error| RunError::impossible("start pretraining")(error.into()))?,
         };
         drop(found);
-        while !pretrainer
-            .advance(STEPS)
-            .map_err(failed("pretrain"))?
-            .is_finished()
-        {
+        loop {
+            match pretrainer.advance(STEPS) {
+                Ok(progress) if progress.is_finished() => break,
+                Ok(_) => {}
+                Err(error) => {
+                    checkpoints.clear();
+                    return Err(failed("pretrain")(error));
+                }
+            }
             let stopping = cancel.is_cancelled();
             checkpoints.save(stopping, || pretrainer.checkpoint());
             if stopping {
@@ -53,8 +57,12 @@ impl Runner {
             .map_err(|error| RunError::failed("embed the space")(error.into()))?;
         let result = PretrainResult {
             epochs: pretrained.epochs,
-            checkpoint: self.artifacts.store(&pretrained.params.to_safetensors())?,
-            embedding: self.artifacts.store(&embed::to_safetensors(&embedding))?,
+            checkpoint: self
+                .artifacts
+                .store_in_time(&pretrained.params.to_safetensors(), cancel)?,
+            embedding: self
+                .artifacts
+                .store_in_time(&embed::to_safetensors(&embedding), cancel)?,
         };
         checkpoints.clear();
         let training = Seconds::new(started.elapsed().as_secs_f64()).ok();

@@ -6,6 +6,7 @@
 //! types is `connection`.
 
 mod connection;
+mod delivery;
 mod service;
 
 pub use service::{Config, Service, SessionError};

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, AttemptOutcome, Capability, Failure, FailureClass};
+use reprise_domain::{AttemptId, AttemptOutcome, Capability};
 use reprise_proto::client::Clients;
 use reprise_proto::credential::Credential;
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Incoming, Outgoing};
+use super::connection::{Connection, Incoming};
+use super::delivery::{Upload, send_checkpoint, upload};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::checkpoints::Checkpoints;
 use crate::identity::{Home, HomeError};
@@ -33,8 +34,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// machines.
 const NOTICE: Duration = Duration::from_secs(25);
 
-/// Wait before a refused upload is tried again.
-const UPLOAD_WAIT: Duration = Duration::from_secs(2);
+/// Longest wait for the answer to a hello.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What slots said that is handled in one go: the results share one write to the
 /// spool.
@@ -94,6 +95,8 @@ pub struct Service {
     checkpoints: HashMap<AttemptId, ArtifactRef>,
     /// Whether this process has been welcomed before.
     welcomed: bool,
+    /// Whether it was asked to leave.
+    draining: bool,
 }
 
 /// What slots say, in order.
@@ -138,20 +141,50 @@ impl Service {
             held: HashMap::new(),
             checkpoints: HashMap::new(),
             welcomed: false,
+            draining: false,
         })
     }
 
-    /// Runs until `shutdown`, then hands back what it holds and leaves.
+    /// Runs until `shutdown`, then hands back what it holds and leaves, within the
+    /// notice that machines are given.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), SessionError> {
+        let expired = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(NOTICE).await;
+        };
+        tokio::select! {
+            ended = self.work(&shutdown) => ended,
+            () = expired => {
+                tracing::warn!("leaving before everything was handed back");
+                Ok(())
+            }
+        }
+    }
+
+    /// Dials and talks until it is refused, or asked to leave and has nothing left.
+    async fn work(&mut self, shutdown: &CancellationToken) -> Result<(), SessionError> {
         let mut wait = FIRST_WAIT;
-        while !shutdown.is_cancelled() {
-            match self.connect().await {
+        loop {
+            if shutdown.is_cancelled() && !self.draining {
+                // What has ended and what is saved still finds its way, if the
+                // coordinator comes back in time.
+                self.begin_to_leave();
+                wait = FIRST_WAIT;
+            }
+            if self.has_left() {
+                return Ok(());
+            }
+            let connected = tokio::select! {
+                connected = self.connect() => connected,
+                () = shutdown.cancelled(), if !self.draining => continue,
+            };
+            match connected {
                 Ok(connection) => {
                     wait = FIRST_WAIT;
                     self.welcomed = true;
                     tracing::info!(coordinator = self.config.coordinator, "connected");
                     self.clients.send_replace(Some(connection.clients.clone()));
-                    self.converse(connection, &shutdown).await;
+                    self.converse(connection, shutdown).await;
                     self.clients.send_replace(None);
                 }
                 Err(error)
@@ -165,27 +198,37 @@ impl Service {
                 }
                 Err(error) => {
                     tracing::warn!(%error, retry_in_ms = wait.as_millis() as u64, "coordinator away; work goes on");
-                    self.work_alone(wait, &shutdown).await;
+                    self.work_alone(wait, shutdown).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
         }
-        self.save_what_runs().await;
-        Ok(())
+    }
+
+    /// Whether it was asked to leave and holds nothing that anybody waits for.
+    fn has_left(&self) -> bool {
+        self.draining && self.held.is_empty() && self.spool.is_empty()
     }
 
     async fn connect(&self) -> Result<Connection, ApiError> {
         let spooled = self.spool.waiting().map(|(attempt, _)| *attempt);
         let holding = self.held.keys().copied().chain(spooled).collect();
-        Connection::open(
+        let opened = Connection::open(
             &self.config.coordinator,
             self.config.credential.as_ref(),
             self.home.worker,
             &self.config.capability,
             holding,
             self.welcomed,
-        )
-        .await
+        );
+        tokio::time::timeout(PATIENCE, opened)
+            .await
+            .unwrap_or_else(|_| {
+                Err(ApiError::new(
+                    ErrorCode::Unavailable,
+                    "the coordinator does not answer a hello",
+                ))
+            })
     }
 
     /// Talks until the connection ends or everything is handed back.
@@ -197,14 +240,14 @@ impl Service {
             self.deliver_checkpoint(&connection, *attempt, *artifact);
         }
         let mut heartbeat = tokio::time::interval(connection.heartbeat);
-        let mut draining = false;
+        if self.draining {
+            connection.outgoing().draining();
+        }
         let mut said = Vec::with_capacity(SAID_AT_ONCE);
-        let leave = tokio::time::sleep(Duration::MAX);
-        tokio::pin!(leave);
         loop {
             tokio::select! {
                 message = connection.next() => match message {
-                    Ok(Some(message)) => self.obey(message),
+                    Ok(Some(message)) => self.obey(message, &connection),
                     Ok(None) => return,
                     Err(error) => {
                         tracing::warn!(%error, "connection lost; work goes on");
@@ -215,18 +258,14 @@ impl Service {
                     self.pass_on(&mut said, &connection);
                 }
                 _ = heartbeat.tick() => connection.outgoing().heartbeat(),
-                () = shutdown.cancelled(), if !draining => {
-                    draining = true;
-                    leave.as_mut().reset(tokio::time::Instant::now() + NOTICE);
+                () = shutdown.cancelled(), if !self.draining => {
                     connection.outgoing().draining();
-                    self.hand_back(&connection);
-                }
-                () = &mut leave => {
-                    tracing::warn!("leaving before everything was handed back");
-                    return;
+                    for (attempt, outcome) in self.begin_to_leave() {
+                        self.deliver(&connection, attempt, outcome);
+                    }
                 }
             }
-            if draining && self.held.is_empty() && self.spool.is_empty() {
+            if self.has_left() {
                 return;
             }
         }
@@ -239,23 +278,7 @@ impl Service {
         loop {
             tokio::select! {
                 () = &mut pause => return,
-                () = shutdown.cancelled() => return,
-                Some(said) = self.from_slots.recv() => self.note(said),
-            }
-        }
-    }
-
-    /// Asked to leave without a coordinator: what runs is saved on this disk.
-    async fn save_what_runs(&mut self) {
-        for attempt in self.slots.withdraw(|_| false) {
-            self.held.remove(&attempt);
-        }
-        self.held.values().for_each(Cancel::cancel);
-        let pause = tokio::time::sleep(NOTICE);
-        tokio::pin!(pause);
-        while !self.held.is_empty() {
-            tokio::select! {
-                () = &mut pause => return,
+                () = shutdown.cancelled(), if !self.draining => return,
                 Some(said) = self.from_slots.recv() => self.note(said),
             }
         }
@@ -303,8 +326,15 @@ impl Service {
         }
     }
 
-    fn obey(&mut self, message: Incoming) {
+    fn obey(&mut self, message: Incoming, connection: &Connection) {
         match message {
+            Incoming::Start(assignments) if self.draining => {
+                // It was under way when the coordinator was told.
+                let back = assignments.iter().map(|new| returned(new.attempt));
+                for (attempt, outcome) in self.finish(back.collect()) {
+                    self.deliver(connection, attempt, outcome);
+                }
+            }
             Incoming::Start(assignments) => {
                 for assignment in assignments {
                     self.take(assignment);
@@ -353,8 +383,8 @@ impl Service {
         outcomes
     }
 
-    /// Uploads an outcome's files, then reports it, beside the session. What
-    /// fails here is tried again with the next connection.
+    /// Uploads an outcome's files, then reports it, beside the session. What is not
+    /// sent before the connection ends is sent with the next one.
     fn deliver(&self, connection: &Connection, attempt: AttemptId, outcome: AttemptOutcome) {
         let (artifacts, clients, outgoing) = (
             self.artifacts.clone(),
@@ -412,72 +442,21 @@ impl Service {
         });
     }
 
-    /// Hands back what has not begun and stops what runs.
-    fn hand_back(&mut self, connection: &Connection) {
-        let returned = self.slots.withdraw(|_| false);
-        let returned = returned.into_iter().map(|attempt| Ended {
-            attempt,
-            outcome: AttemptOutcome::Returned,
-        });
-        for (attempt, outcome) in self.finish(returned.collect()) {
-            self.deliver(connection, attempt, outcome);
-        }
-        self.held.values().for_each(Cancel::cancel);
+    /// Takes back what has not begun, to be handed back, and stops what runs.
+    fn begin_to_leave(&mut self) -> Vec<(AttemptId, AttemptOutcome)> {
+        self.draining = true;
+        let unbegun = self.slots.withdraw(|_| false);
+        self.held
+            .iter()
+            .filter(|(attempt, _)| !unbegun.contains(attempt))
+            .for_each(|(_, cancel)| cancel.cancel());
+        self.finish(unbegun.into_iter().map(returned).collect())
     }
 }
 
-/// How an upload ended.
-enum Upload {
-    Stored,
-    /// The outcome is kept for the next connection.
-    Disconnected,
-    /// No further try would end differently.
-    Impossible(Failure),
-}
-
-/// Uploads a file of a finished attempt, however often the coordinator has no
-/// room for it.
-async fn upload(
-    artifacts: &Artifacts,
-    clients: &Clients,
-    outgoing: &Outgoing,
-    attempt: AttemptId,
-    artifact: ArtifactRef,
-) -> Upload {
-    while let Err(status) = artifacts.upload(clients.clone(), artifact).await {
-        let error = ApiError::from(&status);
-        if outgoing.is_closed() {
-            return Upload::Disconnected;
-        }
-        if !error.is_retryable() {
-            tracing::error!(%attempt, %error, "artifact cannot be uploaded; the attempt has failed");
-            return Upload::Impossible(Failure {
-                class: FailureClass::Task,
-                message: format!("upload artifact `{}`: {error}", artifact.digest),
-                log: Vec::new(),
-            });
-        }
-        tracing::warn!(%attempt, %error, "artifact not uploaded; trying again soon");
-        tokio::time::sleep(UPLOAD_WAIT).await;
-    }
-    Upload::Stored
-}
-
-async fn send_checkpoint(
-    artifacts: &Artifacts,
-    clients: Clients,
-    outgoing: &Outgoing,
-    attempt: AttemptId,
-    artifact: ArtifactRef,
-) {
-    match artifacts.upload(clients, artifact).await {
-        Ok(()) => {
-            outgoing.checkpoint(attempt, artifact);
-            tracing::info!(%attempt, bytes = artifact.bytes, "checkpoint stored");
-        }
-        Err(status) => {
-            let error = ApiError::from(&status);
-            tracing::warn!(%attempt, %error, "checkpoint not uploaded");
-        }
+fn returned(attempt: AttemptId) -> Ended {
+    Ended {
+        attempt,
+        outcome: AttemptOutcome::Returned,
     }
 }

@@ -50,10 +50,10 @@ impl Loads {
         self.order.first().map(|key| key.worker)
     }
 
-    /// The least loaded worker, if one of its slots is free.
-    pub(crate) fn first_with_a_free_slot(&self) -> Option<WorkerId> {
-        let first = self.order.first()?;
-        (!first.full).then_some(first.worker)
+    /// Workers with a free slot, least loaded first.
+    pub(crate) fn with_a_free_slot(&self) -> impl Iterator<Item = WorkerId> {
+        let free = self.order.iter().take_while(|key| !key.full);
+        free.map(|key| key.worker)
     }
 
     /// Slots of all of them together.

@@ -21,14 +21,17 @@ const LEAST: Duration = Duration::from_secs(30);
 impl State {
     /// Gives the longest overdue tasks to workers that have nothing else to do.
     pub(super) fn double_stragglers(&mut self, at: Timestamp, step: &mut Step) {
-        let Some(idle) = self.loads.first_with_a_free_slot() else {
+        if self.loads.with_a_free_slot().next().is_none() {
             return;
-        };
+        }
         let mut overdue = self.overdue(at);
-        // The longest overdue one last.
-        overdue.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut idle = Some(idle);
-        while let (Some(worker), Some((_, ix))) = (idle, overdue.pop()) {
+        overdue.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (_, ix) in overdue {
+            let holder = self.task(ix).leases().next().map(|lease| lease.worker);
+            let other = |worker: &WorkerId| Some(*worker) != holder;
+            let Some(worker) = self.loads.with_a_free_slot().find(other) else {
+                continue;
+            };
             if let Some(attempt) = self.double(worker, ix, at) {
                 step.events.push(Event::Doubled { worker, attempt });
                 step.actions.push(Action::Start {
@@ -36,7 +39,6 @@ impl State {
                     attempts: vec![attempt],
                 });
             }
-            idle = self.loads.first_with_a_free_slot();
         }
     }
 

@@ -1,0 +1,70 @@
+//! Files on their way to the coordinator, beside the session.
+
+use std::time::Duration;
+
+use reprise_domain::measure::ArtifactRef;
+use reprise_domain::{AttemptId, Failure, FailureClass};
+use reprise_proto::client::Clients;
+use reprise_proto::status::ApiError;
+
+use super::connection::Outgoing;
+use crate::artifacts::Artifacts;
+
+/// Wait before a refused upload is tried again.
+const UPLOAD_WAIT: Duration = Duration::from_secs(2);
+
+/// How an upload ended.
+pub(super) enum Upload {
+    Stored,
+    /// The outcome is kept for the next connection.
+    Disconnected,
+    /// No further try would end differently.
+    Impossible(Failure),
+}
+
+/// Uploads a file of a finished attempt, however often the coordinator has no
+/// room for it.
+pub(super) async fn upload(
+    artifacts: &Artifacts,
+    clients: &Clients,
+    outgoing: &Outgoing,
+    attempt: AttemptId,
+    artifact: ArtifactRef,
+) -> Upload {
+    while let Err(status) = artifacts.upload(clients.clone(), artifact).await {
+        let error = ApiError::from(&status);
+        if outgoing.is_closed() {
+            return Upload::Disconnected;
+        }
+        if !error.is_retryable() {
+            tracing::error!(%attempt, %error, "artifact cannot be uploaded; the attempt has failed");
+            return Upload::Impossible(Failure {
+                class: FailureClass::Task,
+                message: format!("upload artifact `{}`: {error}", artifact.digest),
+                log: Vec::new(),
+            });
+        }
+        tracing::warn!(%attempt, %error, "artifact not uploaded; trying again soon");
+        tokio::time::sleep(UPLOAD_WAIT).await;
+    }
+    Upload::Stored
+}
+
+pub(super) async fn send_checkpoint(
+    artifacts: &Artifacts,
+    clients: Clients,
+    outgoing: &Outgoing,
+    attempt: AttemptId,
+    artifact: ArtifactRef,
+) {
+    match artifacts.upload(clients, artifact).await {
+        Ok(()) => {
+            outgoing.checkpoint(attempt, artifact);
+            tracing::info!(%attempt, bytes = artifact.bytes, "checkpoint stored");
+        }
+        Err(status) => {
+            let error = ApiError::from(&status);
+            tracing::warn!(%attempt, %error, "checkpoint not uploaded");
+        }
+    }
+}

@@ -8,8 +8,8 @@ use super::task::{Lease, TaskIx};
 use crate::Timestamp;
 use crate::scheduler::{LoadKey, Rates};
 
-/// Inputs that a worker is taken to have at hand. Few: a worker's cache is
-/// bounded, and a wrong guess costs one download.
+/// Inputs that a worker is taken to have in memory. Few: a wrong guess costs one
+/// read or download.
 const REMEMBERED_INPUTS: usize = 4;
 
 /// A worker that is known: connected, or away within its grace.

@@ -136,8 +136,8 @@ impl AttemptCheckpoints<'_> {
         }
     }
 
-    /// Forgets the own disk's checkpoint: the task is done, or has failed and is not
-    /// to be taken up from what it failed of.
+    /// Forgets the own disk's checkpoint: the task is done or not wanted, or has
+    /// failed and is not to be taken up from what it failed of.
     pub fn clear(self) {
         let _ = fs::remove_file(&self.path);
     }

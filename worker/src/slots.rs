@@ -28,19 +28,35 @@ pub struct Assignment {
     pub checkpoint: Option<ArtifactRef>,
 }
 
-/// Tells a running task that its result is not wanted any more.
+/// Tells a running task to stop soon, and why.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<Reasons>);
+
+#[derive(Debug, Default)]
+struct Reasons {
+    leaving: AtomicBool,
+    unwanted: AtomicBool,
+}
 
 impl Cancel {
-    /// Asks the task to stop soon.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// The worker leaves: another one goes on from where the task stands.
+    pub fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it should stop.
+    /// The result is not wanted any more, nor is where the task stands.
+    pub fn discard(&self) {
+        self.0.unwanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it should stop, for either reason.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.leaving.load(Ordering::Relaxed) || self.is_unwanted()
+    }
+
+    /// Whether nobody wants what it has done.
+    pub fn is_unwanted(&self) -> bool {
+        self.0.unwanted.load(Ordering::Relaxed)
     }
 }
 

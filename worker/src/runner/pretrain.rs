@@ -46,6 +46,10 @@ impl Runner {
                     return Err(failed("pretrain")(error));
                 }
             }
+            if cancel.is_unwanted() {
+                checkpoints.clear();
+                return Err(RunError::Stopped);
+            }
             let stopping = cancel.is_cancelled();
             checkpoints.save(stopping, || pretrainer.checkpoint());
             if stopping {

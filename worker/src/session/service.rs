@@ -346,7 +346,7 @@ impl Service {
                     self.held.remove(&attempt);
                 }
                 for cancel in attempts.iter().filter_map(|attempt| self.held.get(attempt)) {
-                    cancel.cancel();
+                    cancel.discard();
                 }
                 self.forget(&attempts);
             }
@@ -449,7 +449,7 @@ impl Service {
         self.held
             .iter()
             .filter(|(attempt, _)| !unbegun.contains(attempt))
-            .for_each(|(_, cancel)| cancel.cancel());
+            .for_each(|(_, cancel)| cancel.leave());
         self.finish(unbegun.into_iter().map(returned).collect())
     }
 }

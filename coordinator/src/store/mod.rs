@@ -122,6 +122,34 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn result(&self, key: TaskKey) -> Result<Option<StoredResult>, StoreError>;
 }
 
+impl Replayed {
+    /// Reads one record and passes it on.
+    fn visit(
+        &mut self,
+        sequence: Sequence,
+        at_ms: i64,
+        text: &str,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), StoreError> {
+        let events =
+            serde_json::from_str(text).map_err(|source| StoreError::Record { sequence, source })?;
+        self.records += 1;
+        self.bytes += text.len() as u64;
+        visit(Timestamp(at_ms as u64), events);
+        Ok(())
+    }
+}
+
+/// A result from the row that holds it, if there is one.
+fn decoded(row: Option<String>) -> Result<Option<StoredResult>, StoreError> {
+    row.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|source| StoreError::Record {
+            sequence: 0,
+            source,
+        })
+}
+
 /// A snapshot from the rows that hold it.
 fn joined(chunks: Vec<(Sequence, Vec<u8>)>) -> Option<Snapshot> {
     let mut chunks = chunks.into_iter();

@@ -10,8 +10,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
-use reprise_core::Timestamp;
-use reprise_core::lifecycle::Event;
 use reprise_domain::TaskKey;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
@@ -19,7 +17,7 @@ use tokio::sync::Mutex;
 
 use super::{
     Batch, Replayed, SNAPSHOT_CHUNK, Sequence, Snapshot, Store, StoreError, StoredResult, Visitor,
-    joined, reading,
+    decoded, joined, reading,
 };
 
 /// Format of the tables below and of the records in them.
@@ -234,11 +232,7 @@ impl Store for PostgresStore {
             let sequence: Sequence = row.try_get(0).map_err(reading)?;
             let at: i64 = row.try_get(1).map_err(reading)?;
             let text: &str = row.try_get(2).map_err(reading)?;
-            let events: Vec<Event> = serde_json::from_str(text)
-                .map_err(|source| StoreError::Record { sequence, source })?;
-            replayed.records += 1;
-            replayed.bytes += text.len() as u64;
-            visit(Timestamp(at as u64), events);
+            replayed.visit(sequence, at, text, visit)?;
         }
         Ok(replayed)
     }
@@ -337,12 +331,7 @@ impl Store for PostgresStore {
                 .fetch_optional(&self.readers)
                 .await
                 .map_err(reading)?;
-        text.map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|source| StoreError::Record {
-                sequence: 0,
-                source,
-            })
+        decoded(text)
     }
 }
 

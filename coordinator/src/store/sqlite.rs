@@ -4,8 +4,6 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
-use reprise_core::Timestamp;
-use reprise_core::lifecycle::Event;
 use reprise_domain::TaskKey;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -14,7 +12,7 @@ use sqlx::{Connection as _, Row as _, Sqlite, SqliteConnection, Transaction};
 
 use super::{
     Batch, Replayed, SNAPSHOT_CHUNK, Sequence, Snapshot, Store, StoreError, StoredResult, Visitor,
-    joined, reading,
+    decoded, joined, reading,
 };
 
 /// Format of the tables below and of the records in them.
@@ -182,11 +180,7 @@ impl Store for SqliteStore {
             let sequence: i64 = row.try_get(0).map_err(failed)?;
             let at: i64 = row.try_get(1).map_err(failed)?;
             let text: &str = row.try_get(2).map_err(failed)?;
-            let events: Vec<Event> = serde_json::from_str(text)
-                .map_err(|source| StoreError::Record { sequence, source })?;
-            replayed.records += 1;
-            replayed.bytes += text.len() as u64;
-            visit(Timestamp(at as u64), events);
+            replayed.visit(sequence, at, text, visit)?;
         }
         Ok(replayed)
     }
@@ -271,12 +265,7 @@ impl Store for SqliteStore {
             .fetch_optional(&self.pool)
             .await
             .map_err(failed)?;
-        text.map(|text| serde_json::from_str(&text))
-            .transpose()
-            .map_err(|source| StoreError::Record {
-                sequence: 0,
-                source,
-            })
+        decoded(text)
     }
 }
 

@@ -126,14 +126,14 @@ impl Artifacts {
         const PATIENCE: Duration = Duration::from_secs(2);
         loop {
             match self.store(content) {
-                Err(error @ ArtifactError::Cache { .. }) if !cancel.is_cancelled() => {
-                    tracing::warn!(%error, "artifact not kept; trying again soon");
-                    std::thread::sleep(PATIENCE);
-                }
+                Ok(stored) => return Ok(stored),
                 Err(_) if cancel.is_cancelled() => {
                     return Err(ArtifactError::Stopped(digest_of(content)));
                 }
-                stored => return stored,
+                Err(error) => {
+                    tracing::warn!(%error, "artifact not kept; trying again soon");
+                    std::thread::sleep(PATIENCE);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! that starts anew whenever nothing waits. What was being written during a crash
 //! was never reported and is cut off.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -23,7 +24,7 @@ pub struct Spool {
     length: u64,
     /// Bytes of it that hold what waits.
     live: u64,
-    outcomes: BTreeMap<AttemptId, AttemptOutcome>,
+    outcomes: BTreeMap<AttemptId, Kept>,
 }
 
 /// The spool cannot be used.
@@ -38,9 +39,17 @@ pub struct SpoolError {
 /// One line of the log.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Line {
-    Kept(AttemptId, AttemptOutcome),
+enum Line<'a> {
+    Kept(AttemptId, Cow<'a, AttemptOutcome>),
     Forgotten(AttemptId),
+}
+
+/// An outcome that waits.
+#[derive(Debug)]
+struct Kept {
+    outcome: AttemptOutcome,
+    /// Bytes of its line.
+    bytes: u64,
 }
 
 impl Spool {
@@ -84,8 +93,7 @@ impl Spool {
             path,
             log,
             length: whole as u64,
-            // At most; it is exact again once nothing waits.
-            live: whole as u64,
+            live: outcomes.values().map(|kept| kept.bytes).sum(),
             outcomes,
         })
     }
@@ -94,32 +102,34 @@ impl Spool {
     /// when the disk is full: the error is for the log, no result is lost while
     /// the process lives.
     pub fn keep(&mut self, outcomes: &[(AttemptId, AttemptOutcome)]) -> Result<(), SpoolError> {
-        self.outcomes.extend(outcomes.iter().cloned());
-        let lines: Vec<_> = outcomes
-            .iter()
-            .map(|(attempt, outcome)| Line::Kept(*attempt, outcome.clone()))
-            .collect();
-        self.live += lines
-            .iter()
-            .map(|line| written(line).len() as u64)
-            .sum::<u64>();
-        self.append(&lines)
+        let mut text = Vec::new();
+        for (attempt, outcome) in outcomes {
+            let line = written(&Line::Kept(*attempt, Cow::Borrowed(outcome)));
+            let kept = Kept {
+                outcome: outcome.clone(),
+                bytes: line.len() as u64,
+            };
+            self.live += kept.bytes;
+            if let Some(old) = self.outcomes.insert(*attempt, kept) {
+                self.live -= old.bytes;
+            }
+            text.extend(line);
+        }
+        self.append(&text)
     }
 
     /// Forgets outcomes that are durable elsewhere or not wanted any more.
     pub fn forget(&mut self, attempts: &[AttemptId]) {
         let mut forgotten = Vec::new();
         for attempt in attempts {
-            if let Some(outcome) = self.outcomes.remove(attempt) {
-                let line = Line::Kept(*attempt, outcome);
-                self.live = self.live.saturating_sub(written(&line).len() as u64);
-                forgotten.push(Line::Forgotten(*attempt));
+            if let Some(kept) = self.outcomes.remove(attempt) {
+                self.live -= kept.bytes;
+                forgotten.extend(written(&Line::Forgotten(*attempt)));
             }
         }
         // An outcome that stays in the log is offered again after a restart and
         // acknowledged again: nothing is lost by failing here.
         let _ = if self.outcomes.is_empty() && self.length > 0 {
-            self.live = 0;
             self.cut(0)
         } else if self.length > LONG && self.live < self.length / 2 {
             self.rewrite()
@@ -130,7 +140,8 @@ impl Spool {
 
     /// What waits, in order of attempts.
     pub fn waiting(&self) -> impl Iterator<Item = (&AttemptId, &AttemptOutcome)> {
-        self.outcomes.iter()
+        let waiting = self.outcomes.iter();
+        waiting.map(|(attempt, kept)| (attempt, &kept.outcome))
     }
 
     /// Whether the outcome of an attempt waits.
@@ -143,12 +154,11 @@ impl Spool {
         self.outcomes.is_empty()
     }
 
-    fn append(&mut self, lines: &[Line]) -> Result<(), SpoolError> {
-        let text: Vec<u8> = lines.iter().flat_map(written).collect();
+    fn append(&mut self, text: &[u8]) -> Result<(), SpoolError> {
         if text.is_empty() {
             return Ok(());
         }
-        match self.log.write_all(&text) {
+        match self.log.write_all(text) {
             Ok(()) => {
                 self.length += text.len() as u64;
                 Ok(())
@@ -170,8 +180,9 @@ impl Spool {
 
     /// Writes the log anew with what waits.
     fn rewrite(&mut self) -> Result<(), SpoolError> {
-        let waiting = self.outcomes.iter();
-        let lines = waiting.map(|(attempt, outcome)| Line::Kept(*attempt, outcome.clone()));
+        let lines = self
+            .waiting()
+            .map(|(attempt, outcome)| Line::Kept(*attempt, Cow::Borrowed(outcome)));
         let text: Vec<u8> = lines.flat_map(|line| written(&line)).collect();
         let fresh = self.path.with_extension("new");
         // The handle follows the file to its new name.
@@ -184,7 +195,6 @@ impl Spool {
         };
         self.log = renewed().map_err(|source| self.failed(source))?;
         self.length = text.len() as u64;
-        self.live = self.length;
         Ok(())
     }
 
@@ -197,7 +207,7 @@ impl Spool {
 }
 
 /// A line as it stands in the log.
-fn written(line: &Line) -> Vec<u8> {
+fn written(line: &Line<'_>) -> Vec<u8> {
     let mut text = reprise_proto::convert::to_json(line);
     text.push(b'\n');
     text
@@ -206,7 +216,7 @@ fn written(line: &Line) -> Vec<u8> {
 /// What a log holds.
 struct Found {
     /// The outcomes that it leaves waiting.
-    outcomes: BTreeMap<AttemptId, AttemptOutcome>,
+    outcomes: BTreeMap<AttemptId, Kept>,
     /// How many of its bytes are whole lines.
     whole: usize,
     /// Whole lines that make no sense.
@@ -225,7 +235,13 @@ fn read(content: &[u8]) -> Found {
         }
         found.whole += line.len();
         match serde_json::from_slice(line) {
-            Ok(Line::Kept(attempt, outcome)) => drop(found.outcomes.insert(attempt, outcome)),
+            Ok(Line::Kept(attempt, outcome)) => {
+                let kept = Kept {
+                    outcome: outcome.into_owned(),
+                    bytes: line.len() as u64,
+                };
+                found.outcomes.insert(attempt, kept);
+            }
             Ok(Line::Forgotten(attempt)) => drop(found.outcomes.remove(&attempt)),
             Err(_) => found.unreadable += 1,
         }

@@ -391,32 +391,27 @@ impl Service {
             connection.clients.clone(),
             connection.outgoing(),
         );
-        let checkpoint = self.checkpoints.get(&attempt).copied();
-        let has_files = match &outcome {
-            AttemptOutcome::Finished { result, .. } => !result.artifacts().is_empty(),
-            AttemptOutcome::Returned => checkpoint.is_some(),
-            AttemptOutcome::Failed(_) => false,
+        let (files, checkpoint) = match &outcome {
+            AttemptOutcome::Finished { result, .. } => (result.artifacts(), None),
+            AttemptOutcome::Returned => (Vec::new(), self.checkpoints.get(&attempt).copied()),
+            AttemptOutcome::Failed(_) => (Vec::new(), None),
         };
-        if !has_files {
+        if files.is_empty() && checkpoint.is_none() {
             outgoing.report(attempt, &outcome);
             return;
         }
         tokio::spawn(async move {
             // Whoever gets the task next must find it: it goes before the report.
-            if outcome == AttemptOutcome::Returned
-                && let Some(checkpoint) = checkpoint
-            {
+            if let Some(checkpoint) = checkpoint {
                 send_checkpoint(&artifacts, clients.clone(), &outgoing, attempt, checkpoint).await;
             }
-            if let AttemptOutcome::Finished { result, .. } = &outcome {
-                for artifact in result.artifacts() {
-                    match upload(&artifacts, &clients, &outgoing, attempt, artifact).await {
-                        Upload::Stored => {}
-                        Upload::Disconnected => return,
-                        Upload::Impossible(failure) => {
-                            outgoing.report(attempt, &AttemptOutcome::Failed(failure));
-                            return;
-                        }
+            for artifact in files {
+                match upload(&artifacts, &clients, &outgoing, attempt, artifact).await {
+                    Upload::Stored => {}
+                    Upload::Disconnected => return,
+                    Upload::Impossible(failure) => {
+                        outgoing.report(attempt, &AttemptOutcome::Failed(failure));
+                        return;
                     }
                 }
             }

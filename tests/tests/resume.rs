@@ -1,7 +1,8 @@
 //! Whole processes end to end: studies that run, resume, fail and are killed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use reprise_tests::process::wait_until;
 use reprise_tests::{Site, kill_now};
 
 const NOOP: &str = "version: 1\nname: noop\nspace: nasbench201\nnoop: {tasks: 60, hold-ms: 50}\n";
@@ -40,11 +41,10 @@ fn a_killed_coordinator_loses_no_finished_task() {
     let site = Site::new().unwrap();
     site.study(NOOP).unwrap();
     let mut child = site.run().spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !site.worker_logs().contains("connected") {
-        assert!(Instant::now() < deadline, "no worker connected");
-        std::thread::yield_now();
-    }
+    wait_until(Duration::from_secs(30), "a worker connects", || {
+        Ok(site.worker_logs().contains("connected"))
+    })
+    .unwrap();
     kill_now(&mut child).unwrap();
     let end = site.finish().unwrap();
     assert!(

@@ -2,9 +2,12 @@
 //! kinds, tables; undisturbed and with every process killed.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use reprise_tests::process::wait_until;
 use reprise_tests::{Site, kill_now};
+
+const LIMIT: Duration = Duration::from_mins(1);
 
 const STUDY: &str = "version: 1
 name: small
@@ -48,21 +51,20 @@ fn killed_processes_change_no_number_of_a_real_study() {
     rough.study(STUDY).unwrap();
     let mut child = rough.run().spawn().unwrap();
     // Both workers pretrain by now; the files of the first attempt are theirs.
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while rough.worker_logs().matches("connected").count() < 2 {
-        assert!(Instant::now() < deadline, "no two workers connected");
-        assert!(child.try_wait().unwrap().is_none(), "the study ended early");
-        std::thread::yield_now();
-    }
+    wait_until(LIMIT, "both workers connect", || {
+        assert!(child.try_wait()?.is_none(), "the study ended early");
+        Ok(rough.worker_logs().matches("connected").count() >= 2)
+    })
+    .unwrap();
     let children = Command::new("pkill")
         .args(["-KILL", "-P", &child.id().to_string()])
         .stdout(Stdio::null())
         .status();
     assert!(children.unwrap().success(), "there was no worker to kill");
-    while rough.worker_logs().matches("connected").count() < 4 {
-        assert!(Instant::now() < deadline, "the workers were not replaced");
-        std::thread::yield_now();
-    }
+    wait_until(LIMIT, "the workers are replaced", || {
+        Ok(rough.worker_logs().matches("connected").count() >= 4)
+    })
+    .unwrap();
     kill_now(&mut child).unwrap();
     assert_eq!(finished(&rough).unwrap(), expected);
 }

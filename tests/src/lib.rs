@@ -8,6 +8,7 @@ pub mod network;
 pub mod object_server;
 pub mod postgres;
 pub mod process;
+pub mod simulated;
 pub mod slurm;
 pub mod spool;
 

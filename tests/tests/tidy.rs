@@ -75,6 +75,7 @@ fn generated_types_stay_at_the_edge() {
         "coordinator/tests/protocol.rs",
         "coordinator/tests/refusals/",
         "tests/src/bin/soak.rs",
+        "tests/src/simulated.rs",
         "worker/src/session/",
         "worker/src/artifacts.rs",
     ];

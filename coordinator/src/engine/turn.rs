@@ -315,7 +315,7 @@ impl Service {
     }
 
     async fn assignment(&mut self, attempt: AttemptId) -> Result<Option<Assignment>, EngineError> {
-        let Some(spec) = self.core.spec(attempt.task).cloned() else {
+        let Some(spec) = self.core.spec(attempt.task) else {
             return Ok(None);
         };
         let mut inputs = Vec::new();
@@ -369,14 +369,7 @@ impl Service {
             return Ok(None);
         };
         let states: Vec<_> = tasks
-            .map(|task| {
-                (
-                    task.key,
-                    task.spec.clone(),
-                    task.attempts,
-                    fate(&task.phase),
-                )
-            })
+            .map(|task| (task.key, task.spec, task.attempts, fate(&task.phase)))
             .collect();
         let mut records = Vec::with_capacity(states.len());
         for (key, spec, attempts, fate) in states {

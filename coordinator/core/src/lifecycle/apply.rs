@@ -76,7 +76,7 @@ impl State {
                 seconds,
             } => {
                 let (ix, lease) = self.leased(*attempt)?;
-                let class = self.task(ix).class;
+                let class = self.tasks.class(ix);
                 Mean::observe(&mut self.classes.row_mut(class).mean, *seconds);
                 let worker = self.workers.get_mut(&lease.worker)?;
                 worker.rates.observe(class, *seconds);
@@ -160,7 +160,7 @@ impl State {
             Event::Superseded { .. } => Some(()),
             Event::Disputed { attempt, .. } => {
                 let ix = self.find(attempt.task)?;
-                self.tasks[ix.row()].disputed = true;
+                self.tasks[ix].change(|extra| extra.disputed = true);
                 Some(())
             }
         }
@@ -195,13 +195,15 @@ impl State {
             };
         }
         self.tasks.reserve(plan.tasks.len());
-        self.task_index.reserve(plan.tasks.len());
         self.studies[study.row()]
             .tasks
             .reserve_exact(plan.tasks.len());
         for planned in &plan.tasks {
             let known = self.find(planned.key);
-            let ix = known.unwrap_or_else(|| self.add_task(planned.key, &planned.spec));
+            let ix = match known {
+                Some(known) => known,
+                None => self.add_task(planned.key, &planned.spec)?,
+            };
             let stage = self.studies[study.row()].stage(&planned.stage);
             self.attach(study, stage, ix);
         }
@@ -220,9 +222,7 @@ impl State {
         }
         let tasks = std::mem::take(&mut owner.tasks);
         for ix in &tasks {
-            self.tasks[ix.row()]
-                .interests
-                .retain(|interest| interest.study != study);
+            self.tasks[*ix].remove_interest(study);
         }
         tasks
     }
@@ -274,16 +274,16 @@ impl State {
     fn revive_all(&mut self, study: StudyIx, at: Timestamp, effects: &mut Effects) {
         for position in 0..self.study(study).tasks.len() {
             let ix = self.study(study).tasks[position];
-            let task = &mut self.tasks[ix.row()];
+            let task = &mut self.tasks[ix];
             match task.state.phase() {
                 Phase::GivenUp | Phase::Cancelled => {
-                    (task.failures, task.lost) = (0, 0);
-                    let entry = self.entry_state(&self.task(ix).spec);
+                    task.change(|extra| (extra.failures, extra.lost) = (0, 0));
+                    let entry = self.entry_state(self.task(ix).input());
                     self.set(ix, entry, at, effects);
                     self.unblock_dependents(ix, at, effects);
                 }
                 Phase::Blocked => {
-                    let entry = self.entry_state(&self.task(ix).spec);
+                    let entry = self.entry_state(self.task(ix).input());
                     self.set(ix, entry, at, effects);
                 }
                 _ => {}
@@ -304,13 +304,12 @@ impl State {
     }
 
     fn count_failure(&mut self, ix: TaskIx, class: FailureClass) {
-        let task = &mut self.tasks[ix.row()];
-        match class {
-            FailureClass::WorkerLost => task.lost += 1,
+        self.tasks[ix].change(|extra| match class {
+            FailureClass::WorkerLost => extra.lost += 1,
             FailureClass::Task | FailureClass::OutOfMemory | FailureClass::Permanent => {
-                task.failures += 1;
+                extra.failures += 1;
             }
-        }
+        });
     }
 
     fn lose(
@@ -333,7 +332,7 @@ impl State {
             if still_runs {
                 self.end_leases(ix, None, effects);
             }
-            let lost = self.task(ix).lost;
+            let lost = self.task(ix).extra().lost;
             let failure = Failure {
                 class: FailureClass::WorkerLost,
                 message: format!("{lost} workers were lost while they ran it, last `{worker}`"),
@@ -368,7 +367,7 @@ impl State {
                 if self.task(ix).state.phase() != Phase::Blocked {
                     continue;
                 }
-                let entry = self.entry_state(&self.task(ix).spec);
+                let entry = self.entry_state(self.task(ix).input());
                 if entry != TaskState::Blocked {
                     let next = if self.is_wanted(ix) {
                         entry
@@ -386,7 +385,7 @@ impl State {
     fn release_dependents(&mut self, input: TaskIx, at: Timestamp, effects: &mut Effects) {
         for ix in self.dependents.get(&input).cloned().unwrap_or_default() {
             if self.task(ix).state.phase() == Phase::Waiting
-                && self.entry_state(&self.task(ix).spec) == TaskState::Ready
+                && self.entry_state(self.task(ix).input()) == TaskState::Ready
             {
                 self.set(ix, TaskState::Ready, at, effects);
             }

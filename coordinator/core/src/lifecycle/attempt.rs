@@ -34,7 +34,7 @@ impl Turn<'_> {
         self.heard(worker);
         let current = self.state.find(attempt.task).filter(|&ix| {
             let task = self.state.task(ix);
-            task.is_current(worker, attempt) && task.checkpoint.as_deref() != Some(&checkpoint)
+            task.is_current(worker, attempt) && task.extra().checkpoint != Some(checkpoint)
         });
         if current.is_some() {
             self.emit(Event::Checkpointed {
@@ -78,7 +78,7 @@ impl Turn<'_> {
             _ => None,
         };
         match recorded {
-            Some(recorded) if recorded == result || task.disputed => {}
+            Some(recorded) if recorded == result || task.extra().disputed => {}
             Some(recorded) => {
                 self.emit(Event::Disputed {
                     attempt,

@@ -153,14 +153,14 @@ impl Core {
     }
 
     /// What a task is.
-    pub fn spec(&self, key: TaskKey) -> Option<&TaskSpec> {
-        self.state.find(key).map(|ix| &self.state.task(ix).spec)
+    pub fn spec(&self, key: TaskKey) -> Option<TaskSpec> {
+        self.state.find(key).map(|ix| self.state.tasks.spec(ix))
     }
 
     /// Where the next attempt at a task can go on.
     pub fn checkpoint(&self, key: TaskKey) -> Option<ArtifactRef> {
         let ix = self.state.find(key)?;
-        self.state.task(ix).checkpoint.as_deref().copied()
+        self.state.task(ix).extra().checkpoint
     }
 
     /// All workers that are connected or may still come back, by id.

@@ -45,7 +45,7 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
         let ix = TaskIx(row as u32);
         check_task(state, ix, task).map_err(|broken| format!("task {row}: {broken}"))?;
         match task.state {
-            TaskState::Ready => *ready.entry(task.class).or_insert(0) += 1,
+            TaskState::Ready => *ready.entry(state.tasks.class(ix)).or_insert(0) += 1,
             TaskState::BackingOff { until } => {
                 backoffs.insert((until, ix));
             }
@@ -78,9 +78,10 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
 
 fn check_task(state: &State, ix: TaskIx, task: &Task) -> Result<(), String> {
     let phase = task.state.phase();
-    ensure(task.second.is_none() || phase == Phase::Leased, || {
-        "INV-1: a second attempt without a first one".to_owned()
-    })?;
+    ensure(
+        task.extra().second.is_none() || phase == Phase::Leased,
+        || "INV-1: a second attempt without a first one".to_owned(),
+    )?;
     let holders: BTreeSet<_> = task.leases().map(|lease| lease.worker).collect();
     ensure(holders.len() == task.leases().count(), || {
         "INV-1: one worker has both attempts".to_owned()
@@ -102,7 +103,7 @@ fn check_task(state: &State, ix: TaskIx, task: &Task) -> Result<(), String> {
             format!("{phase:?} although no study wants it")
         })?;
     }
-    let entry = state.entry_state(&task.spec).phase();
+    let entry = state.entry_state(task.input()).phase();
     match phase {
         Phase::Waiting | Phase::Blocked => ensure(entry == phase, || {
             format!("is {phase:?}, its inputs say {entry:?}")
@@ -125,10 +126,7 @@ fn check_study(state: &State, ix: StudyIx, study: &Study) -> Result<(), String> 
         let position = position as u32;
         let task = state.task(task);
         let phase = task.state.phase();
-        let mut own = task
-            .interests
-            .iter()
-            .filter(|interest| interest.study == ix);
+        let mut own = task.interests().filter(|interest| interest.study == ix);
         let interest = own.next().filter(|interest| interest.position == position);
         let interest = interest.ok_or_else(|| format!("task {position} does not know it"))?;
         ensure(own.next().is_none(), || {
@@ -137,7 +135,7 @@ fn check_study(state: &State, ix: StudyIx, study: &Study) -> Result<(), String> 
         counts[interest.stage as usize][phase as usize] += 1;
         open += u32::from(phase.is_open());
         match phase {
-            Phase::Ready => queue.insert(position, task.input),
+            Phase::Ready => queue.insert(position, task.input()),
             Phase::GivenUp => {
                 given_up.insert(position);
             }

@@ -20,8 +20,7 @@ impl State {
     pub(super) fn retry_policy(&self, ix: TaskIx) -> RetryPolicy {
         let studies = self
             .task(ix)
-            .interests
-            .iter()
+            .interests()
             .map(|interest| self.study(interest.study));
         let policies = studies
             .filter(|study| study.control.is_live())
@@ -37,7 +36,7 @@ impl State {
             FailureClass::WorkerLost if self.is_poisonous(ix, policy) => Verdict::GiveUp,
             FailureClass::WorkerLost => Verdict::Retry,
             FailureClass::Task | FailureClass::OutOfMemory => {
-                let failures = self.task(ix).failures + 1;
+                let failures = self.task(ix).extra().failures + 1;
                 if failures >= policy.attempts {
                     Verdict::GiveUp
                 } else {
@@ -49,7 +48,7 @@ impl State {
 
     /// Whether losing one more worker is one too many.
     pub(super) fn is_poisonous(&self, ix: TaskIx, policy: RetryPolicy) -> bool {
-        self.task(ix).lost + 1 >= policy.lost_workers
+        self.task(ix).extra().lost + 1 >= policy.lost_workers
     }
 }
 

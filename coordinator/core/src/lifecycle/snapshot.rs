@@ -7,10 +7,8 @@
 //! are built anew, by the code that keeps them in a live step. Specs travel in
 //! their canonical JSON, the rest as postcard.
 
-use std::collections::HashMap;
-
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{Capability, Digest, Failure, Seconds, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{ArchIndex, Capability, Digest, Failure, Seconds, Seed, TaskKey, WorkerId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -19,13 +17,14 @@ use super::settings::Settings;
 use super::state::State;
 use super::study::{Control, Study, StudyIx};
 use super::task::{Interest, Lease, Task, TaskIx, TaskState};
+use super::template::{Aspect, TemplateIx};
 use super::worker::Worker;
 use crate::Timestamp;
 use crate::plan::Stage;
 use crate::scheduler::Mean;
 
 /// Version of the form below. A snapshot of another one is not read.
-pub const SNAPSHOT_FORMAT: u32 = 1;
+pub const SNAPSHOT_FORMAT: u32 = 2;
 
 /// Bytes of a snapshot's digest, at its end.
 const DIGEST_BYTES: usize = 32;
@@ -48,6 +47,8 @@ pub enum SnapshotError {
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     tasks: u64,
+    /// What the specs of tasks have in common, in the order in which they appeared.
+    templates: Vec<Vec<u8>>,
     studies: Vec<FrozenStudy>,
     workers: Vec<FrozenWorker>,
     /// Mean seconds of each class of tasks, in the order in which they appeared.
@@ -83,7 +84,9 @@ struct FrozenWorker {
 #[derive(Debug, Serialize, Deserialize)]
 struct FrozenTask {
     key: [u8; 32],
-    spec: Vec<u8>,
+    template: u32,
+    seed: u64,
+    aspect: FrozenAspect,
     /// Study, position and stage.
     interests: Vec<(u32, u32, u32)>,
     attempts: u32,
@@ -93,6 +96,13 @@ struct FrozenTask {
     checkpoint: Option<([u8; 32], u64)>,
     state: FrozenState,
     second: Option<FrozenLease>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum FrozenAspect {
+    Plain,
+    Arch(u32),
+    Input(u32),
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -124,10 +134,11 @@ impl Core {
     pub fn snapshot(&self) -> Vec<u8> {
         let state = &self.state;
         let mut bytes = SNAPSHOT_FORMAT.to_le_bytes().to_vec();
-        // A finished no-op task takes some 140 bytes.
-        bytes.reserve(state.tasks.len() * 160);
+        // A finished task takes some 85 bytes.
+        bytes.reserve(state.tasks.len() * 96);
         let head = Head {
             tasks: state.tasks.len() as u64,
+            templates: state.tasks.templates().specs().map(json).collect(),
             studies: state.studies.iter().map(freeze_study).collect(),
             workers: state
                 .workers
@@ -144,7 +155,7 @@ impl Core {
             leases: state.leases,
         };
         bytes = append(bytes, &head);
-        for task in &state.tasks {
+        for task in state.tasks.iter() {
             bytes = append(bytes, &freeze_task(task));
         }
         let digest = blake3::hash(&bytes);
@@ -175,8 +186,13 @@ impl Core {
         let tasks = usize::try_from(head.tasks).map_err(damaged)?;
         // No more than the bytes can hold: a wrong count must not take all memory.
         let capacity = tasks.min(rest.len());
-        state.tasks.reserve_exact(capacity);
-        state.task_index = HashMap::with_capacity(capacity);
+        state.tasks.reserve(capacity);
+        for template in &head.templates {
+            state.tasks.template(&parsed(template)?, &mut state.classes);
+        }
+        if state.tasks.templates().len() != head.templates.len() {
+            return Err(damaged("it has a template twice"));
+        }
         thaw_studies(&mut state, &head)?;
         for worker in &head.workers {
             thaw_worker(&mut state, worker)?;
@@ -220,21 +236,26 @@ fn freeze_worker(id: WorkerId, worker: &Worker) -> FrozenWorker {
 }
 
 fn freeze_task(task: &Task) -> FrozenTask {
+    let extra = task.extra();
     FrozenTask {
         key: *task.key.0.as_bytes(),
-        spec: json(&task.spec),
+        template: task.template.0,
+        seed: task.seed.0,
+        aspect: match task.aspect {
+            Aspect::Plain => FrozenAspect::Plain,
+            Aspect::Arch(arch) => FrozenAspect::Arch(arch.0),
+            Aspect::Input(input) => FrozenAspect::Input(input.0),
+        },
         interests: task
-            .interests
-            .iter()
+            .interests()
             .map(|interest| (interest.study.0, interest.position, interest.stage))
             .collect(),
         attempts: task.attempts,
-        failures: task.failures,
-        lost: task.lost,
-        disputed: task.disputed,
-        checkpoint: task
+        failures: extra.failures,
+        lost: extra.lost,
+        disputed: extra.disputed,
+        checkpoint: extra
             .checkpoint
-            .as_ref()
             .map(|checkpoint| (*checkpoint.digest.as_bytes(), checkpoint.bytes)),
         state: match &task.state {
             TaskState::Waiting => FrozenState::Waiting,
@@ -249,7 +270,7 @@ fn freeze_task(task: &Task) -> FrozenTask {
             TaskState::Blocked => FrozenState::Blocked,
             TaskState::Cancelled => FrozenState::Cancelled,
         },
-        second: task.second.as_deref().map(freeze_lease),
+        second: extra.second.as_ref().map(freeze_lease),
     }
 }
 
@@ -295,8 +316,24 @@ fn thaw_worker(state: &mut State, frozen: &FrozenWorker) -> Result<(), SnapshotE
 }
 
 fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), SnapshotError> {
-    let spec: TaskSpec = parsed(&frozen.spec)?;
-    let ix = state.add_task(TaskKey(Digest::from_bytes(frozen.key)), &spec);
+    if frozen.template as usize >= state.tasks.templates().len() {
+        return Err(damaged("a task of an unknown template"));
+    }
+    let aspect = match frozen.aspect {
+        FrozenAspect::Plain => Aspect::Plain,
+        FrozenAspect::Arch(arch) => Aspect::Arch(ArchIndex(arch)),
+        FrozenAspect::Input(input) if (input as usize) < state.tasks.len() => {
+            Aspect::Input(TaskIx(input))
+        }
+        FrozenAspect::Input(_) => return Err(damaged("a task before its input")),
+    };
+    let ix = state.add(Task::new(
+        TaskKey(Digest::from_bytes(frozen.key)),
+        TemplateIx(frozen.template),
+        Seed(frozen.seed),
+        aspect,
+        TaskState::Waiting,
+    ));
     let next = match &frozen.state {
         FrozenState::Waiting => TaskState::Waiting,
         FrozenState::Ready => TaskState::Ready,
@@ -313,22 +350,21 @@ fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), SnapshotError
         FrozenState::Cancelled => TaskState::Cancelled,
     };
     state.place(ix, next);
-    if let Some(second) = frozen.second {
-        let second = thaw_lease(state, ix, second)?;
-        state.tasks[ix.row()].second = Some(Box::new(second));
-    }
-    let task = &mut state.tasks[ix.row()];
+    let second = frozen.second.map(|second| thaw_lease(state, ix, second));
+    let second = second.transpose()?;
+    let task = &mut state.tasks[ix];
     task.attempts = frozen.attempts;
-    task.failures = frozen.failures;
-    task.lost = frozen.lost;
-    task.disputed = frozen.disputed;
-    task.checkpoint = frozen.checkpoint.map(|(digest, bytes)| {
-        Box::new(ArtifactRef {
-            digest: Digest::from_bytes(digest),
-            bytes,
-        })
+    let checkpoint = frozen.checkpoint.map(|(digest, bytes)| ArtifactRef {
+        digest: Digest::from_bytes(digest),
+        bytes,
     });
-    task.interests.reserve_exact(frozen.interests.len());
+    task.change(|extra| {
+        extra.failures = frozen.failures;
+        extra.lost = frozen.lost;
+        extra.disputed = frozen.disputed;
+        extra.second = second;
+        extra.checkpoint = checkpoint;
+    });
     for &(study, position, stage) in &frozen.interests {
         let owner = state.studies.get_mut(study as usize);
         let owner = owner
@@ -337,7 +373,7 @@ fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), SnapshotError
         let place = owner.tasks.get_mut(position as usize);
         *place.ok_or_else(|| damaged("a task beyond the end of its study"))? = ix;
         owner.enter(stage, position, task);
-        task.interests.push(Interest {
+        task.add_interest(Interest {
             study: StudyIx(study),
             position,
             stage,

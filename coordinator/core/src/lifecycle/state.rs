@@ -11,7 +11,9 @@ use reprise_domain::{AttemptId, StudyName, TaskKey, TaskSpec, WorkerId};
 
 use super::settings::Settings;
 use super::study::{Control, Study, StudyIx};
+use super::table::TaskTable;
 use super::task::{Interest, Lease, Phase, Task, TaskIx, TaskState};
+use super::template::{self, Aspect};
 use super::worker::{Link, Worker};
 use crate::Timestamp;
 use crate::scheduler::{Classes, Credit, FairShare, LoadKey, Loads};
@@ -20,8 +22,7 @@ use crate::scheduler::{Classes, Credit, FairShare, LoadKey, Loads};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
     pub(crate) credit: Credit,
-    pub(crate) tasks: Vec<Task>,
-    pub(crate) task_index: HashMap<TaskKey, TaskIx>,
+    pub(crate) tasks: TaskTable,
     /// Tasks that read from a task, for those that any task reads from.
     pub(crate) dependents: HashMap<TaskIx, Vec<TaskIx>>,
     pub(crate) studies: Vec<Study>,
@@ -62,8 +63,7 @@ impl State {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             credit: Credit::new(settings.lease_window),
-            tasks: Vec::new(),
-            task_index: HashMap::new(),
+            tasks: TaskTable::default(),
             dependents: HashMap::new(),
             studies: Vec::new(),
             study_index: BTreeMap::new(),
@@ -77,11 +77,11 @@ impl State {
     }
 
     pub(crate) fn find(&self, key: TaskKey) -> Option<TaskIx> {
-        self.task_index.get(&key).copied()
+        self.tasks.find(key)
     }
 
     pub(crate) fn task(&self, ix: TaskIx) -> &Task {
-        &self.tasks[ix.row()]
+        &self.tasks[ix]
     }
 
     pub(crate) fn find_study(&self, name: &StudyName) -> Option<StudyIx> {
@@ -103,62 +103,56 @@ impl State {
     /// Whether any study still wants the task done.
     pub(crate) fn is_wanted(&self, ix: TaskIx) -> bool {
         self.task(ix)
-            .interests
-            .iter()
+            .interests()
             .any(|interest| self.study(interest.study).control.is_live())
     }
 
-    /// Where a task belongs that nobody has and nothing holds back: its inputs
-    /// decide.
-    pub(crate) fn entry_state(&self, spec: &TaskSpec) -> TaskState {
-        let mut entry = TaskState::Ready;
-        for key in spec.inputs() {
-            match self.find(key).map(|input| self.task(input).state.phase()) {
-                Some(Phase::Finished) => {}
-                Some(Phase::GivenUp | Phase::Blocked) => return TaskState::Blocked,
-                _ => entry = TaskState::Waiting,
-            }
+    /// Where a task belongs that nobody has and nothing holds back: its input
+    /// decides.
+    pub(crate) fn entry_state(&self, input: Option<TaskIx>) -> TaskState {
+        match input.map(|input| self.task(input).state.phase()) {
+            None | Some(Phase::Finished) => TaskState::Ready,
+            Some(Phase::GivenUp | Phase::Blocked) => TaskState::Blocked,
+            Some(_) => TaskState::Waiting,
         }
-        entry
     }
 
-    /// Adds a task that no study has had before.
-    pub(crate) fn add_task(&mut self, key: TaskKey, spec: &TaskSpec) -> TaskIx {
-        let ix = TaskIx(u32::try_from(self.tasks.len()).expect("fewer than 2^32 tasks fit memory"));
-        let known = spec.inputs().into_iter().filter_map(|key| self.find(key));
-        let inputs: Vec<TaskIx> = known.collect();
-        for input in &inputs {
-            self.dependents.entry(*input).or_default().push(ix);
+    /// Adds a task that no study has had before. `None` if what it reads from is
+    /// not there.
+    pub(crate) fn add_task(&mut self, key: TaskKey, spec: &TaskSpec) -> Option<TaskIx> {
+        // No kind of task reads from more than one other.
+        let aspect = match (spec.inputs().first(), template::arch(spec)) {
+            (Some(input), _) => Aspect::Input(self.find(*input)?),
+            (None, Some(arch)) => Aspect::Arch(arch),
+            (None, None) => Aspect::Plain,
+        };
+        let template = self.tasks.template(spec, &mut self.classes);
+        let task = Task::new(key, template, spec.seed(), aspect, TaskState::Waiting);
+        Some(self.add(task))
+    }
+
+    /// Adds a task by its parts; its state is the one that its input decides.
+    pub(crate) fn add(&mut self, mut task: Task) -> TaskIx {
+        let input = task.input();
+        task.state = self.entry_state(input);
+        let ready = task.state == TaskState::Ready;
+        let ix = self.tasks.push(task);
+        if let Some(input) = input {
+            self.dependents.entry(input).or_default().push(ix);
         }
-        let state = self.entry_state(spec);
-        let class = self.classes.intern(spec);
-        self.classes.row_mut(class).ready += u32::from(state == TaskState::Ready);
-        self.tasks.push(Task {
-            key,
-            spec: spec.clone(),
-            class,
-            input: inputs.first().copied(),
-            interests: Vec::new(),
-            attempts: 0,
-            failures: 0,
-            lost: 0,
-            second: None,
-            disputed: false,
-            checkpoint: None,
-            state,
-        });
-        self.task_index.insert(key, ix);
+        let class = self.tasks.class(ix);
+        self.classes.row_mut(class).ready += u32::from(ready);
         ix
     }
 
     /// Makes a study want a task, at the end of its plan.
     pub(crate) fn attach(&mut self, study: StudyIx, stage: u32, ix: TaskIx) {
-        let task = &mut self.tasks[ix.row()];
+        let task = &mut self.tasks[ix];
         let owner = &mut self.studies[study.row()];
         let position = owner.tasks.len() as u32;
         owner.tasks.push(ix);
         owner.enter(stage, position, task);
-        task.interests.push(Interest {
+        task.add_interest(Interest {
             study,
             position,
             stage,
@@ -169,17 +163,18 @@ impl State {
     /// Replaces a task's state as the task's class and the waits see it; returns
     /// the old one.
     pub(crate) fn place(&mut self, ix: TaskIx, next: TaskState) -> TaskState {
-        let task = &mut self.tasks[ix.row()];
+        let class = self.tasks.class(ix);
+        let task = &mut self.tasks[ix];
         let from = std::mem::replace(&mut task.state, next);
         match from {
-            TaskState::Ready => self.classes.row_mut(task.class).ready -= 1,
+            TaskState::Ready => self.classes.row_mut(class).ready -= 1,
             TaskState::BackingOff { until } => {
                 self.backoffs.remove(&(until, ix));
             }
             _ => {}
         }
         match task.state {
-            TaskState::Ready => self.classes.row_mut(task.class).ready += 1,
+            TaskState::Ready => self.classes.row_mut(class).ready += 1,
             TaskState::BackingOff { until } => {
                 self.backoffs.insert((until, ix));
             }
@@ -203,15 +198,18 @@ impl State {
             Phase::Finished,
             "INV-2: a finished task stays finished"
         );
-        for place in 0..self.task(ix).interests.len() {
-            let task = &self.tasks[ix.row()];
+        for place in 0.. {
+            let task = &self.tasks[ix];
+            let Some(&interest) = task.interests().nth(place) else {
+                break;
+            };
             let Interest {
                 study,
                 position,
                 stage,
-            } = task.interests[place];
+            } = interest;
             let owner = &mut self.studies[study.row()];
-            owner.leave(stage, position, from.phase());
+            owner.leave(stage, position, from.phase(), task.input());
             owner.enter(stage, position, task);
             if task.state.phase() == Phase::Leased {
                 owner.started.get_or_insert(at);
@@ -251,7 +249,7 @@ impl State {
     /// What `task` takes of `worker`'s credit: by the worker's own rate if it has
     /// one, else by everybody's.
     pub(crate) fn cost(&self, worker: WorkerId, task: TaskIx) -> u32 {
-        let class = self.task(task).class;
+        let class = self.tasks.class(task);
         let own = self
             .workers
             .get(&worker)
@@ -281,11 +279,11 @@ impl State {
     ) -> Option<AttemptId> {
         let task = self.task(ix);
         let first = task.leases().next()?;
-        if task.second.is_some() || first.worker == worker {
+        if task.extra().second.is_some() || first.worker == worker {
             return None;
         }
         let lease = self.grant(worker, ix, at)?;
-        self.tasks[ix.row()].second = Some(Box::new(lease));
+        self.tasks[ix].change(|extra| extra.second = Some(lease));
         Some(self.task(ix).newest())
     }
 
@@ -295,7 +293,7 @@ impl State {
         self.workers.get(&worker)?;
         self.charge(ix);
         self.leases += 1;
-        let task = &mut self.tasks[ix.row()];
+        let task = &mut self.tasks[ix];
         task.attempts += 1;
         let lease = Lease {
             worker,
@@ -304,7 +302,7 @@ impl State {
             sequence: self.leases,
             cost,
         };
-        let input = task.input;
+        let input = task.input();
         let holder = self.workers.get_mut(&worker)?;
         holder.take(ix, &lease);
         if let Some(input) = input {
@@ -318,22 +316,23 @@ impl State {
     /// still runs. If none does, the task's state is still `Leased` and the caller
     /// moves it on.
     pub(crate) fn end_lease(&mut self, ix: TaskIx, number: u32) -> Option<StillRuns> {
-        let task = &mut self.tasks[ix.row()];
-        let TaskState::Leased(first) = &mut task.state else {
+        let task = &mut self.tasks[ix];
+        let TaskState::Leased(first) = task.state else {
             return None;
         };
-        let (ended, still_runs) = match task.second.take() {
-            Some(second) if second.number == number => (*second, true),
-            Some(second) if first.number == number => (std::mem::replace(first, *second), true),
-            None if first.number == number => (*first, false),
-            second => {
-                task.second = second;
-                return None;
-            }
+        let (ended, other) = match task.extra().second {
+            Some(second) if second.number == number => (second, Some(first)),
+            Some(second) if first.number == number => (first, Some(second)),
+            None if first.number == number => (first, None),
+            _ => return None,
         };
+        if let Some(other) = other {
+            task.state = TaskState::Leased(other);
+            task.change(|extra| extra.second = None);
+        }
         self.workers.get_mut(&ended.worker)?.give_back(&ended);
         self.refresh_worker(ended.worker);
-        Some(StillRuns(still_runs))
+        Some(StillRuns(other.is_some()))
     }
 
     /// Takes every attempt of a task from its worker and tells the workers so,
@@ -361,19 +360,19 @@ impl State {
         next: Option<ArtifactRef>,
         effects: &mut Effects,
     ) {
-        let known = std::mem::replace(&mut self.tasks[ix.row()].checkpoint, next.map(Box::new));
-        let replaced = known
-            .map(|known| *known)
-            .filter(|known| Some(*known) != next);
-        effects.discarded.extend(replaced);
+        let known = self.task(ix).extra().checkpoint;
+        if known != next {
+            self.tasks[ix].change(|extra| extra.checkpoint = next);
+            effects.discarded.extend(known);
+        }
     }
 
     /// Charges every running study that wants the task.
     fn charge(&mut self, ix: TaskIx) {
-        let task = &self.tasks[ix.row()];
-        let work = self.credit.charge(self.classes.row(task.class).mean);
+        let mean = self.classes.row(self.tasks.class(ix)).mean;
+        let work = self.credit.charge(mean);
         let mut start = None;
-        for interest in &task.interests {
+        for interest in self.tasks[ix].interests() {
             let owner = &mut self.studies[interest.study.row()];
             if owner.runnable {
                 start = start.into_iter().chain([owner.virtual_time]).min();

@@ -110,7 +110,7 @@ impl Study {
         tally.counts[phase as usize] += 1;
         self.open += u32::from(phase.is_open());
         match &task.state {
-            TaskState::Ready => self.queue.insert(position, task.input),
+            TaskState::Ready => self.queue.insert(position, task.input()),
             TaskState::Finished { seconds, .. } => tally.seconds = tally.seconds + *seconds,
             TaskState::GivenUp(_) => {
                 self.given_up.insert(position);
@@ -121,11 +121,11 @@ impl Study {
 
     /// Counts a task out of a phase that it leaves. No task leaves
     /// [`Phase::Finished`] (INV-2), so seconds are never taken back.
-    pub(crate) fn leave(&mut self, stage: u32, position: u32, phase: Phase) {
+    pub(crate) fn leave(&mut self, stage: u32, position: u32, phase: Phase, input: Option<TaskIx>) {
         self.stages[stage as usize].counts[phase as usize] -= 1;
         self.open -= u32::from(phase.is_open());
         match phase {
-            Phase::Ready => self.queue.remove(position),
+            Phase::Ready => self.queue.remove(position, input),
             Phase::GivenUp => {
                 self.given_up.remove(&position);
             }

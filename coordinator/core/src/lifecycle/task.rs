@@ -1,11 +1,11 @@
 //! One task: what it is and where it stands.
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, Digest, Failure, Seconds, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{AttemptId, Digest, Failure, Seconds, Seed, TaskKey, WorkerId};
 
 use super::study::StudyIx;
+use super::template::{Aspect, TemplateIx};
 use crate::Timestamp;
-use crate::scheduler::ClassIx;
 
 /// Position of a task in the state's table. Tasks are never removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,33 +17,123 @@ impl TaskIx {
     }
 }
 
-/// A task, shared by all studies that want it.
+/// A task, shared by all studies that want it. There may be millions: what few
+/// tasks have is in [`Extra`], and what all tasks of a sweep share in a template.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Task {
     pub(crate) key: TaskKey,
-    pub(crate) spec: TaskSpec,
-    /// Tasks that are expected to take equally long.
-    pub(crate) class: ClassIx,
-    /// The first task that it reads from: what locality goes by.
-    pub(crate) input: Option<TaskIx>,
-    /// Studies that have it in their plan, ended ones included.
-    pub(crate) interests: Vec<Interest>,
+    pub(crate) template: TemplateIx,
+    pub(crate) seed: Seed,
+    pub(crate) aspect: Aspect,
     /// Attempts made, which is also the number of the newest one.
     pub(crate) attempts: u32,
+    pub(crate) state: TaskState,
+    /// The first study that has it in its plan; the others are in `extra`.
+    interest: Option<Interest>,
+    /// Absent while it says nothing.
+    extra: Option<Box<Extra>>,
+}
+
+/// What few tasks have.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Extra {
     /// Attempts that failed by the task's own fault since it last started afresh.
     pub(crate) failures: u32,
     /// Workers that were lost while it ran, since it last started afresh.
     pub(crate) lost: u32,
-    /// The second attempt that runs beside the one in `state`.
-    pub(crate) second: Option<Box<Lease>>,
+    /// The second attempt that runs beside the one in the task's state.
+    pub(crate) second: Option<Lease>,
     /// Whether a second, different result was reported.
     pub(crate) disputed: bool,
-    /// Where the next attempt can go on. Boxed: few tasks ever have one.
-    pub(crate) checkpoint: Option<Box<ArtifactRef>>,
-    pub(crate) state: TaskState,
+    /// Where the next attempt can go on.
+    pub(crate) checkpoint: Option<ArtifactRef>,
+    /// Further studies that have it in their plan.
+    interests: Vec<Interest>,
+}
+
+impl Extra {
+    const NONE: &Self = &Self {
+        failures: 0,
+        lost: 0,
+        second: None,
+        disputed: false,
+        checkpoint: None,
+        interests: Vec::new(),
+    };
 }
 
 impl Task {
+    /// A task that was never tried and that no study wants yet.
+    pub(crate) fn new(
+        key: TaskKey,
+        template: TemplateIx,
+        seed: Seed,
+        aspect: Aspect,
+        state: TaskState,
+    ) -> Self {
+        Self {
+            key,
+            template,
+            seed,
+            aspect,
+            attempts: 0,
+            state,
+            interest: None,
+            extra: None,
+        }
+    }
+
+    /// The task that it reads from: what locality goes by.
+    pub(crate) const fn input(&self) -> Option<TaskIx> {
+        match self.aspect {
+            Aspect::Input(input) => Some(input),
+            Aspect::Plain | Aspect::Arch(_) => None,
+        }
+    }
+
+    pub(crate) fn extra(&self) -> &Extra {
+        self.extra.as_deref().unwrap_or(Extra::NONE)
+    }
+
+    /// Changes what few tasks have.
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Extra) -> T) -> T {
+        let mut extra = self.extra.take().unwrap_or_default();
+        let answer = change(&mut extra);
+        self.extra = Some(extra).filter(|extra| **extra != *Extra::NONE);
+        answer
+    }
+
+    /// Studies that have it in their plan, ended ones included, in the order in
+    /// which they came to want it.
+    pub(crate) fn interests(&self) -> impl Iterator<Item = &Interest> {
+        self.interest.iter().chain(&self.extra().interests)
+    }
+
+    /// Adds a study that has it in its plan.
+    pub(crate) fn add_interest(&mut self, interest: Interest) {
+        if self.interest.is_none() {
+            self.interest = Some(interest);
+        } else {
+            self.change(|extra| extra.interests.push(interest));
+        }
+    }
+
+    /// Takes a study out that has it in its plan no more.
+    pub(crate) fn remove_interest(&mut self, study: StudyIx) {
+        if self.interest.is_some_and(|first| first.study == study) {
+            self.interest = None;
+        }
+        if !self.extra().interests.is_empty() {
+            let first = &mut self.interest;
+            let mut extra = self.extra.take().unwrap_or_default();
+            extra.interests.retain(|other| other.study != study);
+            if first.is_none() && !extra.interests.is_empty() {
+                *first = Some(extra.interests.remove(0));
+            }
+            self.extra = Some(extra).filter(|extra| **extra != *Extra::NONE);
+        }
+    }
+
     /// The newest attempt.
     pub(crate) fn newest(&self) -> AttemptId {
         AttemptId {
@@ -58,7 +148,7 @@ impl Task {
             TaskState::Leased(lease) => Some(lease),
             _ => None,
         };
-        first.into_iter().chain(self.second.as_deref())
+        first.into_iter().chain(&self.extra().second)
     }
 
     /// The attempt that a lease is of.

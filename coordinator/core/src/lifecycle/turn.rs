@@ -52,8 +52,7 @@ impl<'a> Turn<'a> {
             owners.extend(
                 self.state
                     .task(ix)
-                    .interests
-                    .iter()
+                    .interests()
                     .map(|interest| interest.study),
             );
         }

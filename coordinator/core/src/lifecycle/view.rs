@@ -8,7 +8,7 @@ use reprise_domain::{
 
 use super::state::State;
 use super::study::{Control, StudyIx, Tally};
-use super::task::{Phase, TaskIx, TaskState};
+use super::task::{Phase, Task, TaskIx, TaskState};
 use super::worker::Worker;
 use crate::Timestamp;
 use crate::plan::Stage;
@@ -123,7 +123,7 @@ pub struct TaskView<'a> {
     /// Its key.
     pub key: TaskKey,
     /// What it is.
-    pub spec: &'a TaskSpec,
+    pub spec: TaskSpec,
     /// Attempts made; the number of the newest one.
     pub attempts: u32,
     /// Where it stands.
@@ -216,7 +216,7 @@ fn failed(state: &State, ix: TaskIx) -> Option<FailedTask> {
     };
     Some(FailedTask {
         task: task.key,
-        title: task.spec.to_string(),
+        title: state.tasks.spec(ix).to_string(),
         attempts: task.attempts,
         failure: failure.as_ref().clone(),
     })
@@ -237,7 +237,7 @@ pub(super) fn task(state: &State, ix: TaskIx) -> TaskView<'_> {
             seconds: *seconds,
         },
         TaskState::GivenUp(failure) => TaskPhase::GivenUp(failure),
-        TaskState::Blocked => match blocker(state, &task.spec) {
+        TaskState::Blocked => match blocker(state, task) {
             Some((by, failure)) => TaskPhase::Blocked { by, failure },
             None => TaskPhase::Waiting,
         },
@@ -245,7 +245,7 @@ pub(super) fn task(state: &State, ix: TaskIx) -> TaskView<'_> {
     };
     TaskView {
         key: task.key,
-        spec: &task.spec,
+        spec: state.tasks.spec(ix),
         attempts: task.attempts,
         phase,
     }
@@ -253,15 +253,13 @@ pub(super) fn task(state: &State, ix: TaskIx) -> TaskView<'_> {
 
 /// The given up task behind a blocked one. Inputs come first in a plan, so the
 /// chain has no circle.
-fn blocker<'a>(state: &'a State, spec: &TaskSpec) -> Option<(TaskKey, &'a Failure)> {
-    spec.inputs().into_iter().find_map(|key| {
-        let input = state.task(state.find(key)?);
-        match &input.state {
-            TaskState::GivenUp(failure) => Some((key, failure.as_ref())),
-            TaskState::Blocked => blocker(state, &input.spec),
-            _ => None,
-        }
-    })
+fn blocker<'a>(state: &'a State, task: &Task) -> Option<(TaskKey, &'a Failure)> {
+    let input = state.task(task.input()?);
+    match &input.state {
+        TaskState::GivenUp(failure) => Some((input.key, failure.as_ref())),
+        TaskState::Blocked => blocker(state, input),
+        _ => None,
+    }
 }
 
 pub(super) fn worker(id: WorkerId, worker: &Worker) -> WorkerView<'_> {

@@ -73,7 +73,8 @@ impl State {
     fn choose(&self, worker: WorkerId) -> Option<TaskIx> {
         let study = &self.studies[self.fair.next()?.row()];
         let inputs = &self.workers.get(&worker)?.inputs;
-        let position = study.queue.pick(inputs.iter().copied())?;
+        let input = |position: u32| self.task(study.tasks[position as usize]).input();
+        let position = study.queue.pick(inputs.iter().copied(), input)?;
         Some(study.tasks[position as usize])
     }
 

@@ -19,6 +19,7 @@ mod class;
 mod credit;
 mod fair;
 mod load;
+mod positions;
 mod queue;
 mod rate;
 mod straggler;

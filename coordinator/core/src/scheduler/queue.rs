@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::positions::Positions;
 use crate::lifecycle::TaskIx;
 
 /// Ready tasks by their position in the plan.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct ReadyQueue {
-    /// All of them, each with the input that it reads.
-    order: BTreeMap<u32, Option<TaskIx>>,
+    /// All of them.
+    order: Positions,
     /// Those that read an input, by input.
     readers: BTreeMap<TaskIx, BTreeSet<u32>>,
 }
@@ -18,15 +19,18 @@ impl ReadyQueue {
         self.order.is_empty()
     }
 
+    /// Adds a task with the input that it reads.
     pub(crate) fn insert(&mut self, position: u32, input: Option<TaskIx>) {
-        self.order.insert(position, input);
+        self.order.insert(position);
         if let Some(input) = input {
             self.readers.entry(input).or_default().insert(position);
         }
     }
 
-    pub(crate) fn remove(&mut self, position: u32) {
-        let Some(Some(input)) = self.order.remove(&position) else {
+    /// Takes out a task that reads `input`.
+    pub(crate) fn remove(&mut self, position: u32, input: Option<TaskIx>) {
+        self.order.remove(position);
+        let Some(input) = input else {
             return;
         };
         if let Some(readers) = self.readers.get_mut(&input) {
@@ -37,14 +41,19 @@ impl ReadyQueue {
         }
     }
 
-    /// The position that a worker which has `inputs` at hand does best next.
+    /// The position that a worker which has `inputs` at hand does best next;
+    /// `input_of` says what the task at a position reads.
     ///
     /// Plan order, except that one reader may go before another reader whose
     /// input is not at hand. Tasks without inputs keep their place: pretraining,
     /// which comes first in a plan, unblocks everybody.
-    pub(crate) fn pick(&self, inputs: impl IntoIterator<Item = TaskIx>) -> Option<u32> {
-        let (&head, &input) = self.order.first_key_value()?;
-        if input.is_none() {
+    pub(crate) fn pick(
+        &self,
+        inputs: impl IntoIterator<Item = TaskIx>,
+        input_of: impl Fn(u32) -> Option<TaskIx>,
+    ) -> Option<u32> {
+        let head = self.order.first()?;
+        if input_of(head).is_none() {
             return Some(head);
         }
         let at_hand = inputs
@@ -67,12 +76,15 @@ mod tests {
             queue.insert(position, input);
         }
         assert_eq!(
-            queue.pick(at_hand.iter().copied()),
+            queue.pick(at_hand.iter().copied(), |position| {
+                let task = ready.iter().find(|(ready, _)| *ready == position);
+                task.and_then(|(_, input)| *input)
+            }),
             expected,
             "{ready:?} {at_hand:?}"
         );
-        for &(position, _) in ready {
-            queue.remove(position);
+        for &(position, input) in ready {
+            queue.remove(position, input);
         }
         assert_eq!(queue, ReadyQueue::default());
     }

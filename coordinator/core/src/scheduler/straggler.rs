@@ -57,18 +57,17 @@ impl State {
 
     fn lateness(&self, worker: WorkerId, ix: TaskIx, at: Timestamp) -> Option<(f64, TaskIx)> {
         let task = self.task(ix);
-        let mean = self.classes.row(task.class).mean?.seconds();
+        let mean = self.classes.row(self.tasks.class(ix)).mean?.seconds();
         let lease = task
             .leases()
             .next()
             .filter(|lease| lease.worker == worker)?;
         let runs = at.since(lease.since);
         let wanted = task
-            .interests
-            .iter()
+            .interests()
             .any(|interest| self.study(interest.study).is_running());
         let late = wanted
-            && task.second.is_none()
+            && task.extra().second.is_none()
             && runs >= LEAST
             && runs.as_secs_f64() > PATIENCE * mean;
         late.then(|| (runs.as_secs_f64() / mean.max(1e-6), ix))

@@ -1,0 +1,101 @@
+//! All tasks, by position and by key. A key stands in its task and nowhere else:
+//! the index holds positions.
+
+use std::ops::{Index, IndexMut};
+
+use hashbrown::HashTable;
+use reprise_domain::{TaskKey, TaskSpec};
+
+use super::task::{Task, TaskIx};
+use super::template::{TemplateIx, Templates};
+use crate::scheduler::{ClassIx, Classes};
+
+/// The table of tasks. None is ever removed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TaskTable {
+    rows: Vec<Task>,
+    index: HashTable<TaskIx>,
+    templates: Templates,
+}
+
+impl TaskTable {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Task> {
+        self.rows.iter()
+    }
+
+    /// Makes room for more tasks.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.rows.reserve(more);
+        let rows = &self.rows;
+        self.index.reserve(more, |ix| hash(rows[ix.row()].key));
+    }
+
+    pub(crate) fn find(&self, key: TaskKey) -> Option<TaskIx> {
+        let same = |ix: &TaskIx| self[*ix].key == key;
+        self.index.find(hash(key), same).copied()
+    }
+
+    /// Adds a task whose key is new.
+    pub(crate) fn push(&mut self, task: Task) -> TaskIx {
+        let ix = TaskIx(u32::try_from(self.rows.len()).expect("fewer than 2^32 tasks fit memory"));
+        let hashed = hash(task.key);
+        self.rows.push(task);
+        let rows = &self.rows;
+        self.index
+            .insert_unique(hashed, ix, |ix| hash(rows[ix.row()].key));
+        ix
+    }
+
+    /// The template of a spec, see [`Templates::intern`].
+    pub(crate) fn template(&mut self, spec: &TaskSpec, classes: &mut Classes) -> TemplateIx {
+        self.templates.intern(spec, classes)
+    }
+
+    pub(crate) fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    /// What a task is.
+    pub(crate) fn spec(&self, ix: TaskIx) -> TaskSpec {
+        let task = &self[ix];
+        let input = task.input().map(|input| self[input].key);
+        self.templates
+            .spec(task.template, task.seed, task.aspect, input)
+    }
+
+    /// Tasks that are expected to take as long as this one.
+    pub(crate) fn class(&self, ix: TaskIx) -> ClassIx {
+        self.templates.class(self[ix].template)
+    }
+}
+
+/// The index follows from the rows, and its inner order from how it grew.
+impl PartialEq for TaskTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.rows == other.rows && self.templates == other.templates
+    }
+}
+
+impl Index<TaskIx> for TaskTable {
+    type Output = Task;
+
+    fn index(&self, ix: TaskIx) -> &Task {
+        &self.rows[ix.row()]
+    }
+}
+
+impl IndexMut<TaskIx> for TaskTable {
+    fn index_mut(&mut self, ix: TaskIx) -> &mut Task {
+        &mut self.rows[ix.row()]
+    }
+}
+
+/// A key is a digest already: any eight bytes of it are as good as a hash.
+fn hash(key: TaskKey) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *key.0.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}

@@ -28,6 +28,8 @@ pub(super) struct Turn<'a> {
     now: Timestamp,
     batch: Batch,
     actions: Vec<Action>,
+    /// Reports that are durable with this turn, by the worker that made them.
+    acknowledged: HashMap<WorkerId, Vec<AttemptId>>,
     replies: Vec<Reply>,
     /// Payloads of reports, until the core says which of them counts.
     payloads: HashMap<AttemptId, StoredResult>,
@@ -46,6 +48,7 @@ impl<'a> Turn<'a> {
             now,
             batch,
             actions: Vec::new(),
+            acknowledged: HashMap::new(),
             replies: Vec::new(),
             payloads: HashMap::new(),
             questions: Vec::new(),
@@ -160,6 +163,10 @@ impl<'a> Turn<'a> {
         for reply in self.replies {
             reply();
         }
+        for (worker, attempts) in self.acknowledged {
+            self.engine
+                .send(worker, OutboxMessage::Acknowledge(attempts));
+        }
         for action in self.actions {
             self.engine.act(action).await?;
         }
@@ -250,12 +257,16 @@ impl<'a> Turn<'a> {
     fn collect(&mut self, step: Step) {
         self.batch.events.extend(step.events);
         for action in step.actions {
-            if let Action::RecordResult { attempt } = action {
-                if let Some(stored) = self.payloads.remove(&attempt) {
-                    self.batch.results.push((attempt.task, stored));
+            match action {
+                Action::RecordResult { attempt } => {
+                    if let Some(stored) = self.payloads.remove(&attempt) {
+                        self.batch.results.push((attempt.task, stored));
+                    }
                 }
-            } else {
-                self.actions.push(action);
+                Action::Acknowledge { worker, attempt } => {
+                    self.acknowledged.entry(worker).or_default().push(attempt);
+                }
+                action => self.actions.push(action),
             }
         }
     }
@@ -284,9 +295,6 @@ impl Service {
                 self.send(worker, OutboxMessage::Start(assignments));
             }
             Action::Stop { worker, attempts } => self.send(worker, OutboxMessage::Stop(attempts)),
-            Action::Acknowledge { worker, attempt } => {
-                self.send(worker, OutboxMessage::Acknowledge(vec![attempt]));
-            }
             Action::Nondeterminism {
                 attempt,
                 worker,
@@ -307,9 +315,11 @@ impl Service {
                     }
                 });
             }
-            // Results were made durable with the events that name them, and
-            // watchers are woken once a turn.
-            Action::RecordResult { .. } | Action::StudyChanged { .. } => {}
+            // Results were made durable with the events that name them; reports
+            // are acknowledged and watchers woken once a turn.
+            Action::RecordResult { .. }
+            | Action::Acknowledge { .. }
+            | Action::StudyChanged { .. } => {}
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use reprise_domain::TaskKey;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, Row as _, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection as _, QueryBuilder, Row as _, Sqlite, SqliteConnection, Transaction};
 
 use super::{
     Batch, Replayed, SNAPSHOT_CHUNK, Sequence, Snapshot, Store, StoreError, StoredResult, Visitor,
@@ -63,6 +63,8 @@ impl SqliteStore {
         // One connection writes; the others serve reads beside it.
         let pool = SqlitePoolOptions::new()
             .max_connections(3)
+            // A file does not hang up, and asking costs as much as a statement.
+            .test_before_acquire(false)
             .connect_with(options)
             .await
             .map_err(failed)?;
@@ -286,16 +288,43 @@ async fn write(
             .execute(&mut **transaction)
             .await?;
     }
-    for (key, result) in &batch.results {
-        let result =
-            serde_json::to_string(result).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        sqlx::query("INSERT OR IGNORE INTO result (task, result) VALUES (?, ?)")
-            .bind(key.0.as_bytes().as_slice())
-            .bind(result)
-            .execute(&mut **transaction)
-            .await?;
+    let mut results: Vec<_> = batch.results.iter().collect();
+    // Neighbours share pages of the table. Stable: of two under one key the first
+    // one stays.
+    results.sort_by_key(|(key, _)| *key);
+    let mut rest = results.as_slice();
+    while !rest.is_empty() {
+        let rows = ROWS.into_iter().find(|rows| *rows <= rest.len());
+        let (now, later) = rest.split_at(rows.unwrap_or(rest.len()));
+        write_results(transaction, now).await?;
+        rest = later;
     }
     Ok(bytes)
+}
+
+/// Rows of one statement. Each statement is a message to the thread of its
+/// connection and back, which costs more than the row; of few lengths, so that the
+/// prepared statements are found again.
+const ROWS: [usize; 4] = [256, 32, 4, 1];
+
+async fn write_results(
+    transaction: &mut Transaction<'_, Sqlite>,
+    results: &[&(TaskKey, StoredResult)],
+) -> Result<(), sqlx::Error> {
+    let mut texts = Vec::with_capacity(results.len());
+    for (_, result) in results {
+        texts.push(
+            serde_json::to_string(result).map_err(|error| sqlx::Error::Encode(error.into()))?,
+        );
+    }
+    QueryBuilder::new("INSERT OR IGNORE INTO result (task, result) ")
+        .push_values(results.iter().zip(texts), |mut row, ((key, _), text)| {
+            row.push_bind(key.0.as_bytes().as_slice()).push_bind(text);
+        })
+        .build()
+        .execute(&mut **transaction)
+        .await
+        .map(drop)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Studies for clients.
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::Stream;
 use reprise_core::lifecycle::Refusal;
@@ -22,9 +22,13 @@ use super::worker::unavailable;
 use crate::engine::{Control, Handle, SubmitError};
 use crate::security::Caller;
 
-/// Least time between two messages of a watch: ten a second is as fast as
+/// Least mean time between two messages of a watch: ten a second is as fast as
 /// anybody reads.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Messages of a watch that may follow each other at once after a silence, so that
+/// the end of a short study is seen when it comes.
+const WATCH_BURST: u32 = 10;
 
 /// The client's side of the coordinator.
 #[derive(Debug)]
@@ -82,10 +86,13 @@ impl StudyService for StudyApi {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let caller = request.extensions().get::<Caller>().cloned();
         let study = study_name(&request.into_inner().study)?;
+        let mut changes = self.engine.changes();
+        changes.mark_unchanged();
         let first = look_up(&self.engine, &study).await?;
         let watcher = Watcher {
             engine: self.engine.clone(),
-            changes: self.engine.changes(),
+            changes,
+            pace: Instant::now(),
             shutdown: self.shutdown.clone(),
             caller,
             study,
@@ -148,6 +155,9 @@ impl StudyService for StudyApi {
 struct Watcher {
     engine: Handle,
     changes: tokio::sync::watch::Receiver<u64>,
+    /// When the last message would have been due had all been sent at the mean
+    /// rate.
+    pace: Instant,
     shutdown: CancellationToken,
     /// Who watches: a credential may end before the study does.
     caller: Option<Caller>,
@@ -172,11 +182,12 @@ impl Watcher {
 
     /// The next status; `None` inside the error when the coordinator stops.
     async fn changed(&mut self) -> Result<StudyStatus, Option<Status>> {
-        tokio::time::sleep(WATCH_INTERVAL).await;
         tokio::select! {
             changed = self.changes.changed() => changed.map_err(|_| None)?,
             () = self.shutdown.cancelled() => return Err(None),
         }
+        self.keep_pace().await;
+        self.changes.mark_unchanged();
         if let Some(caller) = &self.caller {
             caller.check().map_err(|error| {
                 caller.refused(&error);
@@ -186,6 +197,13 @@ impl Watcher {
         look_up(&self.engine, &self.study)
             .await
             .map_err(|error| Some(error.into()))
+    }
+
+    /// Waits while messages are ahead of their rate by more than the burst.
+    async fn keep_pace(&mut self) {
+        let ahead = self.pace.saturating_duration_since(Instant::now());
+        tokio::time::sleep(ahead.saturating_sub(WATCH_INTERVAL * (WATCH_BURST - 1))).await;
+        self.pace = self.pace.max(Instant::now()) + WATCH_INTERVAL;
     }
 }
 

@@ -41,7 +41,7 @@ fn measure(name: &str, spec: &StudySpec) {
     let before = resident_bytes();
     let clock = Instant::now();
     let planned = plan(spec, &|_| Vec::new()).expect("the study is well formed");
-    let tasks = planned.tasks.len();
+    let tasks = planned.len();
     println!(
         "{name}: {tasks} tasks planned in {:.3} s",
         clock.elapsed().as_secs_f64()

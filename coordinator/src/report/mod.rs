@@ -39,7 +39,7 @@ impl Report {
         let by_key: std::collections::HashMap<_, _> =
             records.iter().map(|record| (record.key, record)).collect();
         let mut stages: Vec<(Stage, Vec<&TaskRecord>)> = Vec::new();
-        for task in &plan.tasks {
+        for task in plan.tasks() {
             let Some(record) = by_key.get(&task.key) else {
                 continue;
             };

@@ -194,11 +194,9 @@ impl State {
                 ..Study::new(spec.clone(), digest, at)
             };
         }
-        self.tasks.reserve(plan.tasks.len());
-        self.studies[study.row()]
-            .tasks
-            .reserve_exact(plan.tasks.len());
-        for planned in &plan.tasks {
+        self.tasks.reserve(plan.len());
+        self.studies[study.row()].tasks.reserve_exact(plan.len());
+        for planned in plan.tasks() {
             let known = self.find(planned.key);
             let ix = match known {
                 Some(known) => known,

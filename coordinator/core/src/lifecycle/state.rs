@@ -13,9 +13,10 @@ use super::settings::Settings;
 use super::study::{Control, Study, StudyIx};
 use super::table::TaskTable;
 use super::task::{Interest, Lease, Phase, Task, TaskIx, TaskState};
-use super::template::{self, Aspect};
+use super::template::Aspect;
 use super::worker::{Link, Worker};
 use crate::Timestamp;
+use crate::plan::sweep::arch;
 use crate::scheduler::{Classes, Credit, FairShare, LoadKey, Loads};
 
 /// Everything that the core knows.
@@ -121,7 +122,7 @@ impl State {
     /// not there.
     pub(crate) fn add_task(&mut self, key: TaskKey, spec: &TaskSpec) -> Option<TaskIx> {
         // No kind of task reads from more than one other.
-        let aspect = match (spec.inputs().first(), template::arch(spec)) {
+        let aspect = match (spec.inputs().first(), arch(spec)) {
             (Some(input), _) => Aspect::Input(self.find(*input)?),
             (None, Some(arch)) => Aspect::Arch(arch),
             (None, None) => Aspect::Plain,

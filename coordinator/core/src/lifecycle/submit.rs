@@ -1,7 +1,5 @@
 //! Decisions about what clients ask for.
 
-use std::collections::HashSet;
-
 use reprise_domain::study::StudySpec;
 use reprise_domain::{Digest, StudyName, TaskKey};
 
@@ -9,7 +7,7 @@ use super::event::Event;
 use super::input::Refusal;
 use super::study::{Control, StudyIx};
 use super::turn::Turn;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedKeys};
 
 impl Turn<'_> {
     pub(super) fn submit(
@@ -24,7 +22,10 @@ impl Turn<'_> {
         match known.map(|study| (study, self.state.study(study).digest)) {
             Some((study, known)) if known == digest => self.reopen(study),
             Some((study, _)) if !amend => return Err(self.spec_changed(study, &planned)),
-            _ => self.emit(Event::StudySubmitted { spec, digest, plan }),
+            _ => {
+                drop(planned);
+                self.emit(Event::StudySubmitted { spec, digest, plan });
+            }
         }
         Ok(())
     }
@@ -43,9 +44,9 @@ impl Turn<'_> {
         }
     }
 
-    fn spec_changed(&self, study: StudyIx, planned: &HashSet<TaskKey>) -> Refusal {
+    fn spec_changed(&self, study: StudyIx, planned: &PlannedKeys<'_>) -> Refusal {
         let known = self.state.study(study);
-        let kept = |key: &TaskKey| planned.contains(key);
+        let kept = |key: &TaskKey| planned.contains(*key);
         let reused = known
             .tasks
             .iter()
@@ -103,21 +104,17 @@ impl Turn<'_> {
 }
 
 /// Checks what every later step relies on: no task twice, inputs first.
-fn check_plan(plan: &Plan) -> Result<HashSet<TaskKey>, Refusal> {
-    let mut planned = HashSet::with_capacity(plan.tasks.len());
-    for task in &plan.tasks {
-        if let Some(input) = task
-            .spec
-            .inputs()
-            .into_iter()
-            .find(|key| !planned.contains(key))
-        {
+fn check_plan(plan: &Plan) -> Result<PlannedKeys<'_>, Refusal> {
+    let mut planned = PlannedKeys::none_of(plan);
+    for (place, task) in plan.tasks().enumerate() {
+        let inputs = task.spec.inputs();
+        if let Some(&input) = inputs.iter().find(|key| !planned.contains(**key)) {
             return Err(Refusal::InputNotPlanned {
                 task: task.key,
                 input,
             });
         }
-        if !planned.insert(task.key) {
+        if !planned.insert(place) {
             return Err(Refusal::RepeatedTask { task: task.key });
         }
     }

@@ -8,6 +8,7 @@ use reprise_domain::{TaskKey, TaskSpec};
 
 use super::task::{Task, TaskIx};
 use super::template::{TemplateIx, Templates};
+use crate::plan::hash;
 use crate::scheduler::{ClassIx, Classes};
 
 /// The table of tasks. None is ever removed.
@@ -92,10 +93,4 @@ impl IndexMut<TaskIx> for TaskTable {
     fn index_mut(&mut self, ix: TaskIx) -> &mut Task {
         &mut self.rows[ix.row()]
     }
-}
-
-/// A key is a digest already: any eight bytes of it are as good as a hash.
-fn hash(key: TaskKey) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *key.0.as_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

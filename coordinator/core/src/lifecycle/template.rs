@@ -1,14 +1,11 @@
 //! What the tasks of a sweep have in common, kept once.
-//!
-//! A task differs from its neighbours in its seed, and in the architecture that it
-//! trains or the embedding that it reads. The rest of its spec, which is most of
-//! it, is the template.
 
 use std::collections::HashMap;
 
-use reprise_domain::{ArchIndex, Digest, EncodingName, Seed, TaskKey, TaskSpec};
+use reprise_domain::{ArchIndex, Seed, TaskKey, TaskSpec};
 
 use super::task::TaskIx;
+use crate::plan::sweep::{blank, filled};
 use crate::plan::task_key;
 use crate::scheduler::{ClassIx, Classes};
 
@@ -67,13 +64,11 @@ impl Templates {
         aspect: Aspect,
         input: Option<TaskKey>,
     ) -> TaskSpec {
-        let mut spec = self.rows[template.0 as usize].spec.clone();
         let arch = match aspect {
             Aspect::Arch(arch) => Some(arch),
             Aspect::Plain | Aspect::Input(_) => None,
         };
-        fill(&mut spec, seed, arch, input);
-        spec
+        filled(&self.rows[template.0 as usize].spec, seed, arch, input)
     }
 
     pub(crate) fn class(&self, template: TemplateIx) -> ClassIx {
@@ -87,39 +82,5 @@ impl Templates {
     /// The specs without seeds and aspects.
     pub(crate) fn specs(&self) -> impl Iterator<Item = &TaskSpec> {
         self.rows.iter().map(|row| &row.spec)
-    }
-}
-
-/// The architecture that a spec names.
-pub(crate) const fn arch(spec: &TaskSpec) -> Option<ArchIndex> {
-    match spec {
-        TaskSpec::Evaluate(spec) => Some(spec.arch),
-        TaskSpec::Pretrain(_) | TaskSpec::Search(_) | TaskSpec::Noop(_) => None,
-    }
-}
-
-/// What `spec` has in common with the others of its sweep.
-fn blank(spec: &TaskSpec) -> TaskSpec {
-    let mut blank = spec.clone();
-    let nobody = TaskKey(Digest::from_bytes([0; 32]));
-    fill(&mut blank, Seed(0), Some(ArchIndex(0)), Some(nobody));
-    blank
-}
-
-fn fill(spec: &mut TaskSpec, seed: Seed, arch: Option<ArchIndex>, input: Option<TaskKey>) {
-    match spec {
-        TaskSpec::Pretrain(spec) => spec.seed = seed,
-        TaskSpec::Search(spec) => {
-            spec.seed = seed;
-            if let (EncodingName::Embedding { pretrain }, Some(input)) = (&mut spec.encoding, input)
-            {
-                *pretrain = input;
-            }
-        }
-        TaskSpec::Evaluate(spec) => {
-            spec.seed = seed;
-            spec.arch = arch.unwrap_or(spec.arch);
-        }
-        TaskSpec::Noop(spec) => spec.seed = seed,
     }
 }

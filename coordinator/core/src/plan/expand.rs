@@ -11,6 +11,7 @@ use reprise_domain::{
     TaskKey, TaskSpec,
 };
 
+use super::tasks::{Builder, PlannedKeys};
 use super::{Plan, PlanError, PlannedTask, Stage, task_key};
 
 /// The most tasks of one study, about half a gigabyte of them.
@@ -39,7 +40,7 @@ pub fn plan(
     }
     let mut expansion = Expansion {
         study,
-        tasks: Vec::new(),
+        plan: Builder::default(),
         pretrained: HashMap::new(),
     };
     for (entry, pretrain) in study.pretrain.iter().enumerate() {
@@ -60,7 +61,7 @@ pub fn plan(
 /// The tasks so far.
 struct Expansion<'a> {
     study: &'a StudySpec,
-    tasks: Vec<PlannedTask>,
+    plan: Builder,
     /// Keys of the pretraining tasks of each model, in seed order.
     pretrained: HashMap<ModelName, Vec<TaskKey>>,
 }
@@ -191,9 +192,9 @@ impl Expansion<'_> {
     /// Checks the number of tasks before any of them takes memory.
     fn reserve<const N: usize>(&mut self, factors: [usize; N]) -> Result<(), PlanError> {
         let added = factors.into_iter().try_fold(1, usize::checked_mul);
-        match added.and_then(|added| added.checked_add(self.tasks.len())) {
+        match added.and_then(|added| added.checked_add(self.plan.len())) {
             Some(total) if total <= MAX_TASKS => {
-                self.tasks.reserve(total - self.tasks.len());
+                self.plan.reserve(total - self.plan.len());
                 Ok(())
             }
             _ => Err(PlanError::TooManyTasks { limit: MAX_TASKS }),
@@ -202,25 +203,27 @@ impl Expansion<'_> {
 
     fn push(&mut self, spec: TaskSpec, stage: Stage) -> TaskKey {
         let key = task_key(&spec);
-        self.tasks.push(PlannedTask { key, spec, stage });
+        self.plan.push(&PlannedTask { key, spec, stage });
         key
     }
 
     fn finish(self) -> Result<Plan, PlanError> {
-        if self.tasks.is_empty() {
+        let plan = self.plan.finish();
+        if plan.is_empty() {
             return Err(PlanError::NoTasks);
         }
-        let mut seen: HashMap<TaskKey, &Stage> = HashMap::with_capacity(self.tasks.len());
-        for task in &self.tasks {
-            if let Some(first) = seen.insert(task.key, &task.stage) {
+        let mut seen = PlannedKeys::none_of(&plan);
+        for (place, task) in plan.tasks().enumerate() {
+            if let Some(first) = seen.find(task.key) {
                 return Err(PlanError::RepeatedTask {
                     title: task.spec.to_string(),
-                    first: first.clone(),
-                    second: task.stage.clone(),
+                    first: first.stage,
+                    second: task.stage,
                 });
             }
+            seen.insert(place);
         }
-        Ok(Plan { tasks: self.tasks })
+        Ok(plan)
     }
 }
 

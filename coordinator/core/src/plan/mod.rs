@@ -7,6 +7,8 @@
 mod error;
 mod expand;
 mod key;
+pub(crate) mod sweep;
+mod tasks;
 
 use std::fmt;
 
@@ -15,18 +17,10 @@ use serde::{Deserialize, Serialize};
 
 pub use error::PlanError;
 pub use expand::{MAX_STAGES, MAX_TASKS, plan};
+pub(crate) use key::hash;
 pub use key::{study_digest, task_key};
-
-/// The tasks of a study.
-///
-/// The order is the order of work: every task comes after the tasks whose
-/// artifacts it reads, and what unblocks others comes first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Plan {
-    /// The tasks in order; no key occurs twice.
-    pub tasks: Vec<PlannedTask>,
-}
+pub use tasks::Plan;
+pub(crate) use tasks::PlannedKeys;
 
 /// One task of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -162,5 +162,5 @@ impl Lab {
 
 /// The first task of a study.
 pub(crate) fn first_task(spec: &StudySpec) -> TaskKey {
-    planned(spec).tasks[0].key
+    planned(spec).tasks().next().unwrap().key
 }

@@ -211,7 +211,7 @@ fn a_task_that_takes_workers_down_is_quarantined_and_its_neighbours_are_not() {
 fn what_reads_a_given_up_task_is_blocked_and_says_why() {
     let spec = embedded("s", 1, 2);
     let mut lab = Lab::with(&spec);
-    let trial = planned(&spec).tasks[1].key;
+    let trial = planned(&spec).tasks().nth(1).unwrap().key;
     assert_eq!(lab.phase(trial), TaskPhase::Waiting);
     lab.hello(worker(1), 4, &[]);
     let pretraining = lab.lease();

@@ -20,8 +20,8 @@ fn refused(spec: &StudySpec) -> PlanError {
 #[test]
 fn trials_are_dealt_out_over_the_embeddings_in_turn() {
     let plan = planned(&embedded("s", 3, 7));
-    let pretrained: Vec<_> = plan.tasks[..3].iter().map(|task| task.key).collect();
-    for (position, task) in plan.tasks[3..].iter().enumerate() {
+    let pretrained: Vec<_> = plan.tasks().take(3).map(|task| task.key).collect();
+    for (position, task) in plan.tasks().skip(3).enumerate() {
         let TaskSpec::Search(SearchSpec { encoding, seed, .. }) = task.spec else {
             panic!()
         };
@@ -43,7 +43,7 @@ fn a_study_has_every_method_on_every_data_set_with_every_seed() {
         hold_ms: 0,
         failures: 0,
     });
-    let tasks = planned(&spec).tasks;
+    let tasks: Vec<_> = planned(&spec).tasks().collect();
     assert_eq!(tasks.len(), 2 + 2 * 2 * 5 + 3);
     let keys: HashSet<_> = tasks.iter().map(|task| task.key).collect();
     assert_eq!(keys.len(), tasks.len());
@@ -63,7 +63,7 @@ fn a_study_has_every_method_on_every_data_set_with_every_seed() {
 #[test]
 fn inputs_come_before_what_reads_them() {
     let mut seen = HashSet::new();
-    for task in planned(&embedded("s", 3, 9)).tasks {
+    for task in planned(&embedded("s", 3, 9)).tasks() {
         assert!(task.spec.inputs().iter().all(|input| seen.contains(input)));
         seen.insert(task.key);
     }
@@ -80,8 +80,7 @@ fn the_name_and_the_retries_of_a_study_are_in_no_key() {
 fn more_seeds_keep_the_tasks_of_the_old_ones() {
     let keys = |spec| {
         planned(&spec)
-            .tasks
-            .into_iter()
+            .tasks()
             .map(|task| task.key)
             .collect::<HashSet<_>>()
     };
@@ -104,7 +103,7 @@ fn every_selected_architecture_is_trained_with_every_seed() {
         ArchSelection::FirstUnique(2) => vec![ArchIndex(0), ArchIndex(7)],
         other => panic!("{other:?}"),
     };
-    let tasks = plan(&spec, &select).unwrap().tasks;
+    let tasks: Vec<_> = plan(&spec, &select).unwrap().tasks().collect();
     let titles: Vec<_> = tasks.iter().map(|task| task.spec.to_string()).collect();
     let expected = [
         "evaluate 0 on digits seed 1",
@@ -214,7 +213,7 @@ proptest! {
         pretrainings in 1u64..12,
         trials in 1u64..60,
     ) {
-        let tasks = planned(&embedded("s", pretrainings, trials)).tasks;
+        let tasks: Vec<_> = planned(&embedded("s", pretrainings, trials)).tasks().collect();
         let mut readers: HashMap<_, u64> =
             tasks[..pretrainings as usize].iter().map(|task| (task.key, 0)).collect();
         for input in tasks.iter().flat_map(|task| task.spec.inputs()) {

@@ -157,7 +157,7 @@ fn what_unblocks_others_goes_first() {
     let spec = embedded("s", 2, 4);
     let mut lab = Lab::with(&spec);
     lab.hello(worker(1), 1, &[]);
-    let order: Vec<TaskKey> = planned(&spec).tasks.iter().map(|task| task.key).collect();
+    let order: Vec<TaskKey> = planned(&spec).tasks().map(|task| task.key).collect();
     let first = lab.lease()[0];
     finish_in(&mut lab, worker(1), first, 10.0);
     let second = lab.lease()[0];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reprise_core::lifecycle::{Action, Event, Input, Refusal, TaskPhase};
+use reprise_core::plan::PlannedTask;
 use reprise_domain::status::StudyState;
 use reprise_domain::study::{OnFailure, StudySpec};
 use reprise_domain::{AttemptId, FailureClass};
@@ -235,17 +236,19 @@ fn controls_say_what_they_do_not_know() {
 #[test]
 fn a_plan_that_cannot_run_is_refused() {
     let spec = embedded("s", 1, 1);
-    let check = |change: &dyn Fn(&mut reprise_core::plan::Plan)| {
+    let check = |change: &dyn Fn(&mut Vec<PlannedTask>)| {
         let Input::Submit {
             spec,
             digest,
-            mut plan,
+            plan,
             amend,
         } = submission(&spec, false)
         else {
             panic!()
         };
-        change(&mut plan);
+        let mut tasks: Vec<_> = plan.tasks().collect();
+        change(&mut tasks);
+        let plan = tasks.into_iter().collect();
         Lab::new()
             .try_handle(Input::Submit {
                 spec,
@@ -255,15 +258,15 @@ fn a_plan_that_cannot_run_is_refused() {
             })
             .unwrap_err()
     };
-    let repeated = check(&|plan| plan.tasks.push(plan.tasks[0].clone()));
+    let repeated = check(&|tasks| tasks.push(tasks[0].clone()));
     assert_eq!(
         repeated,
         Refusal::RepeatedTask {
             task: first_task(&spec)
         }
     );
-    let trial = planned(&spec).tasks[1].key;
-    let missing = check(&|plan| drop(plan.tasks.remove(0)));
+    let trial = planned(&spec).tasks().nth(1).unwrap().key;
+    let missing = check(&|tasks| drop(tasks.remove(0)));
     assert_eq!(
         missing,
         Refusal::InputNotPlanned {

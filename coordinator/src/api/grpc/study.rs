@@ -96,7 +96,8 @@ impl StudyService for StudyApi {
             shutdown: self.shutdown.clone(),
             caller,
             study,
-            next: Some(first),
+            first: Some(first),
+            ended: false,
         };
         Ok(Response::new(Box::pin(futures::stream::unfold(
             watcher,
@@ -162,22 +163,27 @@ struct Watcher {
     /// Who watches: a credential may end before the study does.
     caller: Option<Caller>,
     study: StudyName,
-    /// What is sent next; nothing once the study has ended.
-    next: Option<StudyStatus>,
+    /// What is sent at once.
+    first: Option<StudyStatus>,
+    /// Whether the study has, or the watch.
+    ended: bool,
 }
 
 impl Watcher {
     async fn step(mut self) -> Option<(Result<StatusResponse, Status>, Self)> {
-        let current = self.next.take()?;
-        let response = encode(&current);
-        if matches!(current.state, StudyState::Running | StudyState::Paused) {
-            match self.changed().await {
-                Ok(status) => self.next = Some(status),
-                Err(None) => {}
-                Err(Some(error)) => return Some((Err(error), self)),
-            }
-        }
-        Some((Ok(response), self))
+        let status = match self.first.take() {
+            Some(first) => first,
+            None if self.ended => return None,
+            None => match self.changed().await {
+                Ok(status) => status,
+                Err(error) => {
+                    self.ended = true;
+                    return error.map(|error| (Err(error), self));
+                }
+            },
+        };
+        self.ended = !matches!(status.state, StudyState::Running | StudyState::Paused);
+        Some((Ok(encode(&status)), self))
     }
 
     /// The next status; `None` inside the error when the coordinator stops.

@@ -47,10 +47,12 @@ impl Cluster {
     }
 
     fn tasks(&self) -> impl Iterator<Item = TaskKey> {
-        self.studies
-            .iter()
-            .flat_map(|spec| planned(spec).tasks)
-            .map(|task| task.key)
+        self.studies.iter().flat_map(|spec| {
+            planned(spec)
+                .tasks()
+                .map(|task| task.key)
+                .collect::<Vec<_>>()
+        })
     }
 
     fn is_finished(&self) -> bool {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use reprise_domain::{AttemptOutcome, Capability, Device, TaskResult, Usage};
+use reprise_domain::{AttemptOutcome, Capability, Device, Seconds, TaskResult, Usage};
 use reprise_proto::client::connect;
 use reprise_proto::pb::from_worker::Message as FromMessage;
 use reprise_proto::pb::to_worker::Message as ToMessage;
@@ -57,7 +57,11 @@ impl SimulatedWorker {
         send(FromMessage::Hello(self.hello()))?;
         let outcome = convert::to_json(&AttemptOutcome::Finished {
             result: TaskResult::Noop,
-            usage: Usage::default(),
+            // By which the coordinator reckons what a slot can hold.
+            usage: Usage {
+                wall: Seconds::new(self.hold.as_secs_f64())?,
+                ..Usage::default()
+            },
         });
         let response = clients
             .worker

@@ -84,7 +84,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             started.elapsed() < LONGEST,
             "only {finished} tasks finished"
         );
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         finished = finished_tasks(&mut clients).await?;
         if reported.elapsed() > Duration::from_secs(30) {
             reported = Instant::now();
@@ -94,7 +94,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let seconds = started.elapsed().as_secs_f64();
     measures.stop();
     say(&format!(
-        "{} workers, {:.0} s, {:.0} tasks/s; report to acknowledgement: median {:.1} ms, \
+        "{} workers, {:.2} s, {:.0} tasks/s; report to acknowledgement: median {:.1} ms, \
          99 % {:.1} ms, 99.9 % {:.1} ms",
         args.workers,
         seconds,

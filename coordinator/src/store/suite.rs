@@ -39,8 +39,26 @@ pub(super) async fn run<S: Store, F: Future<Output = S>>(open: impl Fn() -> F) {
     // The first result of a key stays.
     assert_eq!(reopened.result(key(1)).await.unwrap(), Some(result("a")));
     assert_eq!(reopened.result(key(2)).await.unwrap(), None);
+    many_results(&reopened).await;
     drop(reopened);
     snapshots(&open).await;
+}
+
+/// Results that a store may write in several pieces.
+async fn many_results(store: &impl Store) {
+    let mut results: Vec<_> = (2..=255).rev().map(|n| (key(n), result("a"))).collect();
+    results.push((key(1), result("b")));
+    results.extend((2..=255).map(|n| (key(n), result("b"))));
+    let batch = Batch {
+        at: Timestamp(25),
+        events: Vec::new(),
+        results,
+    };
+    store.commit(&batch).await.unwrap();
+    for n in 1..=255 {
+        let stored = store.result(key(n)).await.unwrap();
+        assert_eq!(stored, Some(result("a")), "{n}");
+    }
 }
 
 /// Snapshots and compaction, on the store that [`run`] has filled with two records.

@@ -14,7 +14,7 @@ use reprise_domain::{
 use super::tasks::{Builder, PlannedKeys};
 use super::{Plan, PlanError, PlannedTask, Stage, task_key};
 
-/// The most tasks of one study, about half a gigabyte of them.
+/// The most tasks of one study, about a fifth of a gigabyte of them.
 pub const MAX_TASKS: usize = 1_000_000;
 
 /// The most stages of one study: the rows of its progress display, and a bound of

@@ -18,7 +18,10 @@ use super::{PlannedTask, Stage};
 /// The order is the order of work: every task comes after the tasks whose
 /// artifacts it reads, and what unblocks others comes first. No key occurs twice.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Plan {
+pub struct Plan(Box<Tables>);
+
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Tables {
     rows: Vec<Row>,
     stages: Vec<Stage>,
     /// Specs without what differs from task to task.
@@ -48,30 +51,30 @@ enum Aspect {
 impl Plan {
     /// How many tasks it has.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.0.rows.len()
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.0.rows.is_empty()
     }
 
     /// The tasks in order.
     pub fn tasks(&self) -> impl ExactSizeIterator<Item = PlannedTask> {
-        (0..self.rows.len()).map(|place| self.task(place))
+        (0..self.0.rows.len()).map(|place| self.task(place))
     }
 
     fn task(&self, place: usize) -> PlannedTask {
-        let row = self.rows[place];
+        let row = self.0.rows[place];
         let (arch, input) = match row.aspect {
             Aspect::Plain => (None, None),
             Aspect::Arch(arch) => (Some(arch), None),
-            Aspect::Input(input) => (None, Some(self.inputs[input as usize])),
+            Aspect::Input(input) => (None, Some(self.0.inputs[input as usize])),
         };
         PlannedTask {
             key: row.key,
-            spec: filled(&self.sweeps[row.sweep as usize], row.seed, arch, input),
-            stage: self.stages[row.stage as usize].clone(),
+            spec: filled(&self.0.sweeps[row.sweep as usize], row.seed, arch, input),
+            stage: self.0.stages[row.stage as usize].clone(),
         }
     }
 }
@@ -79,8 +82,10 @@ impl Plan {
 impl FromIterator<PlannedTask> for Plan {
     fn from_iter<I: IntoIterator<Item = PlannedTask>>(tasks: I) -> Self {
         let mut builder = Builder::default();
-        tasks.into_iter().for_each(|task| builder.push(&task));
-        builder.plan
+        for task in tasks {
+            builder.push(&task);
+        }
+        builder.finish()
     }
 }
 
@@ -106,7 +111,7 @@ impl<'de> Deserialize<'de> for Plan {
                 while let Some(task) = tasks.next_element()? {
                     builder.push(&task);
                 }
-                Ok(builder.plan)
+                Ok(builder.finish())
             }
         }
 
@@ -117,13 +122,13 @@ impl<'de> Deserialize<'de> for Plan {
 /// A plan in the making.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
-    plan: Plan,
+    plan: Tables,
     inputs: HashMap<TaskKey, u32>,
 }
 
 impl Builder {
     pub(super) fn len(&self) -> usize {
-        self.plan.len()
+        self.plan.rows.len()
     }
 
     pub(super) fn reserve(&mut self, more: usize) {
@@ -150,7 +155,7 @@ impl Builder {
     }
 
     pub(super) fn finish(self) -> Plan {
-        self.plan
+        Plan(Box::new(self.plan))
     }
 }
 
@@ -187,19 +192,19 @@ impl<'a> PlannedKeys<'a> {
 
     /// The first task of this key.
     pub(crate) fn find(&self, key: TaskKey) -> Option<PlannedTask> {
-        let same = |place: &u32| self.plan.rows[*place as usize].key == key;
+        let same = |place: &u32| self.plan.0.rows[*place as usize].key == key;
         let place = self.places.find(hash(key), same)?;
         Some(self.plan.task(*place as usize))
     }
 
     pub(crate) fn contains(&self, key: TaskKey) -> bool {
-        let same = |place: &u32| self.plan.rows[*place as usize].key == key;
+        let same = |place: &u32| self.plan.0.rows[*place as usize].key == key;
         self.places.find(hash(key), same).is_some()
     }
 
     /// Adds the key of the task at a place; says whether it was new.
     pub(crate) fn insert(&mut self, place: usize) -> bool {
-        let rows = &self.plan.rows;
+        let rows = &self.plan.0.rows;
         let key = rows[place].key;
         let is_new = !self.contains(key);
         if is_new {
@@ -246,7 +251,7 @@ mod tests {
             spec,
         });
         let plan: Plan = tasks.iter().cloned().collect();
-        assert_eq!((plan.sweeps.len(), plan.stages.len()), (2, 2));
+        assert_eq!((plan.0.sweeps.len(), plan.0.stages.len()), (2, 2));
         assert!(plan.tasks().eq(tasks.iter().cloned()));
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(text, serde_json::to_string(&tasks).unwrap());

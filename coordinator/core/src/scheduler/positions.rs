@@ -99,7 +99,9 @@ mod tests {
                 prop_assert_eq!(positions.first(), expected.first().copied());
             }
             let mut anew = Positions::default();
-            expected.iter().for_each(|position| anew.insert(*position));
+            for position in &expected {
+                anew.insert(*position);
+            }
             prop_assert_eq!(&positions, &anew);
             while let Some(first) = positions.first() {
                 prop_assert!(expected.remove(&first));

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::State;
 use super::error::{PretrainError, TensorFileError};
-use super::measures::CodeSums;
 use super::params::Params;
+use super::prior::CodeSums;
 use super::tensors::{TensorFile, TensorWriter};
 
 /// Raise it when the meaning of anything in the file changes.

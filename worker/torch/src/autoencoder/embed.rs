@@ -6,7 +6,6 @@ use super::engine::{Engine, Latent, State};
 use super::error::{EmbedError, TensorFileError};
 use super::graphs::GraphSet;
 use super::native::NativeEngine;
-use super::objective::{Kl, Objective, OperationLoss, Optimiser};
 use super::params::Params;
 use super::tensors::{TensorFile, TensorWriter};
 
@@ -36,16 +35,7 @@ fn embed_in_batches(
             graphs: dims.operations,
         });
     }
-    // Encoding reads neither.
-    let objective = Objective {
-        operations: OperationLoss::Sigmoid,
-        kl: Kl::Absent,
-    };
-    let optimiser = Optimiser {
-        learning_rate: 0.0,
-        clip: 1.0,
-    };
-    let mut engine = NativeEngine::new(State::new(params.clone()), objective, optimiser);
+    let mut engine = NativeEngine::idle(State::new(params.clone()));
     let mut batch = graphs.empty_batch();
     let mut latent = Latent::default();
     let mut rows = Vec::with_capacity(graphs.len() * shape.latent);

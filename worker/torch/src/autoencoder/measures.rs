@@ -1,69 +1,16 @@
-//! End-of-epoch measures (protocol notes, section 3): reconstruction of the
-//! held-out graphs, and validity and uniqueness of graphs decoded from points of a
-//! Gaussian fitted to the epoch's training codes.
+//! Reconstruction of the held-out graphs at the end of an epoch (protocol notes,
+//! section 3).
+//!
+//! Not here: validity and uniqueness, which are `prior`.
 
-use std::collections::HashSet;
 use std::ops::Range;
-
-use reprise_search::rng::Stream;
-use reprise_search::space::SearchSpace;
 
 use super::engine::{Decoded, Engine, Latent, sigmoid};
 use super::graphs::GraphSet;
-use super::random::fill_normal;
 
 /// Graphs that are measured at once, as published: means over edges are taken
 /// batch by batch and weighted by the batch's graphs.
 const BATCH: usize = 500;
-
-/// Added to the number of valid points that uniqueness is divided by (published).
-const UNIQUENESS_EPSILON: f64 = 1e-8;
-
-/// Sums over the codes of one epoch's training graphs, for each node position and
-/// latent dimension: `[nodes, latent]`.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct CodeSums {
-    pub(crate) graphs: u64,
-    pub(crate) sums: Vec<f64>,
-    pub(crate) squares: Vec<f64>,
-}
-
-impl CodeSums {
-    pub(crate) fn new(width: usize) -> Self {
-        Self {
-            graphs: 0,
-            sums: vec![0.0; width],
-            squares: vec![0.0; width],
-        }
-    }
-
-    /// Adds the means of some graphs, `[graphs, nodes, latent]`.
-    pub(crate) fn add(&mut self, means: &[f32]) {
-        let width = self.sums.len();
-        for graph in means.chunks_exact(width) {
-            self.graphs += 1;
-            let sums = self.sums.iter_mut().zip(&mut self.squares);
-            for ((sum, square), &mean) in sums.zip(graph) {
-                let mean = f64::from(mean);
-                *sum += mean;
-                *square += mean * mean;
-            }
-        }
-    }
-
-    /// Mean and unbiased standard deviation.
-    fn gaussian(&self) -> (Vec<f32>, Vec<f32>) {
-        let count = self.graphs as f64;
-        let entries = self.sums.iter().zip(&self.squares);
-        entries
-            .map(|(sum, square)| {
-                let mean = sum / count;
-                let variance = (square - sum * mean) / (count - 1.0).max(1.0);
-                (mean as f32, variance.max(0.0).sqrt() as f32)
-            })
-            .unzip()
-    }
-}
 
 /// How well held-out graphs come back; fractions as in
 /// [`reprise_domain::EpochMeasures`].
@@ -183,67 +130,9 @@ pub(crate) fn is_measurable(set: &GraphSet, held_out: Range<usize>) -> bool {
         && (0..batch.rows()).any(|row| batch.operation(row).is_some())
 }
 
-/// Validity and uniqueness of `points` graphs decoded from the Gaussian that fits
-/// the epoch's codes.
-pub(crate) fn prior(
-    engine: &mut dyn Engine,
-    space: &dyn SearchSpace,
-    codes: &CodeSums,
-    points: usize,
-    lenient: bool,
-    stream: &mut Stream,
-) -> (f64, f64) {
-    let dims = space.dims();
-    let nodes = dims.nodes;
-    let (mean, std) = codes.gaussian();
-    let mut distinct = HashSet::new();
-    let mut valid = 0_u64;
-    let mut drawn = Vec::new();
-    let mut decoded = Decoded::default();
-    let mut adjacency = vec![0; nodes * nodes];
-    let mut operations = vec![0; nodes];
-    for start in (0..points).step_by(BATCH) {
-        let count = BATCH.min(points - start);
-        drawn.resize(count * mean.len(), 0.0);
-        fill_normal(stream, &mut drawn);
-        for point in drawn.chunks_exact_mut(mean.len()) {
-            for ((value, mean), std) in point.iter_mut().zip(&mean).zip(&std) {
-                *value = value.mul_add(*std, *mean);
-            }
-        }
-        engine.decode(&drawn, nodes, &mut decoded);
-        for (graph, edges) in decoded.edges.chunks_exact(nodes * nodes).enumerate() {
-            for (node, operation) in operations.iter_mut().enumerate() {
-                *operation = decoded.operation(graph * nodes + node, dims.operations) as u8;
-            }
-            for (cell, (entry, &score)) in adjacency.iter_mut().zip(edges).enumerate() {
-                let above = cell % nodes > cell / nodes;
-                *entry = u8::from(above && sigmoid(score) > 0.5);
-            }
-            if space.is_valid(&adjacency, &operations, lenient) {
-                valid += 1;
-                distinct.insert(space.identity(&adjacency, &operations));
-            }
-        }
-    }
-    let uniqueness = distinct.len() as f64 / (valid as f64 + UNIQUENESS_EPSILON);
-    (valid as f64 / points as f64, uniqueness)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_gaussian_has_the_unbiased_moments_of_the_codes() {
-        let mut codes = CodeSums::new(2);
-        codes.add(&[1.0, 10.0, 2.0, 10.0]);
-        codes.add(&[6.0, 10.0]);
-        let (mean, std) = codes.gaussian();
-        assert_eq!(mean, [3.0, 10.0]);
-        // Variance ((1-3)^2 + (2-3)^2 + (6-3)^2) / 2 = 7.
-        assert!((std[0] - 7.0_f32.sqrt()).abs() < 1e-6 && std[1] == 0.0);
-    }
 
     #[test]
     fn batch_means_are_weighted_by_graphs_not_by_edges() {

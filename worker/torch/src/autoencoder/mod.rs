@@ -12,6 +12,7 @@ mod objective;
 mod params;
 mod plain;
 mod pretrain;
+mod prior;
 mod random;
 pub mod selftest;
 mod shape;
@@ -26,4 +27,5 @@ pub use self::error::{
 pub use self::graphs::GraphSet;
 pub use self::params::{NamedArray, Params};
 pub use self::pretrain::{Pretrained, Pretrainer, Progress};
+pub use self::prior::{CodeGaussian, Prior};
 pub use self::shape::Shape;

@@ -14,9 +14,10 @@ use super::checkpoint::Checkpoint;
 use super::engine::{Backend, Engine, Mode, State};
 use super::error::PretrainError;
 use super::graphs::{GraphSet, Graphs};
-use super::measures::{self, CodeSums};
+use super::measures;
 use super::objective::{Objective, Optimiser};
 use super::params::Params;
+use super::prior::CodeSums;
 use super::random::{fill_dropout, fill_normal};
 use super::shape::Shape;
 
@@ -223,6 +224,11 @@ impl Pretrainer {
         }
     }
 
+    /// The parameters as they stand.
+    pub fn params(&self) -> Params {
+        self.engine.state().params
+    }
+
     /// A file that [`Self::resume`] goes on from.
     pub fn checkpoint(&self) -> Vec<u8> {
         let checkpoint = Checkpoint {
@@ -295,10 +301,9 @@ impl Pretrainer {
         let held_out = trained(&self.graphs)..self.graphs.len();
         let engine = self.engine.as_mut();
         let reconstruction = measures::reconstruction(engine, &self.graphs, held_out);
-        let (validity, uniqueness) = measures::prior(
+        let prior = self.codes.gaussian().decode(
             engine,
             self.space.as_ref(),
-            &self.codes,
             self.spec.latent_points as usize,
             self.spec.quirks.lenient_validity,
             &mut Stream::new(&self.key, "latent points", u64::from(self.epoch)),
@@ -311,8 +316,8 @@ impl Pretrainer {
             true_edge_probability: reconstruction.true_edge_probability,
             false_edge_probability: reconstruction.false_edge_probability,
             exact_match: reconstruction.exact_match,
-            validity,
-            uniqueness,
+            validity: prior.validity,
+            uniqueness: prior.uniqueness,
         });
         self.epoch += 1;
         self.step = 0;

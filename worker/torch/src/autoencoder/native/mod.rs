@@ -17,7 +17,7 @@ use self::network::Network;
 use self::stage::Statistics;
 use super::engine::{Decoded, Engine, Latent, Mode, State};
 use super::graphs::Graphs;
-use super::objective::{Objective, Optimiser};
+use super::objective::{Kl, Objective, OperationLoss, Optimiser};
 use super::params::Params;
 
 /// The fast engine.
@@ -43,6 +43,19 @@ impl NativeEngine {
             objective,
             optimiser,
         }
+    }
+
+    /// One that encodes and decodes, and is not trained.
+    pub(crate) fn idle(state: State) -> Self {
+        let objective = Objective {
+            operations: OperationLoss::Sigmoid,
+            kl: Kl::Absent,
+        };
+        let optimiser = Optimiser {
+            learning_rate: 0.0,
+            clip: 1.0,
+        };
+        Self::new(state, objective, optimiser)
     }
 }
 

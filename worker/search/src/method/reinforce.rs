@@ -14,9 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
 use super::{Ask, SearchMethod, to_text};
-use crate::embedding::Embedding;
+use crate::embedding::{Embedding, Nearest};
 use crate::rng::Stream;
-use crate::surrogate::kernel::{self, LANES};
 
 /// Settings of one trial.
 #[derive(Debug, Clone)]
@@ -226,39 +225,13 @@ fn nearest(
     visited: &[bool],
     skips: bool,
 ) -> Option<ArchIndex> {
-    const FAR: (f32, usize) = (f32::INFINITY, usize::MAX);
-    let (mut best_of_all, mut best, mut second) = (FAR, FAR, FAR);
-    for (row, features) in embedding.rows().chunks_exact(embedding.dims()).enumerate() {
-        let found = (square_distance(features, action), row);
-        if found.0 < best_of_all.0 {
-            best_of_all = found;
-        }
-        if visited[row] {
-            continue;
-        }
-        if found.0 < best.0 {
-            second = best;
-            best = found;
-        } else if found.0 < second.0 {
-            second = found;
-        }
-    }
-    let chosen = if skips && best.1 == best_of_all.1 {
-        second
+    let found = Nearest::to(action, embedding, visited);
+    let chosen = if skips && found.unvisited == found.of_all {
+        found.second
     } else {
-        best
+        found.unvisited
     };
-    (chosen.1 != FAR.1).then_some(ArchIndex(chosen.1 as u32))
-}
-
-fn square_distance(a: &[f32], b: &[f32]) -> f32 {
-    let mut total = [0.0; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for (total, (a, b)) in total.iter_mut().zip(a.iter().zip(b)) {
-            *total += (a - b) * (a - b);
-        }
-    }
-    kernel::sum(&total)
+    chosen.map(|row| ArchIndex(row as u32))
 }
 
 #[cfg(test)]

@@ -1,12 +1,28 @@
 //! The embedding of a whole space: one row an architecture.
 
+mod clusters;
+mod nearest;
+
+use std::sync::OnceLock;
+
 use reprise_domain::ArchIndex;
 
+pub use self::clusters::Clusters;
+pub use self::nearest::Nearest;
+
 /// A dense table of features, `[architectures, dims]`, row-major single precision.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Embedding {
     rows: Vec<f32>,
     dims: usize,
+    /// A function of the rows, made when it is first asked for.
+    clusters: OnceLock<Clusters>,
+}
+
+impl PartialEq for Embedding {
+    fn eq(&self, other: &Self) -> bool {
+        self.dims == other.dims && self.rows == other.rows
+    }
 }
 
 /// A table whose numbers cannot be an embedding.
@@ -41,7 +57,11 @@ impl Embedding {
             Some(position) => Err(EmbeddingError::NotFinite {
                 row: position / dims,
             }),
-            None => Ok(Self { rows, dims }),
+            None => Ok(Self {
+                rows,
+                dims,
+                clusters: OnceLock::new(),
+            }),
         }
     }
 
@@ -72,5 +92,11 @@ impl Embedding {
     /// All rows, `[architectures, dims]` row-major.
     pub fn rows(&self) -> &[f32] {
         &self.rows
+    }
+
+    /// Groups of rows that all but coincide; found once, shared by all who search
+    /// this table.
+    pub fn clusters(&self) -> &Clusters {
+        self.clusters.get_or_init(|| Clusters::of(self))
     }
 }

@@ -119,6 +119,7 @@ fn make(
                 target,
                 quirks: spec.quirks,
                 key: key.clone(),
+                exhaustive: false,
             };
             let state = state(name, snapshot, dngo::State::default)?;
             known(space.as_ref(), state.archs())?;

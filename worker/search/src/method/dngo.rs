@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::{Ask, SearchMethod, to_text};
 use crate::embedding::Embedding;
 use crate::rng::Stream;
-use crate::surrogate::acquisition::{ExpectedImprovement, largest};
+use crate::surrogate::acquisition::ExpectedImprovement;
+use crate::surrogate::choice::Choice;
 use crate::surrogate::evidence::{Likelihood, Precision};
 use crate::surrogate::model::Surrogate;
 
@@ -26,15 +27,21 @@ pub(super) struct Settings {
     pub(super) quirks: SearchQuirks,
     /// Key of the trial's random streams.
     pub(super) key: Vec<u8>,
+    /// Whether every row is predicted, which takes longer and chooses the same.
+    pub(super) exhaustive: bool,
 }
+
+/// Rounds whose purchases are looked at first in the next one: what was worth buying
+/// tends to be so again.
+const LIKELY_ROUNDS: usize = 3;
 
 /// Bayesian optimisation on an embedding.
 #[derive(Debug)]
 pub(super) struct Dngo {
     settings: Settings,
     embedding: Arc<Embedding>,
-    /// The table in the order in which ties are broken, the last one first.
-    order: Vec<u32>,
+    /// Rank of each row: the last one wins a tie. Its own number where there is none.
+    ranks: Option<Vec<u32>>,
     state: State,
 }
 
@@ -61,18 +68,24 @@ impl State {
 
 impl Dngo {
     pub(super) fn new(settings: Settings, embedding: Arc<Embedding>, state: State) -> Self {
-        let rows = embedding.len();
         // The released code shuffles the table of NAS-Bench-201 by the trial's
         // seed. Where expected improvement is zero everywhere, the last row of
         // this order is bought.
-        let order = match settings.space {
-            SpaceName::Nasbench101 => (0..rows as u32).collect(),
-            SpaceName::Nasbench201 => Stream::new(&settings.key, "dngo order", 0).permutation(rows),
+        let ranks = match settings.space {
+            SpaceName::Nasbench101 => None,
+            SpaceName::Nasbench201 => {
+                let mut stream = Stream::new(&settings.key, "dngo order", 0);
+                let mut ranks = vec![0; embedding.len()];
+                for (rank, row) in stream.permutation(embedding.len()).into_iter().enumerate() {
+                    ranks[row as usize] = rank as u32;
+                }
+                Some(ranks)
+            }
         };
         Self {
             settings,
             embedding,
-            order,
+            ranks,
             state,
         }
     }
@@ -123,33 +136,27 @@ impl Dngo {
             let mut rng = Stream::new(key, "dngo fallback", self.state.round);
             return VecDeque::from([ArchIndex(rng.index(self.embedding.len()) as u32)]);
         };
-        let mut predictions = Vec::new();
-        surrogate.predict(&self.embedding, &mut predictions);
         let improvement = ExpectedImprovement {
             target: self.target(),
             uses_variance: quirks.ei_uses_variance,
         };
-        let bought: HashSet<_> = self
-            .state
-            .bought
-            .iter()
-            .map(|(arch, _)| arch.row())
-            .collect();
-        let fresh = |row: &usize| quirks.bo_buys_repeats || !bought.contains(row);
-        let candidates: Vec<usize> = self
-            .order
-            .iter()
-            .map(|&row| row as usize)
-            .filter(fresh)
-            .collect();
-        let scores = candidates
-            .iter()
-            .map(|&row| improvement.value(predictions[row]));
-        let chosen = largest(scores, self.settings.batch.max(1));
-        chosen
-            .into_iter()
-            .map(|position| ArchIndex(candidates[position] as u32))
-            .collect()
+        let taken = (!quirks.bo_buys_repeats).then(|| {
+            let mut taken = vec![false; self.embedding.len()];
+            for (arch, _) in &self.state.bought {
+                taken[arch.row()] = true;
+            }
+            taken
+        });
+        let count = self.settings.batch.max(1);
+        let mut choice = Choice::new(count, self.ranks.as_deref(), taken.as_deref());
+        if self.settings.exhaustive {
+            surrogate.choose_from_all(&self.embedding, improvement, &mut choice);
+        } else {
+            let bought = self.state.bought.iter().rev().map(|(arch, _)| arch.0);
+            let likely: Vec<u32> = bought.take(LIKELY_ROUNDS * count).collect();
+            surrogate.choose(&self.embedding, improvement, &likely, &mut choice);
+        }
+        choice.rows().map(ArchIndex).collect()
     }
 
     fn target(&self) -> f64 {

@@ -16,7 +16,20 @@ pub struct Tridiagonal {
 /// Householder reflections (Golub and Van Loan, 8.3.1) and replaces `vector` by
 /// `Qᵀ vector`. Destroys `a`.
 pub fn tridiagonalise(a: &mut [f64], vector: &mut [f64]) -> Tridiagonal {
-    let n = vector.len();
+    reflect(a, vector.len(), |below, v, scale| {
+        let along = scale * inner(&vector[below..], v);
+        let into = vector[below..].iter_mut();
+        into.zip(v).for_each(|(entry, v)| *entry -= along * v);
+    })
+}
+
+/// The same, telling `each` of every reflection `I - scale · v vᵀ` in turn: the
+/// first of the entries that it changes, `v`, and the scale.
+pub fn reflect(
+    a: &mut [f64],
+    n: usize,
+    mut each: impl FnMut(usize, &[f64], f64),
+) -> Tridiagonal {
     let mut beside = Vec::with_capacity(n.saturating_sub(1));
     let (mut v, mut w) = (vec![0.0; n], vec![0.0; n]);
     for column in 0..n.saturating_sub(1) {
@@ -49,9 +62,7 @@ pub fn tridiagonalise(a: &mut [f64], vector: &mut [f64]) -> Tridiagonal {
                 *entry -= v_row * w + w_row * v;
             }
         }
-        let reflect = 2.0 / square * inner(&vector[below..], v);
-        let into = vector[below..].iter_mut();
-        into.zip(&*v).for_each(|(entry, v)| *entry -= reflect * v);
+        each(below, v, 2.0 / square);
     }
     let diagonal = (0..n).map(|i| a[i * n + i]).collect();
     Tridiagonal { diagonal, beside }

@@ -132,6 +132,16 @@ impl Mlp {
         out.iter_mut().for_each(kernel::tanh);
     }
 
+    /// Weights of the hidden layer, `[PANELS, inputs]`.
+    pub fn hidden_weights(&self) -> &[Lane] {
+        &self.hidden_weights.value
+    }
+
+    /// Biases of the hidden layer, `[PANELS]`.
+    pub fn hidden_bias(&self) -> &[Lane] {
+        &self.hidden_bias.value
+    }
+
     /// Length of an input row.
     pub fn inputs(&self) -> usize {
         self.inputs

@@ -10,10 +10,14 @@
 
 pub mod acquisition;
 pub mod adam;
+pub mod choice;
+pub mod eigen;
 pub mod evidence;
+mod gate;
 pub mod kernel;
 pub mod linalg;
 pub mod mlp;
 pub mod model;
 pub mod nelder_mead;
 pub mod posterior;
+pub mod screen;

@@ -1,11 +1,17 @@
 //! One round's surrogate: a new network trained on everything bought so far, its
-//! basis regressed on, and a prediction for every architecture of the table.
+//! basis regressed on, and a prediction for any architecture of the table.
+//!
+//! Not here: which architectures need no prediction, which is `screen`.
 
 #![expect(
     clippy::inline_always,
     reason = "only inlined code gets the vector width"
 )]
 
+use reprise_domain::ArchIndex;
+
+use super::acquisition::ExpectedImprovement;
+use super::choice::Choice;
 use super::evidence::{Evidence, LOG_NOISE_MEAN, Likelihood, LogHyper};
 use super::kernel::{LANES, Lane};
 use super::linalg::NotPositiveDefinite;
@@ -15,19 +21,19 @@ use crate::embedding::Embedding;
 use crate::rng::Stream;
 
 /// Rows predicted at a time: their basis, 16 KiB, stays in the first cache.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 
 /// A trained surrogate.
 #[derive(Debug)]
 pub struct Surrogate {
-    network: Mlp,
-    posterior: Posterior,
-    scale: Scale,
+    pub(super) network: Mlp,
+    pub(super) posterior: Posterior,
+    pub(super) scale: Scale,
 }
 
 /// Mean and deviation of each input over the training data.
 #[derive(Debug)]
-struct Scale {
+pub(super) struct Scale {
     mean: Vec<f32>,
     deviation: Vec<f32>,
 }
@@ -82,32 +88,64 @@ impl Surrogate {
         })
     }
 
-    /// Predicts every row of `table` into `out`, in the table's order.
-    pub fn predict(&self, table: &Embedding, out: &mut Vec<Prediction>) {
-        out.clear();
-        out.resize(table.len(), Prediction::default());
-        let mut x = Vec::with_capacity(BLOCK * table.dims());
-        let mut basis: Vec<Lane> = vec![[0.0; LANES]; BLOCK * PANELS];
-        for (rows, out) in table
-            .rows()
-            .chunks(BLOCK * table.dims())
-            .zip(out.chunks_mut(BLOCK))
-        {
-            x.clear();
-            x.extend_from_slice(rows);
-            self.scale.apply(&mut x);
-            let basis = &mut basis[..out.len() * PANELS];
-            pulp::Arch::new().dispatch(Block {
-                surrogate: self,
-                x: &x,
-                basis,
-                out,
-            });
+    /// Offers every row of `table` with its expected improvement. What
+    /// [`Self::choose`] is faster than and agrees with.
+    pub fn choose_from_all(
+        &self,
+        table: &Embedding,
+        improvement: ExpectedImprovement,
+        choice: &mut Choice<'_>,
+    ) {
+        let rows: Vec<u32> = (0..table.len() as u32).collect();
+        self.offer(&rows, table, improvement, choice);
+    }
+
+    /// Predicts rows of `table` and offers each with its expected improvement.
+    pub(super) fn offer(
+        &self,
+        rows: &[u32],
+        table: &Embedding,
+        improvement: ExpectedImprovement,
+        choice: &mut Choice<'_>,
+    ) {
+        for rows in rows.chunks(BLOCK) {
+            for (&row, prediction) in rows.iter().zip(self.predict(rows, table)) {
+                choice.offer(row, improvement.value(prediction));
+            }
         }
+    }
+
+    /// Predicts some rows of `table`.
+    pub fn predict(&self, rows: &[u32], table: &Embedding) -> Vec<Prediction> {
+        let mut x = Vec::new();
+        self.gather(rows, table, &mut x);
+        let mut basis: Vec<Lane> = vec![[0.0; LANES]; rows.len() * PANELS];
+        let mut out = vec![Prediction::default(); rows.len()];
+        pulp::Arch::new().dispatch(Block {
+            surrogate: self,
+            x: &x,
+            basis: &mut basis,
+            out: &mut out,
+        });
+        out
+    }
+
+    /// Replaces the contents of `x` by rows of `table`, standardised.
+    pub(super) fn gather(&self, rows: &[u32], table: &Embedding, x: &mut Vec<f32>) {
+        x.clear();
+        for &row in rows {
+            x.extend_from_slice(table.row(ArchIndex(row)));
+        }
+        self.scale.apply(x);
     }
 }
 
 impl Scale {
+    /// The smallest deviation.
+    pub(super) fn least(&self) -> f32 {
+        self.deviation.iter().copied().fold(f32::INFINITY, f32::min)
+    }
+
     fn of(rows: &[f32], inputs: usize) -> Self {
         let count = (rows.len() / inputs.max(1)) as f32;
         let mut mean = vec![0.0; inputs];

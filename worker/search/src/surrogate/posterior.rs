@@ -32,6 +32,8 @@ pub struct Posterior {
     /// outputs depend on.
     factor: Vec<Lane>,
     noise: f32,
+    /// K, `[HIDDEN, HIDDEN]`.
+    precision: Vec<f64>,
 }
 
 impl Posterior {
@@ -50,6 +52,7 @@ impl Posterior {
             *entry *= beta;
         }
         (0..HIDDEN).for_each(|i| k[i * HIDDEN + i] += alpha);
+        let precision = k.clone();
         linalg::cholesky(&mut k, HIDDEN)?;
         let mut mean = basis_times(&phi, &y);
         linalg::solve_lower(&k, HIDDEN, &mut mean);
@@ -70,7 +73,24 @@ impl Posterior {
             }),
             factor,
             noise: libm::exp(log_noise) as f32,
+            precision,
         })
+    }
+
+    /// The mean of the weights, one a function of the basis.
+    pub fn weights(&self) -> &[Lane; PANELS] {
+        &self.weights
+    }
+
+    /// Variance that no observation takes away.
+    pub fn noise(&self) -> f32 {
+        self.noise
+    }
+
+    /// The matrix K, whose inverse is the covariance of the weights,
+    /// `[HIDDEN, HIDDEN]`.
+    pub fn precision(&self) -> &[f64] {
+        &self.precision
     }
 
     /// Predicts the rows of `basis`, `[rows, PANELS]`, into `out`, `[rows]`.

@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PROFILE_DIR := target/release
 
-.PHONY: demo test chaos soak lint bench libtorch build
+.PHONY: demo test chaos soak lint bench bench-core libtorch build
 
 demo: build
 	$(PROFILE_DIR)/reprise run configs/demo.yaml
@@ -37,7 +37,18 @@ lint: libtorch
 	$(CARGO) test --locked -p reprise-tests --test tidy
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
-bench:
+# Speed as ratios against PyTorch, Ray and Dask, which it fetches into a Python
+# environment of its own (some 3 GB); writes tests/bench/RESULTS.md. Options in
+# BENCH="--only search --repeats 3".
+BENCH_ENV ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reprise/bench-env
+bench: libtorch
+	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-bench
+	@test -x $(BENCH_ENV)/bin/python || python3 -m venv $(BENCH_ENV)
+	@$(BENCH_ENV)/bin/pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
+	$(PROFILE_DIR)/bench --python $(BENCH_ENV)/bin/python $(BENCH)
+
+# Transitions of the pure core alone.
+bench-core:
 	$(CARGO) bench --locked -p reprise-core
 
 libtorch:

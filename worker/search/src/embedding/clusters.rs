@@ -121,7 +121,10 @@ fn cell(features: &[f32]) -> u64 {
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f32 {
-    let squares = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
+    let squares = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
     // Up by more than the conversion can take away.
     (squares.sum::<f64>().sqrt() * (1.0 + 1e-6)) as f32
 }

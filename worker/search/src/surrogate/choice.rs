@@ -43,7 +43,8 @@ impl<'a> Choice<'a> {
         }
         let rank = self.ranks.map_or(row, |ranks| ranks[row as usize]);
         let is_full = self.kept.len() >= self.count;
-        let is_below = |kept: &(f64, u32, u32)| kept.0 < score || (kept.0 <= score && kept.1 < rank);
+        let is_below =
+            |kept: &(f64, u32, u32)| kept.0 < score || (kept.0 <= score && kept.1 < rank);
         if is_full && !self.kept.first().is_some_and(is_below) {
             return;
         }

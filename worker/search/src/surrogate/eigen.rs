@@ -23,14 +23,23 @@ pub fn eigen(a: &mut [f64], n: usize) -> Option<Eigen> {
         products.fill(0.0);
         for (row, value) in v.iter().enumerate() {
             let vector = &vectors[(below + row) * n..][..n];
-            products.iter_mut().zip(vector).for_each(|(p, x)| *p += value * x);
+            products
+                .iter_mut()
+                .zip(vector)
+                .for_each(|(p, x)| *p += value * x);
         }
         for (row, value) in v.iter().enumerate() {
             let vector = &mut vectors[(below + row) * n..][..n];
-            vector.iter_mut().zip(&products).for_each(|(x, p)| *x -= scale * value * p);
+            vector
+                .iter_mut()
+                .zip(&products)
+                .for_each(|(x, p)| *x -= scale * value * p);
         }
     });
-    let Tridiagonal { mut diagonal, mut beside } = tridiagonal;
+    let Tridiagonal {
+        mut diagonal,
+        mut beside,
+    } = tridiagonal;
     beside.push(0.0);
     let sizes = diagonal.iter().zip(&beside).map(|(d, b)| d.abs() + b.abs());
     let nothing = f64::EPSILON * sizes.fold(0.0, f64::max);
@@ -41,7 +50,10 @@ pub fn eigen(a: &mut [f64], n: usize) -> Option<Eigen> {
     order.sort_by(|&i, &j| diagonal[j].total_cmp(&diagonal[i]));
     Some(Eigen {
         values: order.iter().map(|&i| diagonal[i]).collect(),
-        vectors: order.iter().flat_map(|&i| vectors[i * n..][..n].iter().copied()).collect(),
+        vectors: order
+            .iter()
+            .flat_map(|&i| vectors[i * n..][..n].iter().copied())
+            .collect(),
     })
 }
 

@@ -25,11 +25,7 @@ pub fn tridiagonalise(a: &mut [f64], vector: &mut [f64]) -> Tridiagonal {
 
 /// The same, telling `each` of every reflection `I - scale · v vᵀ` in turn: the
 /// first of the entries that it changes, `v`, and the scale.
-pub fn reflect(
-    a: &mut [f64],
-    n: usize,
-    mut each: impl FnMut(usize, &[f64], f64),
-) -> Tridiagonal {
+pub fn reflect(a: &mut [f64], n: usize, mut each: impl FnMut(usize, &[f64], f64)) -> Tridiagonal {
     let mut beside = Vec::with_capacity(n.saturating_sub(1));
     let (mut v, mut w) = (vec![0.0; n], vec![0.0; n]);
     for column in 0..n.saturating_sub(1) {

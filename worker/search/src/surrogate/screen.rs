@@ -6,7 +6,7 @@
 //! eigenvectors q and eigenvalues λ of K, descending, the variance is
 //! `noise + Σ (q·φ)²/λ`, and by the first r terms it is at most
 //! `noise + Σ_r (q·φ)²/λ + (|φ|² - Σ_r (q·φ)²) / λ_least`. Bases of trained networks
-//! lie close to a few eigenvectors, so that 16 or 32 terms of the 128 leave little.
+//! lie close to a few eigenvectors, so that 16 to 64 terms of the 128 leave little.
 //!
 //! One row is bounded for all rows of its cluster. What the rest can differ by
 //! follows from how far the network can stretch a distance.
@@ -28,7 +28,7 @@ use super::model::{BLOCK, Surrogate};
 use crate::embedding::Embedding;
 
 /// Steps in which the sum is taken further, a lane of eigenvectors each.
-const STAGES: usize = 2;
+const STAGES: usize = 4;
 
 /// Bounds over the predictions of one surrogate.
 struct Screen<'a> {
@@ -202,7 +202,9 @@ impl Limits {
         let mut gram = vec![0.0; inputs * inputs];
         for unit in units.chunks_exact(inputs) {
             for (row, value) in gram.chunks_exact_mut(inputs).zip(unit) {
-                row.iter_mut().zip(unit).for_each(|(g, other)| *g += value * other);
+                row.iter_mut()
+                    .zip(unit)
+                    .for_each(|(g, other)| *g += value * other);
             }
         }
         let spectral = eigen(&mut gram, inputs)?.values[0].max(0.0).sqrt() * (1.0 + 1e-6);
@@ -285,7 +287,9 @@ impl pulp::WithSimd for First<'_> {
             network, posterior, ..
         } = screen.surrogate;
         network.basis(x, basis);
-        let rows = basis.chunks_exact(PANELS).zip(x.chunks_exact(network.inputs()));
+        let rows = basis
+            .chunks_exact(PANELS)
+            .zip(x.chunks_exact(network.inputs()));
         for (position, (basis, x)) in rows.enumerate() {
             bounds.means[position] = kernel::dot(basis, posterior.weights());
             bounds.bases[position] = kernel::dot(basis, basis);
@@ -337,7 +341,9 @@ impl Stage {
         for (row, mut sums) in rows.into_iter().zip(sums) {
             sums.iter_mut().for_each(|sum| *sum *= *sum);
             bounds.explained[row] += kernel::sum(&sums);
-            sums.iter_mut().zip(&self.weights).for_each(|(sum, weight)| *sum *= weight);
+            sums.iter_mut()
+                .zip(&self.weights)
+                .for_each(|(sum, weight)| *sum *= weight);
             bounds.terms[row] += kernel::sum(&sums);
         }
     }

@@ -18,7 +18,11 @@ fn table(rows: usize, dims: usize, seed: u64) -> Embedding {
             }
         } else {
             let centre = &centres[rng.index(8) * dims..][..dims];
-            values.extend(centre.iter().map(|centre| centre + 0.2 * rng.normal() as f32));
+            values.extend(
+                centre
+                    .iter()
+                    .map(|centre| centre + 0.2 * rng.normal() as f32),
+            );
         }
     }
     Embedding::new(values, dims).unwrap()

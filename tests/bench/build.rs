@@ -1,0 +1,15 @@
+//! Lets the worker and its tests find libtorch at run time, without an
+//! environment variable to export. Finding it at link time is `torch-sys`'s part.
+
+use std::path::PathBuf;
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=LIBTORCH");
+    let Some(home) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
+        return;
+    };
+    let lib = home.join("lib");
+    // The link in the checkout may move; a binary keeps the library it was built with.
+    let lib = lib.canonicalize().unwrap_or(lib);
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+}

@@ -1,0 +1,50 @@
+//! The machine that is measured on, and keeping a measurement on one core of it.
+
+use std::fs;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// The processor's name as the kernel has it.
+pub(crate) fn processor() -> String {
+    let found = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = found.lines().find(|line| line.starts_with("model name"));
+    let name = line.and_then(|line| line.split(": ").nth(1));
+    name.unwrap_or("unknown processor").to_owned()
+}
+
+/// Cores of the machine, whichever of them this thread is kept on.
+pub(crate) fn cores() -> usize {
+    let found = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cores = found.lines().filter(|line| line.starts_with("processor"));
+    cores.count().max(1)
+}
+
+/// Keeps the calling thread on these cores.
+pub(crate) fn pin(cores: impl IntoIterator<Item = usize>) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    for core in cores {
+        set.set(core)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &set).context("pin the thread to its cores")
+}
+
+/// Seconds that `work` takes.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let started = Instant::now();
+    let made = work();
+    (started.elapsed().as_secs_f64(), made)
+}
+
+/// A number of kilobytes that the kernel gives of a process: `VmHWM` is its largest
+/// resident set so far, `VmRSS` the present one.
+pub(crate) fn memory_kb(id: u32, field: &str) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(field));
+    let text = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(text
+        .with_context(|| format!("the kernel gives no `{field}`"))?
+        .parse()?)
+}

@@ -44,7 +44,7 @@ const LIMIT: Duration = Duration::from_mins(5);
 /// Time between two looks at a study.
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// Tasks a second that HyperQueue 0.26.2 did on two cores of this kind, zero-work
+/// Tasks a second that `HyperQueue` 0.26.2 did on two cores of this kind, zero-work
 /// build, with one and eight workers of two slots (`ORCHESTRATORS.md`, part B).
 const HYPERQUEUE: [f64; 2] = [920.0, 6_197.0];
 

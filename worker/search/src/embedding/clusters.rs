@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(clusters.leaders(), [0, 1, 3]);
         assert_eq!(clusters.members(0), [0, 2]);
         assert_eq!(clusters.members(1), [1]);
-        assert_eq!(clusters.lanes()[1][1], 1.0);
+        assert_eq!(clusters.lanes()[1][..2], [1.0; 2]);
         assert_eq!(clusters.lanes()[0][2..], [0.5; LANES - 2]);
     }
 

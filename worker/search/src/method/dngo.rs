@@ -209,3 +209,74 @@ impl SearchMethod for Dngo {
         to_text(&self.state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use reprise_domain::{Protocol, Quirks};
+
+    use super::*;
+
+    /// Rows about a few centres, a third of them twice but for rounding, and
+    /// accuracies that fall with the distance from one of them.
+    fn problem(rows: usize) -> (Arc<Embedding>, Vec<Accuracy>) {
+        const DIMS: usize = 8;
+        let mut rng = Stream::new(b"dngo", "problem", 0);
+        let mut values: Vec<f32> = Vec::new();
+        for row in 0..rows {
+            if row > 0 && rng.index(3) == 0 {
+                let twin = rng.index(row) * DIMS;
+                values.extend_from_within(twin..twin + DIMS);
+                values[row * DIMS] += 1e-7;
+            } else {
+                let centre = rng.index(5) as f32 * 0.3;
+                values.extend((0..DIMS).map(|_| centre + 0.2 * rng.normal() as f32));
+            }
+        }
+        let accuracy = |row: &[f32]| {
+            let distance: f32 = row.iter().map(|x| (x - 0.6).abs()).sum();
+            Accuracy::new(f64::from(0.94 - 0.01 * distance).clamp(0.1, 1.0))
+        };
+        let accuracies = values.chunks_exact(DIMS).map(accuracy);
+        let accuracies = accuracies.collect::<Result<_, _>>().unwrap();
+        (Arc::new(Embedding::new(values, DIMS).unwrap()), accuracies)
+    }
+
+    /// 200 seeds, published and corrected protocol, both spaces in turn: the whole
+    /// run buys what it buys when every row is predicted.
+    #[test]
+    fn runs_are_those_of_all_predictions() {
+        let (embedding, accuracies) = problem(500);
+        for seed in 0..200_u64 {
+            let is_released = seed % 4 != 3;
+            let run = |exhaustive| {
+                let settings = Settings {
+                    space: if seed % 2 == 0 {
+                        SpaceName::Nasbench101
+                    } else {
+                        SpaceName::Nasbench201
+                    },
+                    initial: 16,
+                    batch: 3,
+                    epochs: 10,
+                    target: 0.95,
+                    quirks: Quirks::of(if is_released {
+                        Protocol::Reference
+                    } else {
+                        Protocol::Corrected
+                    })
+                    .search,
+                    key: seed.to_le_bytes().to_vec(),
+                    exhaustive,
+                };
+                let mut method = Dngo::new(settings, Arc::clone(&embedding), State::default());
+                for _ in 0..46 {
+                    if let Ask::Buy(arch) = method.ask() {
+                        method.tell(arch, accuracies[arch.row()]);
+                    }
+                }
+                method.snapshot()
+            };
+            assert_eq!(run(false), run(true), "seed {seed}");
+        }
+    }
+}

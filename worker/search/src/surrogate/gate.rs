@@ -93,8 +93,9 @@ impl Gate {
             if threshold == 0.0 {
                 !self.improvement.vanishes(mean, variance)
             } else {
+                let ceiling = self.improvement.ceiling(mean, variance);
                 // Also what is not a number reaches it.
-                !(self.improvement.ceiling(mean, variance) < threshold)
+                ceiling >= threshold || ceiling.is_nan()
             }
         };
         if reaches(LEAST) {

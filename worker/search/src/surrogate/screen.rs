@@ -339,7 +339,9 @@ impl Stage {
         let mut sums = [[0.0; LANES]; R];
         kernel::accumulate(bases, &self.directions, &mut sums);
         for (row, mut sums) in rows.into_iter().zip(sums) {
-            sums.iter_mut().for_each(|sum| *sum *= *sum);
+            for sum in &mut sums {
+                *sum *= *sum;
+            }
             bounds.explained[row] += kernel::sum(&sums);
             sums.iter_mut()
                 .zip(&self.weights)

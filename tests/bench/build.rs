@@ -1,4 +1,4 @@
-//! Lets the worker and its tests find libtorch at run time, without an
+//! Lets the benchmarks find libtorch at run time, without an
 //! environment variable to export. Finding it at link time is `torch-sys`'s part.
 
 use std::path::PathBuf;

@@ -101,17 +101,38 @@ pub fn affine_gradient(
             }
         }
         *bias = total;
-        for (input, gradient) in weights.iter_mut().enumerate() {
-            let mut total = [0.0; LANES];
-            for (row, out) in x.chunks_exact(inputs).zip(out.chunks_exact(width)) {
-                let value = row[input];
-                for (total, out) in total.iter_mut().zip(&out[panel]) {
-                    *total += value * out;
-                }
-            }
-            *gradient = total;
+        // Several inputs at once keep the adders busy.
+        let (tiles, rest) = weights.as_chunks_mut::<4>();
+        let rest_from = 4 * tiles.len();
+        for (tile, gradient) in tiles.iter_mut().enumerate() {
+            *gradient = products(x, inputs, 4 * tile, out, width, panel);
+        }
+        for (input, gradient) in rest.iter_mut().enumerate() {
+            [*gradient] = products(x, inputs, rest_from + input, out, width, panel);
         }
     }
+}
+
+/// `Σ_row x[row, input] · out[row, panel]` for `N` inputs from `first` on.
+#[inline(always)]
+fn products<const N: usize>(
+    x: &[f32],
+    inputs: usize,
+    first: usize,
+    out: &[Lane],
+    width: usize,
+    panel: usize,
+) -> [Lane; N] {
+    let mut totals = [[0.0; LANES]; N];
+    for (row, out) in x.chunks_exact(inputs).zip(out.chunks_exact(width)) {
+        let values = &row[first..first + N];
+        for (total, value) in totals.iter_mut().zip(values) {
+            for (total, out) in total.iter_mut().zip(&out[panel]) {
+                *total += value * out;
+            }
+        }
+    }
+    totals
 }
 
 /// Gradient of [`affine`] in one row of its inputs: `x[input] = Σ_panel

@@ -1,3 +1,5 @@
+//! The screen against all predictions, and its bounds one by one.
+
 use proptest::prelude::*;
 
 use super::*;

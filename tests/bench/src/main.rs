@@ -104,7 +104,7 @@ fn main() -> anyhow::Result<()> {
         }
     }
     if args.only.is_empty() {
-        write(&sections, &versions, &panels)?;
+        write(&sections, &versions, &panels, repeats)?;
     }
     Ok(())
 }
@@ -120,16 +120,18 @@ fn write(
     sections: &[Section],
     versions: &serde_json::Value,
     panels: &[plot::Panel],
+    repeats: usize,
 ) -> anyhow::Result<()> {
     let about = json!({
         "processor": machine::processor(),
         "cores": machine::cores(),
+        "repeats": repeats,
         "reprise": env!("CARGO_PKG_VERSION"),
         "baseline": versions,
     });
     let mut text = format!(
         "# Benchmarks\n\nWritten by `make bench`; medians, with the range in brackets, of \
-         repeats that alternate with the baseline. A ratio is taken repeat by repeat, and is \
+         {repeats} repeats that alternate with the baseline. A ratio is taken repeat by repeat, and is \
          above 1 where Reprise is better. Machine: {}, {} cores. Versions: `{}`.\n\n\
          ![cost against work](scaling.svg)\n\n",
         machine::processor(),

@@ -14,8 +14,9 @@ use reprise_domain::study::{NoopPlan, OnFailure, RetryPolicy, StudySpec};
 use reprise_proto::client::{Clients, connect};
 use reprise_proto::convert;
 use reprise_proto::pb::{StudyRequest, SubmitRequest};
-use reprise_tests::fleet::{Fleet, worker};
+use reprise_tests::fleet::Fleet;
 use reprise_tests::process::Process;
+use reprise_tests::program;
 use reprise_tests::simulated::{Measures, SimulatedWorker};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -35,7 +36,7 @@ const QUEUED: u32 = 1_000_000;
 /// Tasks that the other systems run in a repeat: they take seconds for these.
 const BASELINE_TASKS: u32 = 3_000;
 /// One-task studies whose latency is measured in a repeat.
-const FIRST_TASKS: usize = 20;
+const FIRST_TASKS: u32 = 20;
 /// Simulated workers of one slot, and the tasks of a second that each gets.
 const SLOTS: u32 = 64;
 const TASKS_EACH: u32 = 10;
@@ -63,8 +64,8 @@ pub(crate) fn measure(python: &Path, directory: &Path, repeats: usize) -> anyhow
     for repeat in 0..repeats {
         let home = |what: &str| directory.join(format!("{what}-{repeat}"));
         let mut bench = Bench::start(&home("one"), 1)?;
-        one.push(bench.rate("rate", TASKS)?);
         first.push(bench.first_task()?);
+        one.push(bench.rate("rate", TASKS)?);
         drop(bench);
         eight.push(Bench::start(&home("eight"), 8)?.rate("rate", TASKS)?);
 
@@ -202,8 +203,10 @@ impl Bench {
             );
             let log = home.join(format!("worker-{number}.log"));
             let mut process = Process::new("worker", &log, move || {
-                let mut command = worker(&url, &directory);
-                command.args(["--slots", "2"]);
+                let mut command = Command::new(program("reprise-worker"));
+                command
+                    .args(["--slots", "2", "--coordinator", &url, "--directory"])
+                    .arg(&directory);
                 command
             });
             process.start()?;
@@ -262,12 +265,15 @@ impl Bench {
         Ok(f64::from(tasks) / started.elapsed().as_secs_f64())
     }
 
-    /// Median milliseconds from submitting a study of one task to its result.
+    /// Median milliseconds from submitting a study with one task that no study before
+    /// it had to its result.
     fn first_task(&mut self) -> anyhow::Result<f64> {
         let times: anyhow::Result<Samples> = (0..FIRST_TASKS)
             .map(|number| {
-                let rate = self.rate(&format!("first-{number}"), 1)?;
-                Ok(1_000.0 / rate)
+                let started = Instant::now();
+                // The warm-up had the first task, and each of these has one more.
+                self.rate(&format!("first-{number}"), number + 2)?;
+                Ok(1_000.0 * started.elapsed().as_secs_f64())
             })
             .collect();
         Ok(times?.median())
@@ -299,11 +305,13 @@ impl Bench {
             self.runtime
                 .spawn(async move { worker.work(&url, measures).await });
         }
-        // One task a worker, so that all are there.
+        // One task a worker, so that all are there. The next study has these too.
         self.rate("arrived", SLOTS)?;
-        let rate = self.rate("seconds", SLOTS * TASKS_EACH)?;
+        let started = Instant::now();
+        self.rate("seconds", SLOTS * (TASKS_EACH + 1))?;
+        let seconds = started.elapsed().as_secs_f64();
         measures.stop();
-        Ok(100.0 * rate / f64::from(SLOTS))
+        Ok(100.0 * f64::from(TASKS_EACH) / seconds)
     }
 
     /// Seconds from starting a killed coordinator to its listing every result.

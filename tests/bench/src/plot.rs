@@ -42,6 +42,7 @@ pub(crate) fn svg(panels: &[Panel]) -> String {
         for (panel, area) in panels.iter().zip(root.split_evenly((rows, 2))) {
             draw(&area, panel).expect("a string takes every drawing");
         }
+        root.present().expect("a string takes every drawing");
     }
     text.push('\n');
     text
@@ -91,7 +92,7 @@ fn draw<DB: DrawingBackend>(
         let (low, high) = cost.range();
         ErrorBar::new_vertical(*work, low, cost.median(), high, solid, 16)
     }))?;
-    area.present()
+    Ok(())
 }
 
 /// A label of a logarithmic axis.

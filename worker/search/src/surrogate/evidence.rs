@@ -10,11 +10,6 @@
 //!
 //! Not here: the posterior at the chosen (α, β), which is `posterior`.
 
-#![expect(
-    clippy::inline_always,
-    reason = "only inlined code gets the vector width"
-)]
-
 use std::f64::consts::PI;
 
 use super::kernel::Lane;
@@ -247,10 +242,10 @@ impl pulp::WithSimd for Gram<'_> {
                         }
                     }
                 }
-                for i in 0..ROWS {
-                    for j in 0..COLUMNS {
-                        self.gram[(top + i) * HIDDEN + left + j] = sums[i][j];
-                        self.gram[(left + j) * HIDDEN + top + i] = sums[i][j];
+                for (row, sums) in (top..).zip(sums) {
+                    for (column, sum) in (left..).zip(sums) {
+                        self.gram[row * HIDDEN + column] = sum;
+                        self.gram[column * HIDDEN + row] = sum;
                     }
                 }
             }

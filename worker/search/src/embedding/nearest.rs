@@ -30,21 +30,9 @@ impl Nearest {
     /// Searches a table for the rows nearest to `point`, `[dims]`; `visited` has an
     /// entry a row.
     pub fn to(point: &[f32], table: &Embedding, visited: &[bool]) -> Self {
-        let mut search = Search {
-            table,
-            point,
-            visited,
-            of_all: FAR,
-            unvisited: FAR,
-            second: FAR,
-        };
+        let mut search = Search::new(point, table, visited);
         pulp::Arch::new().dispatch(Scan(&mut search));
-        let row = |found: Found| (found.1 != FAR.1).then_some(found.1);
-        Self {
-            of_all: row(search.of_all),
-            unvisited: row(search.unvisited),
-            second: row(search.second),
-        }
+        search.end()
     }
 }
 
@@ -88,7 +76,28 @@ impl pulp::WithSimd for Scan<'_, '_> {
     }
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(point: &'a [f32], table: &'a Embedding, visited: &'a [bool]) -> Self {
+        Self {
+            table,
+            point,
+            visited,
+            of_all: FAR,
+            unvisited: FAR,
+            second: FAR,
+        }
+    }
+
+    /// What was found.
+    fn end(self) -> Nearest {
+        let row = |found: Found| (found.1 != FAR.1).then_some(found.1);
+        Nearest {
+            of_all: row(self.of_all),
+            unvisited: row(self.unvisited),
+            second: row(self.second),
+        }
+    }
+
     /// No row of a cluster matters whose leader is measured farther away than this:
     /// the rows lie within a radius of it, and both distances are rounded.
     fn limit(&self) -> f32 {
@@ -153,21 +162,9 @@ mod tests {
 
     /// One row after the other.
     fn exhaustive(point: &[f32], table: &Embedding, visited: &[bool]) -> Nearest {
-        let mut search = Search {
-            table,
-            point,
-            visited,
-            of_all: FAR,
-            unvisited: FAR,
-            second: FAR,
-        };
+        let mut search = Search::new(point, table, visited);
         (0..table.len()).for_each(|row| search.measure(row));
-        let row = |found: Found| (found.1 != FAR.1).then_some(found.1);
-        Nearest {
-            of_all: row(search.of_all),
-            unvisited: row(search.unvisited),
-            second: row(search.second),
-        }
+        search.end()
     }
 
     proptest! {

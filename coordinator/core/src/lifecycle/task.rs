@@ -120,18 +120,16 @@ impl Task {
 
     /// Takes a study out that has it in its plan no more.
     pub(crate) fn remove_interest(&mut self, study: StudyIx) {
-        if self.interest.is_some_and(|first| first.study == study) {
-            self.interest = None;
+        self.interest = self.interest.filter(|first| first.study != study);
+        if self.extra().interests.is_empty() {
+            return;
         }
-        if !self.extra().interests.is_empty() {
-            let first = &mut self.interest;
-            let mut extra = self.extra.take().unwrap_or_default();
+        let has_first = self.interest.is_some();
+        let next = self.change(|extra| {
             extra.interests.retain(|other| other.study != study);
-            if first.is_none() && !extra.interests.is_empty() {
-                *first = Some(extra.interests.remove(0));
-            }
-            self.extra = Some(extra).filter(|extra| **extra != *Extra::NONE);
-        }
+            (!has_first && !extra.interests.is_empty()).then(|| extra.interests.remove(0))
+        });
+        self.interest = self.interest.or(next);
     }
 
     /// The newest attempt.

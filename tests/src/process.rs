@@ -140,6 +140,15 @@ impl Drop for Process {
     }
 }
 
+/// A number of kilobytes that the kernel gives of a process: `VmHWM:` is its largest
+/// resident set so far, `VmRSS:` the present one.
+pub fn memory_kb(id: u32, field: &str) -> io::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(field));
+    let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    number.ok_or_else(|| io::Error::other(format!("the kernel gives no `{field}` of process {id}")))
+}
+
 /// Waits until a condition holds, and fails when it does not within `limit`.
 pub fn wait_until(
     limit: Duration,

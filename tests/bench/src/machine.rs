@@ -37,14 +37,3 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let made = work();
     (started.elapsed().as_secs_f64(), made)
 }
-
-/// A number of kilobytes that the kernel gives of a process: `VmHWM` is its largest
-/// resident set so far, `VmRSS` the present one.
-pub(crate) fn memory_kb(id: u32, field: &str) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find(|line| line.starts_with(field));
-    let text = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(text
-        .with_context(|| format!("the kernel gives no `{field}`"))?
-        .parse()?)
-}

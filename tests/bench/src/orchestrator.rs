@@ -15,13 +15,12 @@ use reprise_proto::client::{Clients, connect};
 use reprise_proto::convert;
 use reprise_proto::pb::{StudyRequest, SubmitRequest};
 use reprise_tests::fleet::Fleet;
-use reprise_tests::process::Process;
+use reprise_tests::process::{Process, memory_kb};
 use reprise_tests::program;
 use reprise_tests::simulated::{Measures, SimulatedWorker};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::machine::memory_kb;
 use crate::plot::Panel;
 use crate::report::{Better, Row, Section};
 use crate::samples::Samples;
@@ -281,7 +280,7 @@ impl Bench {
 
     fn memory(&self, field: &str) -> anyhow::Result<f64> {
         let id = self.fleet.coordinator.id();
-        memory_kb(id.context("the coordinator has ended")?, field)
+        Ok(memory_kb(id.context("the coordinator has ended")?, field)?)
     }
 
     fn bytes_a_queued_task(&mut self) -> anyhow::Result<f64> {

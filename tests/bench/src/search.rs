@@ -15,10 +15,11 @@ use reprise_search::method;
 use reprise_search::rng::Stream;
 use reprise_search::space::{GraphDims, SearchSpace};
 use reprise_search::trial::{Guiding, Oracle, OracleError, Reported, run_trial};
+use reprise_tests::process::memory_kb;
 use serde_json::json;
 
 use crate::baseline::Baseline;
-use crate::machine::{memory_kb, timed};
+use crate::machine::timed;
 use crate::plot::Panel;
 use crate::report::{Better, Row, Section};
 use crate::samples::Samples;

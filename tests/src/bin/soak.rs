@@ -15,6 +15,7 @@ use reprise_proto::client::{Clients, connect};
 use reprise_proto::convert;
 use reprise_proto::pb::StudyRequest;
 use reprise_tests::fleet::Fleet;
+use reprise_tests::process::memory_kb;
 use reprise_tests::simulated::{Measures, SimulatedWorker};
 
 /// How long one run may take in all.
@@ -103,14 +104,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         measures.quantile(0.99),
         measures.quantile(0.999)
     ));
+    let coordinator = fleet.coordinator.id();
+    let coordinator = coordinator.context("the coordinator has ended")?;
     say(&format!(
-        "coordinator: at most {} MB resident; journal {} MB",
-        peak_memory(
-            fleet
-                .coordinator
-                .id()
-                .context("the coordinator has ended")?
-        )? / 1000,
+        "coordinator: at most {:.0} MB resident; journal {} MB",
+        memory_kb(coordinator, "VmHWM:")? / 1e3,
         sizes(&directory.join("state"))? / 1_000_000
     ));
 
@@ -142,14 +140,6 @@ async fn finished_tasks(clients: &mut Clients) -> anyhow::Result<u64> {
     let status: reprise_domain::status::StudyStatus =
         convert::from_json("status", &response.into_inner().status)?;
     Ok(status.total().finished)
-}
-
-/// Largest resident set of a process so far, in kilobytes.
-fn peak_memory(id: u32) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let text = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(text.context("the kernel does not say")?.parse()?)
 }
 
 /// Bytes of the journal's files.

@@ -8,6 +8,7 @@ mod baseline;
 mod encoding;
 mod machine;
 mod orchestrator;
+mod packs;
 mod plot;
 mod pretraining;
 mod report;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use reprise_torch::autoencoder::TorchDevice;
 use serde_json::json;
 
 use self::report::{Section, markdown};
@@ -37,6 +39,16 @@ struct Args {
     /// Python with the packages of requirements.txt.
     #[arg(long, default_value = "python3")]
     python: PathBuf,
+    /// Measure packs of seeds on this device instead, `cpu` or `cuda:INDEX`, and write
+    /// what is found to pack.json.
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    packs: Option<TorchDevice>,
+    /// Largest pack that is tried.
+    #[arg(long, default_value_t = 64, requires = "packs")]
+    most: usize,
+    /// Pretrain a pack of so many seeds as well, from beginning to end.
+    #[arg(long, value_name = "SEEDS", default_value_t = 0, requires = "packs")]
+    whole: usize,
     /// Run one search on this table and print the process's peak memory.
     #[arg(long, value_name = "FILE", hide = true, requires = "rows")]
     one_search: Option<PathBuf>,
@@ -54,6 +66,15 @@ enum Part {
     Plot,
 }
 
+fn device(name: &str) -> Result<TorchDevice, String> {
+    let index = name.strip_prefix("cuda:").map(str::parse);
+    match (name, index) {
+        ("cpu", _) => Ok(TorchDevice::Cpu),
+        (_, Some(Ok(index))) => Ok(TorchDevice::Cuda(index)),
+        _ => Err("expected `cpu` or `cuda:INDEX`".to_owned()),
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if let (Some(file), Some(rows)) = (&args.one_search, args.rows) {
@@ -64,6 +85,11 @@ fn main() -> anyhow::Result<()> {
     let wanted = |part| args.only.is_empty() || args.only.contains(&part);
     let temporary = tempfile::tempdir()?;
     let directory = temporary.path();
+    if let Some(device) = args.packs {
+        let sizes = (args.most, args.whole);
+        let found = packs::measure(device, &args.python, directory, sizes, repeats)?;
+        return save("pack.json", &format!("{found:#}\n"));
+    }
     let mut sections = Vec::new();
     let mut panels = Vec::new();
     let mut versions = json!({});

@@ -117,10 +117,17 @@ impl AttemptCheckpoints<'_> {
     /// Saves where the attempt stands if it is time, or if the attempt is
     /// `stopping`; then it is announced as well.
     pub fn save(&mut self, stopping: bool, content: impl FnOnce() -> Vec<u8>) {
+        self.save_if_any(stopping, || Some(content()));
+    }
+
+    /// The same where there may be nothing to go on from.
+    pub fn save_if_any(&mut self, stopping: bool, content: impl FnOnce() -> Option<Vec<u8>>) {
         if !stopping && self.saved.elapsed() < LOCAL_INTERVAL.min(self.all.interval) {
             return;
         }
-        let content = content();
+        let Some(content) = content() else {
+            return;
+        };
         if let Err(error) = write(&self.all.directory, &self.path, &content) {
             tracing::warn!(%error, path = %self.path.display(), "checkpoint not written");
         }

@@ -1,5 +1,6 @@
 //! The command line of `reprise-worker`.
 
+mod device;
 mod model;
 
 use std::io::{self, Read as _, Write as _};
@@ -10,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use reprise_domain::{Capability, Device, SpaceName};
+use reprise_domain::{Capability, SpaceName};
 use reprise_proto::credential::Credential;
 use tokio_util::sync::CancellationToken;
 
+use self::device::DeviceArg;
 use crate::preemption::{NoticeSource, notice};
 use crate::session::{Config, Service, SessionError};
 
@@ -74,9 +76,18 @@ struct WorkArgs {
     /// The credential to show it, where its address begins with `https`.
     #[arg(long, value_name = "FILE", env = "REPRISE_CREDENTIAL")]
     credential: Option<PathBuf>,
-    /// Tasks run at once; one a core when not given.
+    /// Tasks held at once. When not given: one a core, or as many as a pack may have
+    /// seeds where that is more. No more than one a core run at once, beside a pack.
     #[arg(long)]
     slots: Option<u32>,
+    /// Where the autoencoder is pretrained: `cpu`, `cuda`, `cuda:INDEX`, or `auto` for
+    /// the first graphics card if libtorch finds any.
+    #[arg(long, default_value = "auto", env = "REPRISE_DEVICE")]
+    device: DeviceArg,
+    /// Most seeds that are pretrained together. When not given: found by a short probe
+    /// on a graphics card; 1 on the processor, where it is never faster.
+    #[arg(long, value_name = "SEEDS", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pack: Option<u32>,
     /// The worker's own directory: identity, unsent results, caches.
     #[arg(long, default_value = ".reprise/worker")]
     directory: PathBuf,
@@ -140,18 +151,27 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
         .map(Credential::read)
         .transpose()?;
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let slots = args.slots.unwrap_or(cores as u32).max(1);
+    let device = args.device.device()?;
+    let packs = device::packs(device, args.pack);
+    let seeds = packs.map_or(1, |packs| packs.most);
+    let slots = args.slots.unwrap_or(cores.max(seeds) as u32).max(1);
     let capability = Capability {
         slots,
         host: host_name(),
-        device: Device::Cpu { model: cpu_model() },
+        device: device::described(device),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: "2.11.0".to_owned(),
     };
     let service = Service::open(Config {
         coordinator,
         credential,
-        slots,
+        // Without packs, whoever asks for more slots than cores gets them.
+        threads: if packs.is_some() {
+            cores.min(slots as usize)
+        } else {
+            slots as usize
+        },
+        packs,
         checkpoint_interval: Duration::from_secs(args.checkpoint_every),
         directory: args.directory,
         capability,
@@ -200,11 +220,4 @@ async fn termination() -> io::Result<()> {
 fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
-}
-
-fn cpu_model() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split_once(':'))
-        .map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
 }

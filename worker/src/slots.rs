@@ -1,19 +1,22 @@
 //! The slots: one thread each, with one intra-op thread, so that two tasks on two
 //! cores do not fight over both, and so that training never holds up the session.
 
-use std::collections::VecDeque;
+use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{
     AttemptId, AttemptOutcome, Failure, FailureClass, Seconds, TaskKey, TaskResult, TaskSpec, Usage,
 };
 
-use crate::runner::{RunError, Runner};
+use crate::packing::{Packs, train_packs};
+use crate::queue::Waiting;
+use crate::runner::{Done, RunError, Runner};
 
 /// An attempt with all that it needs.
 #[derive(Debug, Clone)]
@@ -60,25 +63,11 @@ impl Cancel {
     }
 }
 
-/// The threads that compute, and the attempts that wait for one of them. They
-/// take the next one themselves, so that no slot stands still until somebody has
-/// noticed that it is free.
+/// The threads that compute. They take the next attempt themselves, so that no slot
+/// stands still until somebody has noticed that it is free.
 #[derive(Debug)]
 pub struct Slots {
     waiting: Arc<Waiting>,
-}
-
-/// What waits for a slot.
-#[derive(Debug, Default)]
-struct Waiting {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    attempts: VecDeque<(Assignment, Cancel)>,
-    closed: bool,
 }
 
 /// A slot has ended an attempt.
@@ -91,13 +80,15 @@ pub struct Ended {
 }
 
 impl Slots {
-    /// Starts `count` threads; `ended` is called on them after each attempt.
+    /// Starts `count` threads, and one that trains packs where there are to be any;
+    /// `ended` is called on them after each attempt.
     pub fn start(
         count: usize,
+        packs: Option<Packs>,
         runner: &Arc<Runner>,
         ended: impl Fn(Ended) + Clone + Send + 'static,
-    ) -> std::io::Result<Self> {
-        let waiting = Arc::new(Waiting::default());
+    ) -> io::Result<Self> {
+        let waiting = Arc::new(Waiting::new(packs.is_some()));
         for slot in 0..count {
             let (runner, ended) = (Arc::clone(runner), ended.clone());
             let waiting = Arc::clone(&waiting);
@@ -114,57 +105,32 @@ impl Slots {
                     }
                 })?;
         }
+        if let Some(packs) = packs {
+            let (runner, waiting) = (Arc::clone(runner), Arc::clone(&waiting));
+            thread::Builder::new()
+                .name("packs".to_owned())
+                .spawn(move || {
+                    reprise_torch::use_one_thread();
+                    train_packs(packs, &waiting, &runner, &ended);
+                })?;
+        }
         Ok(Self { waiting })
     }
 
     /// Has an attempt run as soon as a slot is free, after those that wait already.
     pub fn push(&self, assignment: Assignment, cancel: Cancel) {
-        self.waiting.lock().attempts.push_back((assignment, cancel));
-        self.waiting.changed.notify_one();
+        self.waiting.push((assignment, cancel));
     }
 
     /// Takes attempts back that have not begun and are not `kept`.
     pub fn withdraw(&self, kept: impl Fn(AttemptId) -> bool) -> Vec<AttemptId> {
-        let mut withdrawn = Vec::new();
-        self.waiting.lock().attempts.retain(|(assignment, _)| {
-            let stays = kept(assignment.attempt);
-            if !stays {
-                withdrawn.push(assignment.attempt);
-            }
-            stays
-        });
-        withdrawn
+        self.waiting.withdraw(kept)
     }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        self.waiting.lock().closed = true;
-        self.waiting.changed.notify_all();
-    }
-}
-
-impl Waiting {
-    /// The next attempt; `None` once there will be none.
-    fn next(&self) -> Option<(Assignment, Cancel)> {
-        let mut queue = self.lock();
-        loop {
-            if queue.closed {
-                return None;
-            }
-            if let Some(next) = queue.attempts.pop_front() {
-                return Some(next);
-            }
-            queue = self
-                .changed
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // No code that can panic runs under the lock.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.close();
     }
 }
 
@@ -172,36 +138,46 @@ fn run(runner: &Runner, assignment: &Assignment, cancel: &Cancel) -> AttemptOutc
     let started = Instant::now();
     // libtorch reports its errors by unwinding; one bad task must not take the
     // slot down with it.
-    let ran = catch_unwind(AssertUnwindSafe(|| runner.run(assignment, cancel)));
-    let wall = Seconds::new(started.elapsed().as_secs_f64()).unwrap_or_default();
-    match ran {
-        Ok(Ok(done)) => AttemptOutcome::Finished {
+    match catch_unwind(AssertUnwindSafe(|| runner.run(assignment, cancel))) {
+        Ok(result) => outcome(result, started.elapsed()),
+        Err(panic) => panicked(panic.as_ref()),
+    }
+}
+
+/// How an attempt that took so long ended.
+pub(crate) fn outcome(result: Result<Done, RunError>, wall: Duration) -> AttemptOutcome {
+    match result {
+        Ok(done) => AttemptOutcome::Finished {
             result: done.result,
             usage: Usage {
-                wall,
+                wall: Seconds::new(wall.as_secs_f64()).unwrap_or_default(),
                 training: done.training,
             },
         },
-        Ok(Err(RunError::Stopped)) => AttemptOutcome::Returned,
-        Ok(Err(error)) => failed(error.class(), &error),
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("the task panicked without a message");
-            let class = if is_out_of_memory(message) {
-                FailureClass::OutOfMemory
-            } else {
-                FailureClass::Task
-            };
-            AttemptOutcome::Failed(failure(
-                class,
-                &format!("task panicked: {message}"),
-                Vec::new(),
-            ))
-        }
+        Err(RunError::Stopped) => AttemptOutcome::Returned,
+        Err(error) => failed(error.class(), &error),
     }
+}
+
+/// How an attempt that unwound ended.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> AttemptOutcome {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("the task panicked without a message");
+    let class = if is_out_of_memory(message) {
+        FailureClass::OutOfMemory
+    } else {
+        FailureClass::Task
+    };
+    let message = format!("task panicked: {message}");
+    AttemptOutcome::Failed(failure(class, &message, Vec::new()))
+}
+
+/// Whether an attempt failed for want of memory.
+pub(crate) fn lacked_memory(outcome: &AttemptOutcome) -> bool {
+    matches!(outcome, AttemptOutcome::Failed(failure) if failure.class == FailureClass::OutOfMemory)
 }
 
 /// Whether a message of libtorch says that memory was short: its two allocators
@@ -254,7 +230,7 @@ mod tests {
     #[test]
     fn shortage_of_memory_is_told_from_other_failures() {
         let check = |message: &str, expected: FailureClass| {
-            let source = std::io::Error::other(message.to_owned());
+            let source = io::Error::other(message.to_owned());
             let error = RunError::Failed {
                 doing: "pretrain".to_owned(),
                 source: source.into(),

@@ -3,6 +3,7 @@
 mod benchmarks;
 mod evaluate;
 mod noop;
+mod pack;
 mod pretrain;
 mod search;
 mod spaces;

@@ -18,6 +18,7 @@ use super::delivery::{Upload, send_checkpoint, upload};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::checkpoints::Checkpoints;
 use crate::identity::{Home, HomeError};
+use crate::packing::Packs;
 use crate::runner::Runner;
 use crate::slots::{Assignment, Cancel, Ended, Slots};
 use crate::spool::{Spool, SpoolError};
@@ -49,8 +50,10 @@ pub struct Config {
     pub coordinator: String,
     /// What it shows to an encrypted coordinator.
     pub credential: Option<Credential>,
-    /// Tasks run at once.
-    pub slots: u32,
+    /// Threads that run one task each.
+    pub threads: usize,
+    /// How pretraining is packed, if it is.
+    pub packs: Option<Packs>,
     /// Most work that is lost with its machine.
     pub checkpoint_interval: Duration,
     /// Its own directory: identity, spool, checkpoints and caches.
@@ -126,7 +129,7 @@ impl Service {
             },
         );
         let runner = Arc::new(Runner::new(artifacts.clone(), checkpoints));
-        let slots = Slots::start(config.slots as usize, &runner, move |end| {
+        let slots = Slots::start(config.threads, config.packs, &runner, move |end| {
             drop(sender.send(FromSlot::Ended(end)));
         })
         .map_err(SessionError::Slots)?;

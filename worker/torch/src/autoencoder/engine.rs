@@ -54,6 +54,11 @@ impl Backend {
 }
 
 impl TorchDevice {
+    /// Whether this machine and its libtorch have it.
+    pub fn check(self) -> Result<(), PretrainError> {
+        self.open().map(drop)
+    }
+
     /// The device, if this machine and its libtorch have it.
     pub(crate) fn open(self) -> Result<tch::Device, PretrainError> {
         match self {

@@ -30,7 +30,7 @@ pub use self::error::{
     EmbedError, GraphError, ParamsError, PretrainError, SelftestError, TensorFileError,
 };
 pub use self::graphs::GraphSet;
-pub use self::pack::Pack;
+pub use self::pack::{Pack, Position, position};
 pub use self::params::{NamedArray, Params};
 pub use self::pretrain::{Pretrained, Pretrainer, Progress};
 pub use self::prior::{CodeGaussian, Prior};

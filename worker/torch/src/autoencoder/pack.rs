@@ -45,6 +45,27 @@ pub struct Pack {
     step: u64,
 }
 
+/// Where a pretraining stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Position {
+    /// Epoch in progress, from 0.
+    pub epoch: u32,
+    /// Steps of it that are done.
+    pub step: u64,
+}
+
+/// Where a checkpoint stands, if it is one of this task.
+pub fn position(
+    checkpoint: &[u8],
+    spec: PretrainSpec,
+    space: &Arc<dyn SearchSpace>,
+    graphs: &Arc<GraphSet>,
+) -> Result<Position, PretrainError> {
+    let course = Course::new(spec, Arc::clone(space), Arc::clone(graphs))?;
+    let Checkpoint { epoch, step, .. } = course.resumed(checkpoint)?;
+    Ok(Position { epoch, step })
+}
+
 /// One seed of a pack.
 #[derive(Debug)]
 struct Member {

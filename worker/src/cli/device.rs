@@ -1,0 +1,129 @@
+//! Which device a worker computes on, as its command line says it.
+
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use reprise_domain::Device;
+use reprise_torch::autoencoder::TorchDevice;
+
+use crate::packing::Packs;
+
+/// Most seeds of a pack that is chosen by a probe. Twice as many train hardly more
+/// steps a second on the largest cards, and a lost machine would lose as many more.
+const MOST_PROBED: usize = 64;
+
+/// Value of `--device`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeviceArg {
+    /// The first graphics card, if libtorch finds any.
+    Auto,
+    /// This one.
+    Given(TorchDevice),
+}
+
+impl FromStr for DeviceArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let index = text.strip_prefix("cuda:").map(str::parse);
+        match (text, index) {
+            ("auto", _) => Ok(Self::Auto),
+            ("cpu", _) => Ok(Self::Given(TorchDevice::Cpu)),
+            ("cuda", _) => Ok(Self::Given(TorchDevice::Cuda(0))),
+            (_, Some(Ok(index))) => Ok(Self::Given(TorchDevice::Cuda(index))),
+            _ => Err("expected `auto`, `cpu`, `cuda` or `cuda:INDEX`".to_owned()),
+        }
+    }
+}
+
+impl DeviceArg {
+    /// The device, if this machine has it.
+    pub(super) fn device(self) -> anyhow::Result<TorchDevice> {
+        match self {
+            Self::Auto if reprise_torch::cuda_devices() > 0 => Ok(TorchDevice::Cuda(0)),
+            Self::Auto => Ok(TorchDevice::Cpu),
+            Self::Given(device) => device.check().map(|()| device).context(
+                "graphics cards need the libtorch for CUDA (deploy/README.md, GPUs) and \
+                 their driver; `--device cpu` does without",
+            ),
+        }
+    }
+}
+
+/// How a device's pretraining is packed.
+pub(super) fn packs(device: TorchDevice, most: Option<u32>) -> Option<Packs> {
+    match (device, most) {
+        (TorchDevice::Cpu, None | Some(1)) => None,
+        (_, Some(most)) => Some(Packs {
+            device,
+            most: most as usize,
+            probe: false,
+        }),
+        (TorchDevice::Cuda(_), None) => Some(Packs {
+            device,
+            most: MOST_PROBED,
+            probe: true,
+        }),
+    }
+}
+
+/// The device for people and manifests.
+pub(super) fn described(device: TorchDevice) -> Device {
+    match device {
+        TorchDevice::Cpu => Device::Cpu { model: cpu_model() },
+        TorchDevice::Cuda(index) => Device::Cuda {
+            index,
+            model: reprise_torch::cuda_name(index).unwrap_or_else(|| "unknown".to_owned()),
+        },
+    }
+}
+
+fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = info.lines().find(|line| line.starts_with("model name"));
+    line.and_then(|line| line.split_once(':'))
+        .map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read_and_others_refused() {
+        let check =
+            |text: &str, expected| assert_eq!(text.parse::<DeviceArg>(), expected, "{text}");
+        check("auto", Ok(DeviceArg::Auto));
+        check("cpu", Ok(DeviceArg::Given(TorchDevice::Cpu)));
+        check("cuda", Ok(DeviceArg::Given(TorchDevice::Cuda(0))));
+        check("cuda:3", Ok(DeviceArg::Given(TorchDevice::Cuda(3))));
+        for wrong in ["gpu", "cuda:", "cuda:-1", "cuda:x"] {
+            check(
+                wrong,
+                Err("expected `auto`, `cpu`, `cuda` or `cuda:INDEX`".to_owned()),
+            );
+        }
+    }
+
+    #[test]
+    fn the_processor_packs_only_when_told_to() {
+        let cuda = TorchDevice::Cuda(0);
+        assert_eq!(packs(TorchDevice::Cpu, None), None);
+        assert_eq!(packs(TorchDevice::Cpu, Some(1)), None);
+        assert!(packs(TorchDevice::Cpu, Some(2)).is_some_and(|packs| !packs.probe));
+        assert!(packs(cuda, None).is_some_and(|packs| packs.probe));
+        assert!(packs(cuda, Some(1)).is_some_and(|packs| packs.most == 1 && !packs.probe));
+    }
+
+    #[test]
+    fn a_card_that_is_not_there_is_refused_with_a_way_out() {
+        let error = DeviceArg::Given(TorchDevice::Cuda(99))
+            .device()
+            .unwrap_err();
+        let message = format!("{error:#}");
+        assert!(
+            message.contains("--device cpu") && message.contains("99"),
+            "{message}"
+        );
+    }
+}

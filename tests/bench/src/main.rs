@@ -11,19 +11,22 @@ mod orchestrator;
 mod plot;
 mod pretraining;
 mod report;
+mod results;
 mod samples;
 mod search;
 mod setting;
+mod stand;
+mod versions;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
 use self::report::{Section, markdown};
-use self::setting::{Setting, script};
+use self::results::Results;
+use self::setting::Setting;
+use self::versions::Versions;
 
 /// Measures this program against its baselines.
 #[derive(Debug, Parser)]
@@ -37,6 +40,9 @@ struct Args {
     /// Python with the packages of requirements.txt.
     #[arg(long, default_value = "python3")]
     python: PathBuf,
+    /// Measure nothing: write RESULTS.md and the figure again from results.json.
+    #[arg(long, conflicts_with = "only")]
+    rewrite: bool,
     /// Run one search on this table and print the process's peak memory.
     #[arg(long, value_name = "FILE", hide = true, requires = "rows")]
     one_search: Option<PathBuf>,
@@ -60,21 +66,30 @@ fn main() -> anyhow::Result<()> {
         say(&search::alone(file, rows)?.to_string());
         return Ok(());
     }
+    if args.rewrite {
+        return Results::read()?.write();
+    }
+    let results = measure(&args)?;
+    if args.only.is_empty() {
+        results.write()?;
+    }
+    Ok(())
+}
+
+/// Measures what is wanted, and prints each section as soon as it is there.
+fn measure(args: &Args) -> anyhow::Result<Results> {
     let repeats = args.repeats as usize;
     let wanted = |part| args.only.is_empty() || args.only.contains(&part);
     let temporary = tempfile::tempdir()?;
     let directory = temporary.path();
     let mut sections = Vec::new();
     let mut panels = Vec::new();
-    let mut versions = json!({});
+    let mut versions = Versions::default();
 
     // First, while this thread may still use every core.
     if wanted(Part::Orchestrator) {
-        sections.push(shown(orchestrator::measure(
-            &args.python,
-            directory,
-            repeats,
-        )?));
+        let section = orchestrator::measure(&args.python, directory, repeats, &mut versions)?;
+        sections.push(shown(section));
     }
     if wanted(Part::Plot) {
         panels.extend(orchestrator::sizes(directory, repeats)?);
@@ -84,13 +99,10 @@ fn main() -> anyhow::Result<()> {
         machine::pin([0])?;
         let setting = Setting::prepare()?;
         let mut baseline = setting.baseline(&args.python, directory)?;
-        versions = baseline.ask(&json!({"measure": "about"}))?;
+        versions.note_all(&baseline.ask(&json!({"measure": "about"}))?);
         if wanted(Part::Pretraining) {
-            sections.push(shown(pretraining::measure(
-                &setting,
-                &mut baseline,
-                repeats,
-            )?));
+            let section = pretraining::measure(&setting, &mut baseline, repeats)?;
+            sections.push(shown(section));
         }
         if wanted(Part::Encoding) {
             sections.push(shown(encoding::measure(&setting, &mut baseline, repeats)?));
@@ -103,54 +115,14 @@ fn main() -> anyhow::Result<()> {
             panels.push(search::sizes(&setting, repeats)?);
         }
     }
-    if args.only.is_empty() {
-        write(&sections, &versions, &panels, repeats)?;
-    }
-    Ok(())
+    Ok(Results::of_this_machine(
+        repeats, versions, sections, panels,
+    ))
 }
 
-/// Prints a section as soon as it is there.
 fn shown(section: Section) -> Section {
     say(&markdown(&section));
     section
-}
-
-/// Writes RESULTS.md, its numbers as JSON, and the figure.
-fn write(
-    sections: &[Section],
-    versions: &serde_json::Value,
-    panels: &[plot::Panel],
-    repeats: usize,
-) -> anyhow::Result<()> {
-    let about = json!({
-        "processor": machine::processor(),
-        "cores": machine::cores(),
-        "repeats": repeats,
-        "reprise": env!("CARGO_PKG_VERSION"),
-        "baseline": versions,
-    });
-    let mut text = format!(
-        "# Benchmarks\n\nWritten by `make bench`; medians, with the range in brackets, of \
-         {repeats} repeats that alternate with the baseline. A ratio is taken repeat by repeat, and is \
-         above 1 where Reprise is better. Machine: {}, {} cores. Versions: `{}`.\n\n\
-         ![cost against work](scaling.svg)\n\n",
-        machine::processor(),
-        machine::cores(),
-        versions
-    );
-    for section in sections {
-        text.push_str(&markdown(section));
-        text.push('\n');
-    }
-    save("RESULTS.md", &text)?;
-    let numbers = json!({"machine": about, "sections": sections, "panels": panels});
-    save("results.json", &format!("{numbers:#}\n"))?;
-    save("scaling.svg", &plot::svg(panels))
-}
-
-fn save(name: &str, text: &str) -> anyhow::Result<()> {
-    let path: &Path = &script(name);
-    fs::write(path, text).with_context(|| format!("write `{}`", path.display()))
 }
 
 #[expect(clippy::print_stdout, reason = "the program's report")]

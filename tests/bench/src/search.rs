@@ -84,7 +84,7 @@ pub(crate) fn measure(
         }
     }
     Ok(Section {
-        title: "Search",
+        title: "Search".to_owned(),
         about: format!(
             "Published settings of NAS-Bench-101, one core. BO buys {BO_QUERIES} \
              architectures in 150 rounds, RL {RL_QUERIES}. Ours are whole runs; the baseline \
@@ -106,9 +106,10 @@ pub(crate) fn sizes(setting: &Setting, repeats: usize) -> anyhow::Result<Panel> 
     }
     Ok(Panel {
         title: "one BO run of 766 queries".to_owned(),
-        work: "embeddings in the table",
-        cost: "seconds",
+        work: "embeddings in the table".to_owned(),
+        cost: "seconds".to_owned(),
         points,
+        baseline: None,
     })
 }
 

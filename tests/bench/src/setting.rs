@@ -14,7 +14,6 @@ use reprise_search::space::{self, GraphDims, SearchSpace};
 use reprise_torch::autoencoder::{Backend, GraphSet, Params, Pretrainer, embed};
 
 use crate::baseline::Baseline;
-use crate::machine::timed;
 
 /// The space with a model that was trained on it for one epoch.
 #[derive(Debug)]
@@ -29,8 +28,6 @@ pub(crate) struct Setting {
     pub(crate) checkpoint: Vec<u8>,
     /// The embedding of the whole space by that model.
     pub(crate) embedding: Arc<Embedding>,
-    /// Seconds that enumerating and encoding the space took.
-    pub(crate) enumeration: f64,
 }
 
 /// The published pretraining of NAS-Bench-101.
@@ -52,12 +49,8 @@ pub(crate) fn published(batch: u32) -> PretrainSpec {
 impl Setting {
     /// Enumerates the space and trains one epoch: some 40 seconds.
     pub(crate) fn prepare() -> anyhow::Result<Self> {
-        let (enumeration, (space, graphs)) = timed(|| {
-            let space = space::open(SpaceName::Nasbench101);
-            let graphs = GraphSet::of_space(space.as_ref());
-            (space, graphs)
-        });
-        let graphs = Arc::new(graphs?);
+        let space = space::open(SpaceName::Nasbench101);
+        let graphs = Arc::new(GraphSet::of_space(space.as_ref())?);
         let mut pretrainer = Pretrainer::new(
             published(32),
             Arc::clone(&space),
@@ -75,7 +68,6 @@ impl Setting {
             params,
             checkpoint: pretrainer.checkpoint(),
             embedding,
-            enumeration,
         })
     }
 

@@ -8,6 +8,7 @@ mod baseline;
 mod encoding;
 mod machine;
 mod orchestrator;
+mod pack;
 mod plot;
 mod pretraining;
 mod report;
@@ -40,7 +41,8 @@ struct Args {
     /// Python with the packages of requirements.txt.
     #[arg(long, default_value = "python3")]
     python: PathBuf,
-    /// Measure nothing: write RESULTS.md and the figure again from results.json.
+    /// Measure nothing: write RESULTS.md and the figure again from results.json and
+    /// pack.json.
     #[arg(long, conflicts_with = "only")]
     rewrite: bool,
     /// Run one search on this table and print the process's peak memory.

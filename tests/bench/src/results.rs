@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{cores, kernel, memory_gb, processor};
+use crate::pack::{self, PackScaling};
 use crate::plot::{self, Panel};
 use crate::report::{Section, markdown};
 use crate::setting::script;
@@ -61,17 +62,20 @@ impl Results {
         serde_json::from_str(&text).with_context(|| format!("read `{shown}`"))
     }
 
-    /// Writes all three files.
+    /// Writes all three files, with the packs that were measured elsewhere.
     pub(crate) fn write(&self) -> anyhow::Result<()> {
+        let packs = PackScaling::read(&script("pack.json"))?;
         save(
             "results.json",
             &format!("{:#}\n", serde_json::to_value(self)?),
         )?;
-        save("RESULTS.md", &self.text())?;
-        save("scaling.svg", &plot::svg(&self.panels))
+        save("RESULTS.md", &self.text(packs.as_ref()))?;
+        let mut panels = self.panels.clone();
+        panels.push(pack::panel(packs.as_ref()));
+        save("scaling.svg", &plot::svg(&panels))
     }
 
-    fn text(&self) -> String {
+    fn text(&self, packs: Option<&PackScaling>) -> String {
         let Machine {
             processor,
             cores,
@@ -82,13 +86,15 @@ impl Results {
         let mut text = format!(
             "# Benchmarks\n\nWritten by `make bench`; medians, with the range in brackets, of \
              {repeats} repeats that alternate with the baseline. A ratio is taken repeat by \
-             repeat, and is above 1 where Reprise is better.\n\n\
+             repeat, and is above 1 where Reprise is better. What bounds each of them is in \
+             [PROFILES.md](PROFILES.md).\n\n\
              Machine: {processor}, {cores} cores, {memory_gb} GB. Versions: {versions}.\n\n\
              ![cost against work](scaling.svg)\n"
         );
         for section in &self.sections {
             write!(text, "\n{}", markdown(section)).expect("a string takes every write");
         }
+        write!(text, "\n{}", pack::markdown(packs)).expect("a string takes every write");
         text
     }
 }

@@ -17,6 +17,7 @@ mod samples;
 mod search;
 mod setting;
 mod stand;
+mod startup;
 mod versions;
 
 use std::path::PathBuf;
@@ -59,6 +60,7 @@ enum Part {
     Encoding,
     Search,
     Orchestrator,
+    Startup,
     Plot,
 }
 
@@ -92,6 +94,9 @@ fn measure(args: &Args) -> anyhow::Result<Results> {
     if wanted(Part::Orchestrator) {
         let section = orchestrator::measure(&args.python, directory, repeats, &mut versions)?;
         sections.push(shown(section));
+    }
+    if wanted(Part::Startup) {
+        sections.push(shown(startup::measure(directory, repeats)?));
     }
     if wanted(Part::Plot) {
         panels.extend(orchestrator::sizes(directory, repeats)?);

@@ -1,16 +1,19 @@
 //! The benchmark suite: each claim about speed as a ratio against a program that
 //! this folder holds or a registry offers, in turns on the same cores.
 //!
-//! Not here: what is measured (a module a section), and the baselines themselves
-//! (`baseline.py`, `orchestrators.py`).
+//! Not here: what is measured (a module a section), what bounds it (`profile`), and the
+//! baselines themselves (`baseline.py`, `orchestrators.py`).
 
 mod baseline;
+mod claims;
 mod encoding;
 mod machine;
 mod orchestrator;
 mod pack;
+mod perf;
 mod plot;
 mod pretraining;
+mod profile;
 mod report;
 mod results;
 mod samples;
@@ -18,13 +21,16 @@ mod search;
 mod setting;
 mod stand;
 mod startup;
+mod symbols;
 mod versions;
+mod workload;
 
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
+use self::profile::Subject;
 use self::report::{Section, markdown};
 use self::results::Results;
 use self::setting::Setting;
@@ -46,6 +52,16 @@ struct Args {
     /// pack.json.
     #[arg(long, conflicts_with = "only")]
     rewrite: bool,
+    /// Measure nothing: say where the time goes, by function, with `perf`; of all
+    /// subjects into PROFILES.md when none is named.
+    #[arg(long, value_enum, value_name = "SUBJECT", num_args = 0.., conflicts_with = "only")]
+    profile: Option<Vec<Subject>>,
+    /// Do the work of a profile, with what an earlier step left in `files`.
+    #[arg(long, value_enum, hide = true, requires = "files")]
+    workload: Option<Subject>,
+    /// Directory of those files.
+    #[arg(long, hide = true)]
+    files: Option<PathBuf>,
     /// Run one search on this table and print the process's peak memory.
     #[arg(long, value_name = "FILE", hide = true, requires = "rows")]
     one_search: Option<PathBuf>,
@@ -69,6 +85,12 @@ fn main() -> anyhow::Result<()> {
     if let (Some(file), Some(rows)) = (&args.one_search, args.rows) {
         say(&search::alone(file, rows)?.to_string());
         return Ok(());
+    }
+    if let (Some(subject), Some(files)) = (args.workload, &args.files) {
+        return workload::run(subject, files);
+    }
+    if let Some(subjects) = &args.profile {
+        return profile::measure(subjects);
     }
     if args.rewrite {
         return Results::read()?.write();
@@ -133,6 +155,6 @@ fn shown(section: Section) -> Section {
 }
 
 #[expect(clippy::print_stdout, reason = "the program's report")]
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     println!("{line}");
 }

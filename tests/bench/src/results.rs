@@ -86,7 +86,7 @@ impl Results {
         let mut text = format!(
             "# Benchmarks\n\nWritten by `make bench`; medians, with the range in brackets, of \
              {repeats} repeats that alternate with the baseline. A ratio is taken repeat by \
-             repeat, and is above 1 where Reprise is better. What bounds each of them is in \
+             repeat, and is above 1 where Reprise is better. What bounds them is in \
              [PROFILES.md](PROFILES.md).\n\n\
              Machine: {processor}, {cores} cores, {memory_gb} GB. Versions: {versions}.\n\n\
              ![cost against work](scaling.svg)\n"

@@ -140,6 +140,14 @@ pub(crate) fn alone(file: &Path, rows: usize) -> anyhow::Result<serde_json::Valu
     Ok(json!({"bo": bo, "rl": rl, "memory": memory}))
 }
 
+/// Runs of BO, each with a seed of its own.
+pub(crate) fn bayesian_runs(table: &Table, runs: u64) -> anyhow::Result<()> {
+    (0..runs).try_for_each(|seed| {
+        one_run(table, bayesian(), BO_QUERIES, Seed(seed))?;
+        Ok(())
+    })
+}
+
 fn bayesian() -> MethodSpec {
     MethodSpec::Dngo {
         initial: 16,

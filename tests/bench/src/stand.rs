@@ -87,6 +87,15 @@ impl Stand {
         self.fleet.url()
     }
 
+    /// Process ids of the coordinator and of its first worker.
+    pub(crate) fn processes(&self) -> anyhow::Result<[u32; 2]> {
+        let worker = self.fleet.workers.first().and_then(Process::id);
+        Ok([
+            self.coordinator()?,
+            worker.context("no worker was started")?,
+        ])
+    }
+
     /// Submits a study of this many no-op tasks. A task is known by what it does, so
     /// of two studies the larger has every task of the smaller.
     pub(crate) fn submit(&mut self, name: &str, tasks: u32) -> anyhow::Result<()> {

@@ -13,9 +13,8 @@ use crate::plot::{Curve, Panel};
 use crate::report::number;
 use crate::samples::Samples;
 
-/// The content of `pack.json`.
+/// What is shown of `pack.json`, which may hold more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct PackScaling {
     /// What it was measured on, in words.
     pub(crate) device: String,
@@ -27,7 +26,6 @@ pub(crate) struct PackScaling {
 
 /// A pack.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct PackPoint {
     /// Seeds that train in it.
     pub(crate) seeds: u32,

@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PROFILE_DIR := target/release
 
-.PHONY: demo test chaos soak lint bench bench-core libtorch build
+.PHONY: demo test chaos soak lint bench bench-core bench-profile libtorch build
 
 demo: build
 	$(PROFILE_DIR)/reprise run configs/demo.yaml
@@ -46,6 +46,12 @@ bench: libtorch
 	@test -x $(BENCH_ENV)/bin/python || python3 -m venv $(BENCH_ENV)
 	@$(BENCH_ENV)/bin/pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
 	$(PROFILE_DIR)/bench --python $(BENCH_ENV)/bin/python $(BENCH)
+
+# Where the time goes, by function, as `perf` samples it; writes
+# tests/bench/PROFILES.md, or prints what PROFILE names, as in PROFILE=bo-large.
+bench-profile: libtorch
+	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-bench
+	$(PROFILE_DIR)/bench --profile $(PROFILE)
 
 # Transitions of the pure core alone.
 bench-core:

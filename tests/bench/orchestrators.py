@@ -61,8 +61,11 @@ def dask_system(workers: int) -> Iterator[RunTasks]:
         yield lambda number: client.gather(client.map(noop, range(number), pure=False))
 
 
-# Each system with the package whose version counts.
-SYSTEMS = {"ray": (ray_system, "ray"), "dask": (dask_system, "distributed")}
+# Each system with the packages whose versions count.
+SYSTEMS = {
+    "ray": (ray_system, ["ray"]),
+    "dask": (dask_system, ["dask", "distributed"]),
+}
 
 
 def seconds_of(run_tasks: RunTasks, number: int) -> float:
@@ -84,14 +87,14 @@ def main() -> None:
     parser.add_argument("--tasks", type=positive, required=True)
     parser.add_argument("--workers", type=positive, required=True)
     arguments = parser.parse_args()
-    start_system, package = SYSTEMS[arguments.system]
+    start_system, packages = SYSTEMS[arguments.system]
     with start_system(arguments.workers) as run_tasks:
         run_tasks(WARM_UP_TASKS)
         seconds = seconds_of(run_tasks, arguments.tasks)
         singles = [seconds_of(run_tasks, 1) for _ in range(SINGLE_TASKS)]
     answer = {
         "system": arguments.system,
-        "version": version(package),
+        "versions": {package: version(package) for package in packages},
         "tasks": arguments.tasks,
         "workers": arguments.workers,
         "seconds": seconds,

@@ -76,7 +76,7 @@ fn generated_types_stay_at_the_edge() {
         "coordinator/tests/refusals/",
         "tests/src/bin/soak.rs",
         "tests/src/simulated.rs",
-        "tests/bench/src/orchestrator.rs",
+        "tests/bench/src/stand.rs",
         "worker/src/session/",
         "worker/src/artifacts.rs",
     ];

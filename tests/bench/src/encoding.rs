@@ -37,18 +37,11 @@ pub(crate) fn measure(
         valid = prior.validity;
     }
     Ok(Section {
-        title: "Embedding and validity",
+        title: "Embedding and validity".to_owned(),
         about: "The whole of NAS-Bench-101, 423,624 cells, and 10,000 latent points; the \
                 baseline takes graphs and points one at a time, as published. One core."
             .to_owned(),
         rows: vec![
-            Row::alone(
-                "enumerate and encode the space",
-                "s",
-                Better::Lower,
-                [setting.enumeration].into_iter().collect(),
-            )
-            .noting("once"),
             Row::alone("embedding", "graphs/s", Better::Higher, embedded).against(their_embedded),
             Row::alone(
                 "validity and uniqueness",

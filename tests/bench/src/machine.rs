@@ -22,6 +22,22 @@ pub(crate) fn cores() -> usize {
     cores.count().max(1)
 }
 
+/// Memory of the machine in gigabytes, 0 when the kernel does not say.
+pub(crate) fn memory_gb() -> u64 {
+    let found = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = found.lines().find(|line| line.starts_with("MemTotal:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    kilobytes.map_or(0, |kilobytes: u64| {
+        (kilobytes * 1024).div_ceil(1_000_000_000)
+    })
+}
+
+/// The kernel's version.
+pub(crate) fn kernel() -> String {
+    let found = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    found.trim().to_owned()
+}
+
 /// Keeps the calling thread on these cores.
 pub(crate) fn pin(cores: impl IntoIterator<Item = usize>) -> anyhow::Result<()> {
     let mut set = CpuSet::new();

@@ -1,31 +1,42 @@
 //! The benchmark suite: each claim about speed as a ratio against a program that
 //! this folder holds or a registry offers, in turns on the same cores.
 //!
-//! Not here: what is measured (a module a section), and the baselines themselves
-//! (`baseline.py`, `orchestrators.py`).
+//! Not here: what is measured (a module a section), what bounds it (`profile`), and the
+//! baselines themselves (`baseline.py`, `orchestrators.py`).
 
 mod baseline;
+mod claims;
 mod encoding;
 mod machine;
 mod orchestrator;
-mod packs;
+mod pack;
+mod pack_run;
+mod perf;
 mod plot;
 mod pretraining;
+mod profile;
 mod report;
+mod results;
 mod samples;
 mod search;
 mod setting;
+mod stand;
+mod startup;
+mod symbols;
+mod versions;
+mod workload;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use reprise_torch::autoencoder::TorchDevice;
 use serde_json::json;
 
+use self::profile::Subject;
 use self::report::{Section, markdown};
-use self::setting::{Setting, script};
+use self::results::Results;
+use self::setting::Setting;
+use self::versions::Versions;
 
 /// Measures this program against its baselines.
 #[derive(Debug, Parser)]
@@ -49,6 +60,20 @@ struct Args {
     /// Pretrain a pack of so many seeds as well, from beginning to end.
     #[arg(long, value_name = "SEEDS", default_value_t = 0, requires = "packs")]
     whole: usize,
+    /// Measure nothing: write RESULTS.md and the figure again from results.json and
+    /// pack.json.
+    #[arg(long, conflicts_with = "only")]
+    rewrite: bool,
+    /// Measure nothing: say where the time goes, by function, with `perf`; of all
+    /// subjects into PROFILES.md when none is named.
+    #[arg(long, value_enum, value_name = "SUBJECT", num_args = 0.., conflicts_with = "only")]
+    profile: Option<Vec<Subject>>,
+    /// Do the work of a profile, with what an earlier step left in `files`.
+    #[arg(long, value_enum, hide = true, requires = "files")]
+    workload: Option<Subject>,
+    /// Directory of those files.
+    #[arg(long, hide = true)]
+    files: Option<PathBuf>,
     /// Run one search on this table and print the process's peak memory.
     #[arg(long, value_name = "FILE", hide = true, requires = "rows")]
     one_search: Option<PathBuf>,
@@ -63,6 +88,7 @@ enum Part {
     Encoding,
     Search,
     Orchestrator,
+    Startup,
     Plot,
 }
 
@@ -81,26 +107,44 @@ fn main() -> anyhow::Result<()> {
         say(&search::alone(file, rows)?.to_string());
         return Ok(());
     }
+    if let (Some(subject), Some(files)) = (args.workload, &args.files) {
+        return workload::run(subject, files);
+    }
+    if let Some(subjects) = &args.profile {
+        return profile::measure(subjects);
+    }
+    if let Some(device) = args.packs {
+        let (sizes, repeats) = ((args.most, args.whole), args.repeats as usize);
+        let found = pack_run::measure(device, &args.python, sizes, repeats)?;
+        return results::save("pack.json", &format!("{found:#}\n"));
+    }
+    if args.rewrite {
+        return Results::read()?.write();
+    }
+    let results = measure(&args)?;
+    if args.only.is_empty() {
+        results.write()?;
+    }
+    Ok(())
+}
+
+/// Measures what is wanted, and prints each section as soon as it is there.
+fn measure(args: &Args) -> anyhow::Result<Results> {
     let repeats = args.repeats as usize;
     let wanted = |part| args.only.is_empty() || args.only.contains(&part);
     let temporary = tempfile::tempdir()?;
     let directory = temporary.path();
-    if let Some(device) = args.packs {
-        let sizes = (args.most, args.whole);
-        let found = packs::measure(device, &args.python, directory, sizes, repeats)?;
-        return save("pack.json", &format!("{found:#}\n"));
-    }
     let mut sections = Vec::new();
     let mut panels = Vec::new();
-    let mut versions = json!({});
+    let mut versions = Versions::default();
 
     // First, while this thread may still use every core.
     if wanted(Part::Orchestrator) {
-        sections.push(shown(orchestrator::measure(
-            &args.python,
-            directory,
-            repeats,
-        )?));
+        let section = orchestrator::measure(&args.python, directory, repeats, &mut versions)?;
+        sections.push(shown(section));
+    }
+    if wanted(Part::Startup) {
+        sections.push(shown(startup::measure(directory, repeats)?));
     }
     if wanted(Part::Plot) {
         panels.extend(orchestrator::sizes(directory, repeats)?);
@@ -110,13 +154,10 @@ fn main() -> anyhow::Result<()> {
         machine::pin([0])?;
         let setting = Setting::prepare()?;
         let mut baseline = setting.baseline(&args.python, directory)?;
-        versions = baseline.ask(&json!({"measure": "about"}))?;
+        versions.note_all(&baseline.ask(&json!({"measure": "about"}))?);
         if wanted(Part::Pretraining) {
-            sections.push(shown(pretraining::measure(
-                &setting,
-                &mut baseline,
-                repeats,
-            )?));
+            let section = pretraining::measure(&setting, &mut baseline, repeats)?;
+            sections.push(shown(section));
         }
         if wanted(Part::Encoding) {
             sections.push(shown(encoding::measure(&setting, &mut baseline, repeats)?));
@@ -129,57 +170,17 @@ fn main() -> anyhow::Result<()> {
             panels.push(search::sizes(&setting, repeats)?);
         }
     }
-    if args.only.is_empty() {
-        write(&sections, &versions, &panels, repeats)?;
-    }
-    Ok(())
+    Ok(Results::of_this_machine(
+        repeats, versions, sections, panels,
+    ))
 }
 
-/// Prints a section as soon as it is there.
 fn shown(section: Section) -> Section {
     say(&markdown(&section));
     section
 }
 
-/// Writes RESULTS.md, its numbers as JSON, and the figure.
-fn write(
-    sections: &[Section],
-    versions: &serde_json::Value,
-    panels: &[plot::Panel],
-    repeats: usize,
-) -> anyhow::Result<()> {
-    let about = json!({
-        "processor": machine::processor(),
-        "cores": machine::cores(),
-        "repeats": repeats,
-        "reprise": env!("CARGO_PKG_VERSION"),
-        "baseline": versions,
-    });
-    let mut text = format!(
-        "# Benchmarks\n\nWritten by `make bench`; medians, with the range in brackets, of \
-         {repeats} repeats that alternate with the baseline. A ratio is taken repeat by repeat, and is \
-         above 1 where Reprise is better. Machine: {}, {} cores. Versions: `{}`.\n\n\
-         ![cost against work](scaling.svg)\n\n",
-        machine::processor(),
-        machine::cores(),
-        versions
-    );
-    for section in sections {
-        text.push_str(&markdown(section));
-        text.push('\n');
-    }
-    save("RESULTS.md", &text)?;
-    let numbers = json!({"machine": about, "sections": sections, "panels": panels});
-    save("results.json", &format!("{numbers:#}\n"))?;
-    save("scaling.svg", &plot::svg(panels))
-}
-
-fn save(name: &str, text: &str) -> anyhow::Result<()> {
-    let path: &Path = &script(name);
-    fs::write(path, text).with_context(|| format!("write `{}`", path.display()))
-}
-
 #[expect(clippy::print_stdout, reason = "the program's report")]
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     println!("{line}");
 }

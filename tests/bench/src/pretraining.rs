@@ -60,7 +60,7 @@ pub(crate) fn measure(
         Row::alone(what, "graphs/s", Better::Higher, ours).against(theirs)
     };
     Ok(Section {
-        title: "Pretraining",
+        title: "Pretraining".to_owned(),
         about: "The published model on NAS-Bench-101, one thread of one core. The first of \
                 the eight published epochs is in training mode, the others in evaluation mode \
                 (protocol notes, Q1)."

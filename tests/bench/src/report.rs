@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::samples::Samples;
 
 /// Which of two values is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Better {
     /// A rate, say.
@@ -17,12 +17,12 @@ pub(crate) enum Better {
 }
 
 /// One thing that was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// What it is.
     pub(crate) what: String,
     /// Unit of the values.
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     /// Whether more or less is better.
     pub(crate) better: Better,
     /// Of this program.
@@ -37,13 +37,13 @@ impl Row {
     /// A row without a comparison.
     pub(crate) fn alone(
         what: impl Into<String>,
-        unit: &'static str,
+        unit: impl Into<String>,
         better: Better,
         ours: Samples,
     ) -> Self {
         Self {
             what: what.into(),
-            unit,
+            unit: unit.into(),
             better,
             ours,
             baseline: None,
@@ -67,6 +67,14 @@ impl Row {
         }
     }
 
+    /// With the most that it may be, and whether every repeat kept to that.
+    pub(crate) fn within(self, limit: f64) -> Self {
+        let (_, highest) = self.ours.range();
+        let verdict = if highest <= limit { "kept" } else { "missed" };
+        let note = format!("limit {limit} {}, {verdict}", self.unit);
+        self.noting(note)
+    }
+
     /// How many times better this program is, repeat by repeat.
     pub(crate) fn ratio(&self) -> Option<Samples> {
         let baseline = self.baseline.as_ref()?;
@@ -78,10 +86,10 @@ impl Row {
 }
 
 /// Rows that belong together.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Section {
     /// Its heading.
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
     /// What was measured and how, in a sentence or two.
     pub(crate) about: String,
     /// Its rows.
@@ -91,20 +99,26 @@ pub(crate) struct Section {
 /// A section as Markdown.
 pub(crate) fn markdown(section: &Section) -> String {
     let mut text = format!("## {}\n\n{}\n\n", section.title, section.about);
-    text.push_str("| measure | unit | Reprise | baseline | ratio | |\n");
-    text.push_str("|---|---|---|---|---|---|\n");
+    let compared = section.rows.iter().any(|row| row.baseline.is_some());
+    text.push_str(if compared {
+        "| measure | unit | Reprise | baseline | ratio | |\n|---|---|---|---|---|---|\n"
+    } else {
+        "| measure | unit | Reprise | |\n|---|---|---|---|\n"
+    });
     for row in &section.rows {
+        let Row {
+            what, unit, note, ..
+        } = row;
+        let ours = spread(&row.ours);
         let baseline = row.baseline.as_ref().map(spread).unwrap_or_default();
         let ratio = row.ratio().as_ref().map(spread).unwrap_or_default();
-        writeln!(
-            text,
-            "| {} | {} | {} | {baseline} | {ratio} | {} |",
-            row.what,
-            row.unit,
-            spread(&row.ours),
-            row.note
-        )
-        .expect("a string takes every write");
+        let against = if compared {
+            format!("{baseline} | {ratio} | ")
+        } else {
+            String::new()
+        };
+        writeln!(text, "| {what} | {unit} | {ours} | {against}{note} |")
+            .expect("a string takes every write");
     }
     text
 }
@@ -121,7 +135,7 @@ fn spread(samples: &Samples) -> String {
 }
 
 /// A number with three significant digits, or all digits of a larger one.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,
@@ -177,12 +191,28 @@ mod tests {
             .against([10.0].into_iter().collect());
         assert!((row.ratio().unwrap().median() - 5.0).abs() < 1e-12);
         let section = Section {
-            title: "Search",
+            title: "Search".to_owned(),
             about: "One run.".to_owned(),
             rows: vec![row],
         };
         assert!(markdown(&section).contains(
             "| run | s | 2.00 (2.00 to 2.00) | 10.0 (10.0 to 10.0) | 5.00 (5.00 to 5.00) |  |"
         ));
+    }
+    #[test]
+    fn a_limit_is_for_every_repeat() {
+        let within = |limit| {
+            let samples = [0.5, 1.5].into_iter().collect();
+            Row::alone("start", "s", Better::Lower, samples).within(limit)
+        };
+        assert_eq!(within(2.0).note, "limit 2 s, kept");
+        assert_eq!(within(1.0).note, "limit 1 s, missed");
+        let section = Section {
+            title: "Start-up".to_owned(),
+            about: "One start.".to_owned(),
+            rows: vec![within(2.0)],
+        };
+        let row = "| start | s | 1.00 (0.500 to 1.50) | limit 2 s, kept |";
+        assert!(markdown(&section).contains(row));
     }
 }

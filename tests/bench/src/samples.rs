@@ -1,10 +1,10 @@
 //! Repeated measurements and what is said of them: median and range, and the ratio
 //! of two programs that were measured in turns.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Values of one quantity, one a repeat, in the order in which they were measured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Samples(Vec<f64>);
 

@@ -84,7 +84,7 @@ pub(crate) fn measure(
         }
     }
     Ok(Section {
-        title: "Search",
+        title: "Search".to_owned(),
         about: format!(
             "Published settings of NAS-Bench-101, one core. BO buys {BO_QUERIES} \
              architectures in 150 rounds, RL {RL_QUERIES}. Ours are whole runs; the baseline \
@@ -106,9 +106,10 @@ pub(crate) fn sizes(setting: &Setting, repeats: usize) -> anyhow::Result<Panel> 
     }
     Ok(Panel {
         title: "one BO run of 766 queries".to_owned(),
-        work: "embeddings in the table",
-        cost: "seconds",
+        work: "embeddings in the table".to_owned(),
+        cost: "seconds".to_owned(),
         points,
+        baseline: None,
     })
 }
 
@@ -137,6 +138,14 @@ pub(crate) fn alone(file: &Path, rows: usize) -> anyhow::Result<serde_json::Valu
     let (rl, _) = one_run(&table, reinforce(), RL_QUERIES, Seed(0))?;
     let memory = memory_kb(std::process::id(), "VmHWM:")? / 1e3;
     Ok(json!({"bo": bo, "rl": rl, "memory": memory}))
+}
+
+/// Runs of BO, each with a seed of its own.
+pub(crate) fn bayesian_runs(table: &Table, runs: u64) -> anyhow::Result<()> {
+    (0..runs).try_for_each(|seed| {
+        one_run(table, bayesian(), BO_QUERIES, Seed(seed))?;
+        Ok(())
+    })
 }
 
 fn bayesian() -> MethodSpec {

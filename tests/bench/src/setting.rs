@@ -14,7 +14,6 @@ use reprise_search::space::{self, GraphDims, SearchSpace};
 use reprise_torch::autoencoder::{Backend, GraphSet, Params, Pretrainer, embed};
 
 use crate::baseline::Baseline;
-use crate::machine::timed;
 
 /// The space with a model that was trained on it for one epoch.
 #[derive(Debug)]
@@ -29,8 +28,6 @@ pub(crate) struct Setting {
     pub(crate) checkpoint: Vec<u8>,
     /// The embedding of the whole space by that model.
     pub(crate) embedding: Arc<Embedding>,
-    /// Seconds that enumerating and encoding the space took.
-    pub(crate) enumeration: f64,
 }
 
 /// The published pretraining of NAS-Bench-101.
@@ -52,8 +49,7 @@ pub(crate) fn published(batch: u32) -> PretrainSpec {
 impl Setting {
     /// Enumerates the space and trains one epoch: some 40 seconds.
     pub(crate) fn prepare() -> anyhow::Result<Self> {
-        let (enumeration, found) = timed(space_and_graphs);
-        let (space, graphs) = found?;
+        let (space, graphs) = space_and_graphs()?;
         let mut pretrainer = Pretrainer::new(
             published(32),
             Arc::clone(&space),
@@ -71,7 +67,6 @@ impl Setting {
             params,
             checkpoint: pretrainer.checkpoint(),
             embedding,
-            enumeration,
         })
     }
 

@@ -25,12 +25,12 @@ const BASELINE_STEPS: u64 = 300;
 pub(crate) fn measure(
     device: TorchDevice,
     python: &Path,
-    directory: &Path,
     (most, whole): (usize, usize),
     repeats: usize,
 ) -> anyhow::Result<serde_json::Value> {
     let (space, graphs) = space_and_graphs()?;
-    let mut baseline = baseline(space.as_ref(), python, directory)?;
+    let temporary = tempfile::tempdir()?;
+    let mut baseline = baseline(space.as_ref(), python, temporary.path())?;
     let on = match device {
         TorchDevice::Cpu => "cpu",
         TorchDevice::Cuda(_) => "cuda",

@@ -10,6 +10,7 @@ mod encoding;
 mod machine;
 mod orchestrator;
 mod pack;
+mod packs;
 mod perf;
 mod plot;
 mod pretraining;
@@ -28,11 +29,12 @@ mod workload;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use reprise_torch::autoencoder::TorchDevice;
 use serde_json::json;
 
 use self::profile::Subject;
 use self::report::{Section, markdown};
-use self::results::Results;
+use self::results::{Results, save};
 use self::setting::Setting;
 use self::versions::Versions;
 
@@ -62,6 +64,16 @@ struct Args {
     /// Directory of those files.
     #[arg(long, hide = true)]
     files: Option<PathBuf>,
+    /// Measure packs of seeds on this device instead, `cpu` or `cuda:INDEX`, and write
+    /// what is found to pack.json.
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    packs: Option<TorchDevice>,
+    /// Largest pack that is tried.
+    #[arg(long, default_value_t = 64, requires = "packs")]
+    most: usize,
+    /// Pretrain a pack of so many seeds as well, from beginning to end.
+    #[arg(long, value_name = "SEEDS", default_value_t = 0, requires = "packs")]
+    whole: usize,
     /// Run one search on this table and print the process's peak memory.
     #[arg(long, value_name = "FILE", hide = true, requires = "rows")]
     one_search: Option<PathBuf>,
@@ -80,6 +92,15 @@ enum Part {
     Plot,
 }
 
+fn device(name: &str) -> Result<TorchDevice, String> {
+    let index = name.strip_prefix("cuda:").map(str::parse);
+    match (name, index) {
+        ("cpu", _) => Ok(TorchDevice::Cpu),
+        (_, Some(Ok(index))) => Ok(TorchDevice::Cuda(index)),
+        _ => Err("expected `cpu` or `cuda:INDEX`".to_owned()),
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if let (Some(file), Some(rows)) = (&args.one_search, args.rows) {
@@ -94,6 +115,12 @@ fn main() -> anyhow::Result<()> {
     }
     if args.rewrite {
         return Results::read()?.write();
+    }
+    if let Some(device) = args.packs {
+        let temporary = tempfile::tempdir()?;
+        let (sizes, repeats) = ((args.most, args.whole), args.repeats as usize);
+        let found = packs::measure(device, &args.python, temporary.path(), sizes, repeats)?;
+        return save("pack.json", &format!("{found:#}\n"));
     }
     let results = measure(&args)?;
     if args.only.is_empty() {

@@ -49,8 +49,7 @@ pub(crate) fn published(batch: u32) -> PretrainSpec {
 impl Setting {
     /// Enumerates the space and trains one epoch: some 40 seconds.
     pub(crate) fn prepare() -> anyhow::Result<Self> {
-        let space = space::open(SpaceName::Nasbench101);
-        let graphs = Arc::new(GraphSet::of_space(space.as_ref())?);
+        let (space, graphs) = space_and_graphs()?;
         let mut pretrainer = Pretrainer::new(
             published(32),
             Arc::clone(&space),
@@ -96,20 +95,9 @@ impl Setting {
         )?)
     }
 
-    /// Starts the baseline on the same graphs, on the first core.
+    /// Starts the baseline on the same graphs.
     pub(crate) fn baseline(&self, python: &Path, directory: &Path) -> anyhow::Result<Baseline> {
-        let GraphDims { nodes, .. } = self.graphs.dims();
-        let (mut adjacency, mut operations) = (vec![0; nodes * nodes], vec![0; nodes]);
-        let mut bytes = Vec::with_capacity(self.space.len() * nodes * (nodes + 1));
-        for arch in 0..self.space.len() {
-            let arch = ArchIndex(arch as u32);
-            self.space.encode(arch, &mut adjacency, &mut operations);
-            bytes.extend_from_slice(&adjacency);
-            bytes.extend_from_slice(&operations);
-        }
-        let file = directory.join("graphs");
-        std::fs::write(&file, bytes).context("write the graphs for the baseline")?;
-        Baseline::start(python, &script("baseline.py"), &file, 0)
+        baseline(self.space.as_ref(), python, directory)
     }
 
     /// The first `rows` embeddings with made-up accuracies.
@@ -118,6 +106,32 @@ impl Setting {
         let rows = self.embedding.rows()[..rows * dims].to_vec();
         Ok(Table::new(Embedding::new(rows, dims)?))
     }
+}
+
+/// NAS-Bench-101, enumerated and encoded.
+pub(crate) fn space_and_graphs() -> anyhow::Result<(Arc<dyn SearchSpace>, Arc<GraphSet>)> {
+    let space = space::open(SpaceName::Nasbench101);
+    let graphs = GraphSet::of_space(space.as_ref())?;
+    Ok((space, Arc::new(graphs)))
+}
+
+/// Starts the baseline on the graphs of a space, on the first core.
+pub(crate) fn baseline(
+    space: &dyn SearchSpace,
+    python: &Path,
+    directory: &Path,
+) -> anyhow::Result<Baseline> {
+    let GraphDims { nodes, .. } = space.dims();
+    let (mut adjacency, mut operations) = (vec![0; nodes * nodes], vec![0; nodes]);
+    let mut bytes = Vec::with_capacity(space.len() * nodes * (nodes + 1));
+    for arch in 0..space.len() {
+        space.encode(ArchIndex(arch as u32), &mut adjacency, &mut operations);
+        bytes.extend_from_slice(&adjacency);
+        bytes.extend_from_slice(&operations);
+    }
+    let file = directory.join("graphs");
+    std::fs::write(&file, bytes).context("write the graphs for the baseline")?;
+    Baseline::start(python, &script("baseline.py"), &file, 0)
 }
 
 /// A script of the suite.

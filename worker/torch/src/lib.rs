@@ -8,6 +8,9 @@
 
 pub mod autoencoder;
 pub mod cellnet;
+mod cuda;
+
+pub use self::cuda::{cuda_devices, cuda_name};
 
 /// Makes libtorch compute with one thread. Called once on every thread that
 /// trains: two threads on one small matrix product are slower than one.

@@ -9,6 +9,7 @@ use super::native::NativeEngine;
 use super::objective::{Objective, Optimiser};
 use super::params::Params;
 use super::plain::PlainEngine;
+use crate::cuda_devices;
 
 /// `PyTorch`'s default `BatchNorm` constants: added to the variance, and the
 /// weight of a new batch in the running statistics.
@@ -42,21 +43,29 @@ impl Backend {
         objective: Objective,
         optimiser: Optimiser,
     ) -> Result<Box<dyn Engine>, PretrainError> {
-        let device = match self {
-            Self::Native => {
-                return Ok(Box::new(NativeEngine::new(state, objective, optimiser)));
+        Ok(match self {
+            Self::Native => Box::new(NativeEngine::new(state, objective, optimiser)),
+            Self::Libtorch(device) => {
+                let device = device.open()?;
+                Box::new(PlainEngine::new(state, objective, optimiser, device))
             }
-            Self::Libtorch(TorchDevice::Cpu) => tch::Device::Cpu,
-            Self::Libtorch(TorchDevice::Cuda(index)) => {
-                let found = u32::try_from(tch::Cuda::device_count()).unwrap_or(0);
+        })
+    }
+}
+
+impl TorchDevice {
+    /// The device, if this machine and its libtorch have it.
+    pub(crate) fn open(self) -> Result<tch::Device, PretrainError> {
+        match self {
+            Self::Cpu => Ok(tch::Device::Cpu),
+            Self::Cuda(index) => {
+                let found = cuda_devices();
                 if index >= found {
                     return Err(PretrainError::NoDevice { index, found });
                 }
-                tch::Device::Cuda(index as usize)
+                Ok(tch::Device::Cuda(index as usize))
             }
-        };
-        let engine = PlainEngine::new(state, objective, optimiser, device);
-        Ok(Box::new(engine))
+        }
     }
 }
 

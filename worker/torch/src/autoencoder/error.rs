@@ -1,6 +1,6 @@
 //! What can go wrong outside the arithmetic: files of others, sizes, divergence.
 
-use reprise_domain::SpaceName;
+use reprise_domain::{Seed, SpaceName};
 use reprise_search::embedding::EmbeddingError;
 
 /// Parameters that cannot be a model's.
@@ -237,6 +237,17 @@ pub enum PretrainError {
         done: u32,
         /// Epochs of the task.
         epochs: u32,
+    },
+    /// A pack without members.
+    #[error("a pack has at least one member")]
+    EmptyPack,
+    /// Members of a pack that cannot be trained together.
+    #[error("seed {seed} has other settings than seed {first}, or is at another step")]
+    UnequalPack {
+        /// Seed of the member that differs.
+        seed: Seed,
+        /// Seed of the first member.
+        first: Seed,
     },
     /// The device does not exist here.
     #[error("this libtorch finds {found} CUDA devices, device {index} was asked for")]

@@ -1,12 +1,16 @@
-//! Reconstruction of the held-out graphs at the end of an epoch (protocol notes,
-//! section 3).
+//! What an epoch is measured by (protocol notes, section 3), and the reconstruction
+//! of the held-out graphs.
 //!
-//! Not here: validity and uniqueness, which are `prior`.
+//! Not here: how validity and uniqueness are found, which is `prior`.
 
 use std::ops::Range;
 
+use reprise_domain::EpochMeasures;
+
+use super::course::Course;
 use super::engine::{Decoded, Engine, Latent, sigmoid};
 use super::graphs::GraphSet;
+use super::prior::CodeSums;
 
 /// Graphs that are measured at once, as published: means over edges are taken
 /// batch by batch and weighted by the batch's graphs.
@@ -15,13 +19,13 @@ const BATCH: usize = 500;
 /// How well held-out graphs come back; fractions as in
 /// [`reprise_domain::EpochMeasures`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Reconstruction {
-    pub(crate) ops_accuracy: f64,
-    pub(crate) ops_accuracy_real_nodes: f64,
-    pub(crate) edge_accuracy: f64,
-    pub(crate) true_edge_probability: f64,
-    pub(crate) false_edge_probability: f64,
-    pub(crate) exact_match: f64,
+struct Reconstruction {
+    ops_accuracy: f64,
+    ops_accuracy_real_nodes: f64,
+    edge_accuracy: f64,
+    true_edge_probability: f64,
+    false_edge_probability: f64,
+    exact_match: f64,
 }
 
 /// A fraction in the making.
@@ -63,8 +67,38 @@ impl BatchMeans {
     }
 }
 
+/// Measures the model of `engine` after the last step of `epoch`: `loss` is the mean
+/// of the epoch's losses, `codes` sums over its training graphs.
+pub(crate) fn of_epoch(
+    course: &Course,
+    epoch: u32,
+    engine: &mut dyn Engine,
+    loss: f64,
+    codes: &CodeSums,
+) -> EpochMeasures {
+    let reconstruction = reconstruction(engine, &course.graphs, course.held_out());
+    let prior = codes.gaussian().decode(
+        engine,
+        course.space.as_ref(),
+        course.spec.latent_points as usize,
+        course.spec.quirks.lenient_validity,
+        &mut course.latent_points(epoch),
+    );
+    EpochMeasures {
+        loss,
+        ops_accuracy: reconstruction.ops_accuracy,
+        ops_accuracy_real_nodes: reconstruction.ops_accuracy_real_nodes,
+        edge_accuracy: reconstruction.edge_accuracy,
+        true_edge_probability: reconstruction.true_edge_probability,
+        false_edge_probability: reconstruction.false_edge_probability,
+        exact_match: reconstruction.exact_match,
+        validity: prior.validity,
+        uniqueness: prior.uniqueness,
+    }
+}
+
 /// Encodes and decodes the graphs of `held_out` in evaluation mode.
-pub(crate) fn reconstruction(
+fn reconstruction(
     engine: &mut dyn Engine,
     set: &GraphSet,
     held_out: Range<usize>,

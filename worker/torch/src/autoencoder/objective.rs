@@ -73,7 +73,7 @@ impl Optimiser {
     pub(crate) const EPSILON: f64 = 1e-8;
     /// Added to the norm that the gradient is divided by (`PyTorch`'s
     /// `clip_grad_norm_`).
-    const CLIP_EPSILON: f64 = 1e-6;
+    pub(crate) const CLIP_EPSILON: f64 = 1e-6;
 
     /// The factor that brings a gradient of this norm within the bound.
     pub(crate) fn clip_factor(&self, norm: f64) -> f64 {

@@ -1,35 +1,24 @@
-//! Pretraining step by step: order of the data, modes, end-of-epoch measures,
-//! checkpoints. Interrupted between any two steps and resumed, it gives the same
-//! bits as without the interruption on the same engine.
+//! Pretraining of one seed, step by step: modes, end-of-epoch measures, checkpoints.
+//! Interrupted between any two steps and resumed, it gives the same bits as without
+//! the interruption on the same engine.
 //!
-//! Not here: the arithmetic of a step (the engines) and when to stop (the worker).
+//! Not here: the arithmetic of a step (the engines), the order of the data and the
+//! random numbers ([`super::course`]), many seeds at once ([`super::pack`]) and when
+//! to stop (the worker).
 
 use std::sync::Arc;
 
 use reprise_domain::{EpochMeasures, PretrainSpec};
-use reprise_search::rng::Stream;
 use reprise_search::space::SearchSpace;
 
 use super::checkpoint::Checkpoint;
-use super::engine::{Backend, Engine, Mode, State};
+use super::course::Course;
+use super::engine::{Backend, Engine, Mode};
 use super::error::PretrainError;
 use super::graphs::{GraphSet, Graphs};
 use super::measures;
-use super::objective::{Objective, Optimiser};
 use super::params::Params;
 use super::prior::CodeSums;
-use super::random::{fill_dropout, fill_normal};
-use super::shape::Shape;
-
-/// Share of the space, first by index, that is trained on (protocol notes,
-/// section 3).
-const TRAINED_SHARE: f64 = 0.9;
-
-/// Largest settings that are taken: far beyond any study, small enough that a
-/// mistaken file cannot exhaust memory.
-const MOST_EPOCHS: u32 = 100_000;
-const MOST_BATCH: u32 = 65_536;
-const MOST_LATENT_POINTS: u32 = 10_000_000;
 
 /// How far a pretraining is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,11 +60,7 @@ pub struct Pretrained {
 /// A pretraining in progress.
 #[derive(Debug)]
 pub struct Pretrainer {
-    spec: PretrainSpec,
-    /// What the random streams are keyed by: the spec's canonical form.
-    key: Vec<u8>,
-    graphs: Arc<GraphSet>,
-    space: Arc<dyn SearchSpace>,
+    course: Course,
     engine: Box<dyn Engine>,
     /// Training graphs in the order of the epoch in progress.
     order: Vec<u32>,
@@ -97,31 +82,9 @@ impl Pretrainer {
         graphs: Arc<GraphSet>,
         backend: Backend,
     ) -> Result<Self, PretrainError> {
-        Self::keyed(key(&spec), spec, space, graphs, backend)
-    }
-
-    /// Starts one whose random streams have this key.
-    fn keyed(
-        key: Vec<u8>,
-        spec: PretrainSpec,
-        space: Arc<dyn SearchSpace>,
-        graphs: Arc<GraphSet>,
-        backend: Backend,
-    ) -> Result<Self, PretrainError> {
-        check(&spec, space.as_ref(), &graphs)?;
-        let params = Params::init(shape(&spec, &graphs), &key)?;
-        let codes = CodeSums::new(graphs.dims().nodes * params.shape().latent);
-        let start = Checkpoint {
-            spec,
-            graphs: graphs.len(),
-            epoch: 0,
-            step: 0,
-            epochs: Vec::new(),
-            loss_sum: 0.0,
-            codes,
-            state: State::new(params),
-        };
-        Self::at(start, key, space, graphs, backend)
+        let course = Course::new(spec, space, graphs)?;
+        let start = course.start()?;
+        Self::at(start, course, backend)
     }
 
     /// Goes on from a checkpoint of the same task.
@@ -132,40 +95,13 @@ impl Pretrainer {
         graphs: Arc<GraphSet>,
         backend: Backend,
     ) -> Result<Self, PretrainError> {
-        check(&spec, space.as_ref(), &graphs)?;
-        let found = Checkpoint::read(bytes, graphs.dims().nodes)?;
-        let same_model = found.state.params.shape() == shape(&spec, &graphs);
-        if found.spec != spec || found.graphs != graphs.len() || !same_model {
-            return Err(PretrainError::CheckpointOfAnotherTask);
-        }
-        let steps = steps_per_epoch(&spec, &graphs);
-        let exists = if found.epoch < spec.epochs {
-            found.step < steps
-        } else {
-            found.epoch == spec.epochs && found.step == 0
-        };
-        let seen = (found.step * u64::from(spec.batch)).min(trained(&graphs) as u64);
-        let whole = found.epochs.len() == found.epoch as usize
-            && found.codes.graphs == seen
-            && found.state.steps == u64::from(found.epoch) * steps + found.step;
-        if !exists || !whole {
-            return Err(PretrainError::CheckpointPosition {
-                epoch: found.epoch,
-                step: found.step,
-            });
-        }
-        Self::at(found, key(&spec), space, graphs, backend)
+        let course = Course::new(spec, space, graphs)?;
+        let found = course.resumed(bytes)?;
+        Self::at(found, course, backend)
     }
 
-    fn at(
-        start: Checkpoint,
-        key: Vec<u8>,
-        space: Arc<dyn SearchSpace>,
-        graphs: Arc<GraphSet>,
-        backend: Backend,
-    ) -> Result<Self, PretrainError> {
+    fn at(start: Checkpoint, course: Course, backend: Backend) -> Result<Self, PretrainError> {
         let Checkpoint {
-            spec,
             epoch,
             step,
             epochs,
@@ -174,39 +110,30 @@ impl Pretrainer {
             state,
             ..
         } = start;
-        let optimiser = Optimiser {
-            learning_rate: spec.learning_rate,
-            clip: spec.clip,
-        };
-        let mut pretrainer = Self {
-            key,
-            engine: backend.engine(state, Objective::of(&spec), optimiser)?,
-            batch: graphs.empty_batch(),
-            order: Vec::new(),
+        Ok(Self {
+            engine: backend.engine(state, course.objective(), course.optimiser())?,
+            batch: course.graphs.empty_batch(),
+            order: course.order(epoch),
             noise: Vec::new(),
             dropout: Vec::new(),
-            spec,
-            graphs,
-            space,
+            course,
             epoch,
             step,
             epochs,
             loss_sum,
             codes,
-        };
-        pretrainer.draw_order();
-        Ok(pretrainer)
+        })
     }
 
     /// Makes up to `most_steps` optimiser steps; fewer at the end. The measures of
     /// an epoch are taken with its last step.
     pub fn advance(&mut self, most_steps: u64) -> Result<Progress, PretrainError> {
         for _ in 0..most_steps {
-            if self.epoch == self.spec.epochs {
+            if self.epoch == self.course.spec.epochs {
                 break;
             }
             self.one_step()?;
-            if self.step == steps_per_epoch(&self.spec, &self.graphs) {
+            if self.step == self.course.steps_per_epoch() {
                 self.end_epoch();
             }
         }
@@ -217,9 +144,9 @@ impl Pretrainer {
     pub fn progress(&self) -> Progress {
         Progress {
             epochs_done: self.epoch,
-            epochs: self.spec.epochs,
+            epochs: self.course.spec.epochs,
             step: self.step,
-            steps_per_epoch: steps_per_epoch(&self.spec, &self.graphs),
+            steps_per_epoch: self.course.steps_per_epoch(),
             last: self.epochs.last().copied(),
         }
     }
@@ -232,8 +159,8 @@ impl Pretrainer {
     /// A file that [`Self::resume`] goes on from.
     pub fn checkpoint(&self) -> Vec<u8> {
         let checkpoint = Checkpoint {
-            spec: self.spec,
-            graphs: self.graphs.len(),
+            spec: self.course.spec,
+            graphs: self.course.graphs.len(),
             epoch: self.epoch,
             step: self.step,
             epochs: self.epochs.clone(),
@@ -246,10 +173,10 @@ impl Pretrainer {
 
     /// The result, once every epoch is done.
     pub fn finish(self) -> Result<Pretrained, PretrainError> {
-        if self.epoch < self.spec.epochs {
+        if self.epoch < self.course.spec.epochs {
             return Err(PretrainError::Unfinished {
                 done: self.epoch,
-                epochs: self.spec.epochs,
+                epochs: self.course.spec.epochs,
             });
         }
         Ok(Pretrained {
@@ -259,27 +186,17 @@ impl Pretrainer {
     }
 
     fn one_step(&mut self) -> Result<(), PretrainError> {
-        let size = self.spec.batch as usize;
-        let start = self.step as usize * size;
-        let indices = &self.order[start..self.order.len().min(start + size)];
-        let indices = indices.iter().map(|&index| index as usize);
-        self.graphs.gather(indices, &mut self.batch);
+        let indices = self.order[self.course.batch(self.step)].iter();
+        let indices = indices.map(|&index| index as usize);
+        self.course.graphs.gather(indices, &mut self.batch);
 
-        let training = self.epoch == 0 || !self.spec.quirks.eval_mode_after_first_epoch;
-        let mode = if training {
-            let draws = self.batch.rows() * self.spec.sizes.latent as usize;
-            let position =
-                u64::from(self.epoch) * steps_per_epoch(&self.spec, &self.graphs) + self.step;
+        let mode = if self.course.is_training(self.epoch) {
+            let draws = self.batch.rows() * self.course.spec.sizes.latent as usize;
             self.noise.resize(draws, 0.0);
             self.dropout.resize(draws, 0.0);
-            let stream = |purpose| Stream::new(&self.key, purpose, position);
-            fill_normal(&mut stream("noise"), &mut self.noise);
-            let probability = self.spec.sizes.dropout;
-            fill_dropout(&mut stream("dropout"), probability, &mut self.dropout);
-            Mode::Training {
-                noise: &self.noise,
-                dropout: &self.dropout,
-            }
+            let (noise, dropout) = (&mut self.noise, &mut self.dropout);
+            self.course.draw(self.epoch, self.step, noise, dropout);
+            Mode::Training { noise, dropout }
         } else {
             Mode::Evaluation
         };
@@ -298,124 +215,18 @@ impl Pretrainer {
     }
 
     fn end_epoch(&mut self) {
-        let held_out = trained(&self.graphs)..self.graphs.len();
+        let loss = self.loss_sum / self.step as f64;
         let engine = self.engine.as_mut();
-        let reconstruction = measures::reconstruction(engine, &self.graphs, held_out);
-        let prior = self.codes.gaussian().decode(
-            engine,
-            self.space.as_ref(),
-            self.spec.latent_points as usize,
-            self.spec.quirks.lenient_validity,
-            &mut Stream::new(&self.key, "latent points", u64::from(self.epoch)),
-        );
-        self.epochs.push(EpochMeasures {
-            loss: self.loss_sum / self.step as f64,
-            ops_accuracy: reconstruction.ops_accuracy,
-            ops_accuracy_real_nodes: reconstruction.ops_accuracy_real_nodes,
-            edge_accuracy: reconstruction.edge_accuracy,
-            true_edge_probability: reconstruction.true_edge_probability,
-            false_edge_probability: reconstruction.false_edge_probability,
-            exact_match: reconstruction.exact_match,
-            validity: prior.validity,
-            uniqueness: prior.uniqueness,
-        });
+        let measured = measures::of_epoch(&self.course, self.epoch, engine, loss, &self.codes);
+        self.epochs.push(measured);
         self.epoch += 1;
         self.step = 0;
         self.loss_sum = 0.0;
-        self.codes = CodeSums::new(self.codes.sums.len());
-        if !self.spec.quirks.batches_never_reshuffled {
-            self.draw_order();
+        self.codes = self.course.no_codes();
+        if self.course.is_reshuffled() {
+            self.order = self.course.order(self.epoch);
         }
     }
-
-    /// Draws the order of the epoch in progress: the same for all under quirk Q4.
-    fn draw_order(&mut self) {
-        let epoch = if self.spec.quirks.batches_never_reshuffled {
-            0
-        } else {
-            u64::from(self.epoch)
-        };
-        let mut stream = Stream::new(&self.key, "order of the data", epoch);
-        self.order = stream.permutation(trained(&self.graphs));
-    }
-}
-
-fn key(spec: &PretrainSpec) -> Vec<u8> {
-    serde_json::to_vec(spec).expect("a checked spec holds finite numbers and string keys")
-}
-
-fn shape(spec: &PretrainSpec, graphs: &GraphSet) -> Shape {
-    Shape {
-        operations: graphs.dims().operations,
-        hidden: spec.sizes.hidden as usize,
-        latent: spec.sizes.latent as usize,
-        layers: spec.sizes.layers as usize,
-    }
-}
-
-/// Number of graphs that are trained on.
-fn trained(graphs: &GraphSet) -> usize {
-    (TRAINED_SHARE * graphs.len() as f64) as usize
-}
-
-fn steps_per_epoch(spec: &PretrainSpec, graphs: &GraphSet) -> u64 {
-    trained(graphs).div_ceil(spec.batch as usize) as u64
-}
-
-fn check(
-    spec: &PretrainSpec,
-    space: &dyn SearchSpace,
-    graphs: &GraphSet,
-) -> Result<(), PretrainError> {
-    let number = |setting, value: f64, holds: bool, expected| {
-        if holds {
-            Ok(())
-        } else {
-            Err(PretrainError::Setting {
-                setting,
-                value,
-                expected,
-            })
-        }
-    };
-    let count = |setting, value: u32, most: u32, expected| {
-        let holds = (1..=most).contains(&value);
-        number(setting, f64::from(value), holds, expected)
-    };
-    count("epochs", spec.epochs, MOST_EPOCHS, "1 to 100,000")?;
-    count("batch", spec.batch, MOST_BATCH, "1 to 65,536")?;
-    let points = spec.latent_points;
-    count(
-        "latent-points",
-        points,
-        MOST_LATENT_POINTS,
-        "1 to 10,000,000",
-    )?;
-    let rate = spec.learning_rate;
-    let positive = |value: f64| value.is_finite() && value > 0.0;
-    number("learning-rate", rate, positive(rate), "a positive number")?;
-    number("clip", spec.clip, positive(spec.clip), "a positive number")?;
-    let dropout = spec.sizes.dropout;
-    let is_probability = (0.0..1.0).contains(&dropout);
-    number("dropout", dropout, is_probability, "at least 0, below 1")?;
-
-    for found in [graphs.space(), space.name()] {
-        if found != spec.space {
-            return Err(PretrainError::Space {
-                task: spec.space,
-                graphs: found,
-            });
-        }
-    }
-    if trained(graphs) == 0 {
-        return Err(PretrainError::TooFewGraphs {
-            graphs: graphs.len(),
-        });
-    }
-    if !measures::is_measurable(graphs, trained(graphs)..graphs.len()) {
-        return Err(PretrainError::Unmeasurable);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -108,7 +108,9 @@ fn epochs(change: impl Fn(&mut PretrainSpec)) -> Vec<EpochMeasures> {
     change(&mut spec);
     let key = b"the same draws".to_vec();
     let space = Arc::new(TestSpace);
-    let mut pretrainer = Pretrainer::keyed(key, spec, space, graphs(), Backend::Native).unwrap();
+    let course = Course::keyed(key, spec, space, graphs()).unwrap();
+    let start = course.start().unwrap();
+    let mut pretrainer = Pretrainer::at(start, course, Backend::Native).unwrap();
     pretrainer.advance(u64::MAX).unwrap();
     pretrainer.finish().unwrap().epochs
 }

@@ -1,0 +1,130 @@
+//! Packs of seeds on one device: time of a step by size of the pack, and a whole
+//! pretraining of a pack, against the baseline on the same device. It is a part of its
+//! own, since it wants a machine with a graphics card: its numbers go into a file that
+//! the suite's report reads.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use reprise_domain::{PretrainSpec, Seed};
+use reprise_search::space::SearchSpace;
+use reprise_torch::autoencoder::{GraphSet, Pack, TorchDevice, best, probe};
+use serde_json::json;
+
+use crate::machine::timed;
+use crate::samples::Samples;
+use crate::setting::{baseline, published, space_and_graphs};
+
+/// Steps of the baseline's repeats.
+const BASELINE_STEPS: u64 = 300;
+
+/// Measures packs of up to `most` seeds on a device, `repeats` times in turns with the
+/// baseline; with `whole`, pretrains as many seeds from beginning to end.
+pub(crate) fn measure(
+    device: TorchDevice,
+    python: &Path,
+    directory: &Path,
+    (most, whole): (usize, usize),
+    repeats: usize,
+) -> anyhow::Result<serde_json::Value> {
+    let (space, graphs) = space_and_graphs()?;
+    let mut baseline = baseline(space.as_ref(), python, directory)?;
+    let on = match device {
+        TorchDevice::Cpu => "cpu",
+        TorchDevice::Cuda(_) => "cuda",
+    };
+    let mut theirs = [Samples::default(), Samples::default()];
+    let mut ours: Vec<(usize, Samples)> = Vec::new();
+    for _ in 0..repeats {
+        for (mode, seconds) in ["train", "eval"].into_iter().zip(&mut theirs) {
+            let request = json!({
+                "measure": "pretrain", "mode": mode, "device": on, "steps": BASELINE_STEPS,
+            });
+            seconds.push(baseline.number(&request, "seconds")? / BASELINE_STEPS as f64);
+        }
+        let probed = probe(published(32), &space, &graphs, device, most)?;
+        for (row, probed) in probed.iter().enumerate() {
+            if ours.len() == row {
+                ours.push((probed.members, Samples::default()));
+            }
+            ours[row].1.push(probed.step.as_secs_f64());
+        }
+        crate::say(&format!("best size {}: {probed:?}", best(&probed)));
+    }
+    let points: Vec<_> = ours
+        .iter()
+        .map(|(seeds, step)| json!({"seeds": seeds, "seconds_per_step": step.median()}))
+        .collect();
+    let mut found = json!({
+        "device": name(device),
+        "points": points,
+        "baseline_seconds_per_step": theirs[0].median(),
+        "baseline_seconds_per_later_step": theirs[1].median(),
+    });
+    if whole > 0 {
+        found["whole"] = pretrain(&space, &graphs, device, whole)?;
+    }
+    Ok(found)
+}
+
+/// Pretrains a pack as published, embeddings included.
+fn pretrain(
+    space: &Arc<dyn SearchSpace>,
+    graphs: &Arc<GraphSet>,
+    device: TorchDevice,
+    seeds: usize,
+) -> anyhow::Result<serde_json::Value> {
+    let cores = thread::available_parallelism()?.get();
+    let members: Vec<_> = (1..=seeds as u64)
+        .map(|seed| {
+            let seed = Seed(seed);
+            (
+                PretrainSpec {
+                    seed,
+                    ..published(32)
+                },
+                None,
+            )
+        })
+        .collect();
+    let start = Instant::now();
+    let mut pack = Pack::new(&members, space, graphs, device)?;
+    let mut epochs = Vec::new();
+    while !pack.is_over() {
+        let steps = pack.progress().steps_per_epoch;
+        let (seconds, progress) = timed(|| pack.advance(steps));
+        crate::say(&format!("{seconds:.1} s: {progress:?}"));
+        epochs.push(seconds);
+    }
+    let (embedding, embedded) = timed(|| {
+        let results = pack.results().into_iter();
+        results
+            .map(|result| Ok(pack.embed(&result?.params)?.len()))
+            .collect::<anyhow::Result<Vec<_>>>()
+    });
+    let validity: Vec<_> = pack
+        .results()
+        .into_iter()
+        .map(|result| result.map(|done| done.epochs.last().map(|last| last.validity)))
+        .collect::<Result<_, _>>()?;
+    Ok(json!({
+        "seeds": seeds,
+        "cores": cores,
+        "seconds": start.elapsed().as_secs_f64(),
+        "epochs": epochs,
+        "embedding_seconds": embedding,
+        "embedded": embedded?.len(),
+        "validity": validity,
+    }))
+}
+
+fn name(device: TorchDevice) -> String {
+    match device {
+        TorchDevice::Cpu => crate::machine::processor(),
+        TorchDevice::Cuda(index) => {
+            reprise_torch::cuda_name(index).unwrap_or_else(|| format!("CUDA device {index}"))
+        }
+    }
+}

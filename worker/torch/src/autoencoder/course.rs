@@ -1,0 +1,258 @@
+//! The course of a pretraining as its settings fix it: which graphs are trained on
+//! in which order, in which mode, with which random numbers; and the checks that a
+//! setting or a checkpoint makes sense. Trainers of one seed and of many follow it
+//! alike.
+//!
+//! Not here: the arithmetic of a step (the engines) and how far a run is (the
+//! trainers).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use reprise_domain::PretrainSpec;
+use reprise_search::rng::Stream;
+use reprise_search::space::SearchSpace;
+
+use super::checkpoint::Checkpoint;
+use super::engine::State;
+use super::error::PretrainError;
+use super::graphs::GraphSet;
+use super::measures;
+use super::objective::{Objective, Optimiser};
+use super::params::Params;
+use super::prior::CodeSums;
+use super::random::{fill_dropout, fill_normal};
+use super::shape::Shape;
+
+/// Share of the space, first by index, that is trained on (protocol notes,
+/// section 3).
+const TRAINED_SHARE: f64 = 0.9;
+
+/// Largest settings that are taken: far beyond any study, small enough that a
+/// mistaken file cannot exhaust memory.
+const MOST_EPOCHS: u32 = 100_000;
+const MOST_BATCH: u32 = 65_536;
+const MOST_LATENT_POINTS: u32 = 10_000_000;
+
+/// What a pretraining does at each of its steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Course {
+    pub(crate) spec: PretrainSpec,
+    /// What the random streams are keyed by: the spec's canonical form.
+    key: Vec<u8>,
+    pub(crate) space: Arc<dyn SearchSpace>,
+    pub(crate) graphs: Arc<GraphSet>,
+}
+
+impl Course {
+    /// The course of a pretraining on `graphs`, all those of `space`.
+    pub(crate) fn new(
+        spec: PretrainSpec,
+        space: Arc<dyn SearchSpace>,
+        graphs: Arc<GraphSet>,
+    ) -> Result<Self, PretrainError> {
+        let key = serde_json::to_vec(&spec)
+            .expect("numbers that JSON cannot hold are written as null, and keys are strings");
+        Self::keyed(key, spec, space, graphs)
+    }
+
+    /// One whose random streams have this key.
+    pub(crate) fn keyed(
+        key: Vec<u8>,
+        spec: PretrainSpec,
+        space: Arc<dyn SearchSpace>,
+        graphs: Arc<GraphSet>,
+    ) -> Result<Self, PretrainError> {
+        check(&spec, space.as_ref(), &graphs)?;
+        Ok(Self {
+            spec,
+            key,
+            space,
+            graphs,
+        })
+    }
+
+    /// Where it starts.
+    pub(crate) fn start(&self) -> Result<Checkpoint, PretrainError> {
+        let params = Params::init(self.shape(), &self.key)?;
+        Ok(Checkpoint {
+            spec: self.spec,
+            graphs: self.graphs.len(),
+            epoch: 0,
+            step: 0,
+            epochs: Vec::new(),
+            loss_sum: 0.0,
+            codes: self.no_codes(),
+            state: State::new(params),
+        })
+    }
+
+    /// Where a checkpoint left it. One of another task or of a position that the
+    /// course does not have is refused.
+    pub(crate) fn resumed(&self, bytes: &[u8]) -> Result<Checkpoint, PretrainError> {
+        let found = Checkpoint::read(bytes, self.graphs.dims().nodes)?;
+        let same_model = found.state.params.shape() == self.shape();
+        if found.spec != self.spec || found.graphs != self.graphs.len() || !same_model {
+            return Err(PretrainError::CheckpointOfAnotherTask);
+        }
+        let steps = self.steps_per_epoch();
+        let exists = if found.epoch < self.spec.epochs {
+            found.step < steps
+        } else {
+            found.epoch == self.spec.epochs && found.step == 0
+        };
+        let seen = (found.step * u64::from(self.spec.batch)).min(self.trained() as u64);
+        let whole = found.epochs.len() == found.epoch as usize
+            && found.codes.graphs == seen
+            && found.state.steps == u64::from(found.epoch) * steps + found.step;
+        if exists && whole {
+            Ok(found)
+        } else {
+            Err(PretrainError::CheckpointPosition {
+                epoch: found.epoch,
+                step: found.step,
+            })
+        }
+    }
+
+    pub(crate) fn objective(&self) -> Objective {
+        Objective::of(&self.spec)
+    }
+
+    pub(crate) fn optimiser(&self) -> Optimiser {
+        Optimiser {
+            learning_rate: self.spec.learning_rate,
+            clip: self.spec.clip,
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            operations: self.graphs.dims().operations,
+            hidden: self.spec.sizes.hidden as usize,
+            latent: self.spec.sizes.latent as usize,
+            layers: self.spec.sizes.layers as usize,
+        }
+    }
+
+    /// Sums over no codes yet.
+    pub(crate) fn no_codes(&self) -> CodeSums {
+        CodeSums::new(self.graphs.dims().nodes * self.spec.sizes.latent as usize)
+    }
+
+    /// Number of graphs that are trained on.
+    pub(crate) fn trained(&self) -> usize {
+        trained(&self.graphs)
+    }
+
+    /// Graphs that it is measured on.
+    pub(crate) fn held_out(&self) -> Range<usize> {
+        self.trained()..self.graphs.len()
+    }
+
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
+        self.trained().div_ceil(self.spec.batch as usize) as u64
+    }
+
+    /// Where in the order of the data a step's batch lies.
+    pub(crate) fn batch(&self, step: u64) -> Range<usize> {
+        let size = self.spec.batch as usize;
+        let start = step as usize * size;
+        start..self.trained().min(start + size)
+    }
+
+    /// Whether the steps of an epoch are in training mode (protocol notes, Q1).
+    pub(crate) fn is_training(&self, epoch: u32) -> bool {
+        epoch == 0 || !self.spec.quirks.eval_mode_after_first_epoch
+    }
+
+    /// Whether every epoch has an order of its own (protocol notes, Q4).
+    pub(crate) fn is_reshuffled(&self) -> bool {
+        !self.spec.quirks.batches_never_reshuffled
+    }
+
+    /// The training graphs in the order of an epoch.
+    pub(crate) fn order(&self, epoch: u32) -> Vec<u32> {
+        let epoch = if self.is_reshuffled() { epoch } else { 0 };
+        self.stream("order of the data", u64::from(epoch))
+            .permutation(self.trained())
+    }
+
+    /// Fills in the noise and the dropout factors of a training step, both
+    /// `[rows, latent]`.
+    pub(crate) fn draw(&self, epoch: u32, step: u64, noise: &mut [f32], dropout: &mut [f32]) {
+        let position = u64::from(epoch) * self.steps_per_epoch() + step;
+        fill_normal(&mut self.stream("noise", position), noise);
+        let probability = self.spec.sizes.dropout;
+        fill_dropout(&mut self.stream("dropout", position), probability, dropout);
+    }
+
+    /// The stream that an epoch's latent points come from.
+    pub(crate) fn latent_points(&self, epoch: u32) -> Stream {
+        self.stream("latent points", u64::from(epoch))
+    }
+
+    fn stream(&self, purpose: &'static str, position: u64) -> Stream {
+        Stream::new(&self.key, purpose, position)
+    }
+}
+
+fn trained(graphs: &GraphSet) -> usize {
+    (TRAINED_SHARE * graphs.len() as f64) as usize
+}
+
+fn check(
+    spec: &PretrainSpec,
+    space: &dyn SearchSpace,
+    graphs: &GraphSet,
+) -> Result<(), PretrainError> {
+    let number = |setting, value: f64, holds: bool, expected| {
+        if holds {
+            Ok(())
+        } else {
+            Err(PretrainError::Setting {
+                setting,
+                value,
+                expected,
+            })
+        }
+    };
+    let count = |setting, value: u32, most: u32, expected| {
+        let holds = (1..=most).contains(&value);
+        number(setting, f64::from(value), holds, expected)
+    };
+    count("epochs", spec.epochs, MOST_EPOCHS, "1 to 100,000")?;
+    count("batch", spec.batch, MOST_BATCH, "1 to 65,536")?;
+    let points = spec.latent_points;
+    count(
+        "latent-points",
+        points,
+        MOST_LATENT_POINTS,
+        "1 to 10,000,000",
+    )?;
+    let rate = spec.learning_rate;
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    number("learning-rate", rate, positive(rate), "a positive number")?;
+    number("clip", spec.clip, positive(spec.clip), "a positive number")?;
+    let dropout = spec.sizes.dropout;
+    let is_probability = (0.0..1.0).contains(&dropout);
+    number("dropout", dropout, is_probability, "at least 0, below 1")?;
+
+    for found in [graphs.space(), space.name()] {
+        if found != spec.space {
+            return Err(PretrainError::Space {
+                task: spec.space,
+                graphs: found,
+            });
+        }
+    }
+    if trained(graphs) == 0 {
+        return Err(PretrainError::TooFewGraphs {
+            graphs: graphs.len(),
+        });
+    }
+    if !measures::is_measurable(graphs, trained(graphs)..graphs.len()) {
+        return Err(PretrainError::Unmeasurable);
+    }
+    Ok(())
+}

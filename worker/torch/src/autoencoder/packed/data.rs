@@ -1,0 +1,194 @@
+//! The graphs of a space on the device, and the batches of a pack: gathered and
+//! aggregated without any work for a single graph.
+
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::entropy::binary_cross_entropy;
+use super::of_members;
+use crate::autoencoder::graphs::GraphSet;
+
+/// Every graph of a space in dense form, 4 bytes an entry: some 140 MB for the
+/// 423,624 of NAS-Bench-101.
+#[derive(Debug)]
+pub(crate) struct DeviceGraphs {
+    nodes: i64,
+    kinds: i64,
+    /// Symmetric, `[graphs, nodes x nodes]`.
+    adjacency: Tensor,
+    /// One-hot, zero for padding, `[graphs, operations x nodes]`.
+    operations: Tensor,
+}
+
+/// Random numbers of one training step, `[members, latent, rows]`.
+#[derive(Debug)]
+pub(crate) struct Draws {
+    /// Standard normal.
+    pub(crate) noise: Tensor,
+    /// Factors of the latent code before the decoder.
+    pub(crate) dropout: Tensor,
+}
+
+impl Draws {
+    /// From draws as the streams give them, `[members, rows, latent]`.
+    pub(crate) fn new(noise: &[f32], dropout: &[f32], members: usize, latent: usize) -> Self {
+        let place = |values: &[f32]| {
+            Tensor::from_slice(values)
+                .view([members as i64, -1, latent as i64])
+                .transpose(1, 2)
+        };
+        Self {
+            noise: place(noise),
+            dropout: place(dropout),
+        }
+    }
+
+    pub(crate) fn to_device(&self, device: Device) -> Self {
+        Self {
+            noise: self.noise.to_device(device),
+            dropout: self.dropout.to_device(device),
+        }
+    }
+}
+
+/// The graphs of one step, those of each member.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) members: i64,
+    pub(super) graphs: i64,
+    pub(super) nodes: i64,
+    /// Symmetric, `[members x graphs, nodes, nodes]`.
+    adjacency: Tensor,
+    /// One-hot, `[members, operations, graphs x nodes]`.
+    pub(super) operations: Tensor,
+}
+
+impl DeviceGraphs {
+    /// # Panics
+    /// If libtorch cannot allocate on the device.
+    pub(crate) fn new(set: &GraphSet, device: Device) -> Self {
+        let (nodes, kinds) = (set.dims().nodes, set.dims().operations);
+        let mut all = set.empty_batch();
+        set.gather(0..set.len(), &mut all);
+        let mut adjacency = vec![0_f32; all.rows() * nodes];
+        let mut operations = vec![0_f32; all.rows() * kinds];
+        for (row, &neighbours) in all.neighbours().iter().enumerate() {
+            for node in 0..nodes {
+                adjacency[row * nodes + node] = f32::from(neighbours >> node & 1);
+            }
+            if let Some(operation) = all.operation(row) {
+                let (graph, node) = (row / nodes, row % nodes);
+                operations[(graph * kinds + operation) * nodes + node] = 1.0;
+            }
+        }
+        let table = |values: &[f32]| {
+            Tensor::from_slice(values)
+                .view([set.len() as i64, -1])
+                .to_device(device)
+        };
+        Self {
+            nodes: nodes as i64,
+            kinds: kinds as i64,
+            adjacency: table(&adjacency),
+            operations: table(&operations),
+        }
+    }
+
+    /// The same memory under another name.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        Self {
+            nodes: self.nodes,
+            kinds: self.kinds,
+            adjacency: self.adjacency.shallow_clone(),
+            operations: self.operations.shallow_clone(),
+        }
+    }
+
+    /// The graphs at `positions`, `[members, graphs]`.
+    pub(super) fn gather(&self, positions: &Tensor) -> Batch {
+        let (members, graphs) = positions.size2().expect("positions have two dimensions");
+        let flat = positions.reshape([-1]);
+        self.batch(
+            members,
+            graphs,
+            &self.adjacency.index_select(0, &flat),
+            &self.operations.index_select(0, &flat),
+        )
+    }
+
+    /// A run of graphs for one member.
+    pub(super) fn range(&self, start: usize, graphs: usize) -> Batch {
+        let (start, graphs) = (start as i64, graphs as i64);
+        self.batch(
+            1,
+            graphs,
+            &self.adjacency.narrow(0, start, graphs),
+            &self.operations.narrow(0, start, graphs),
+        )
+    }
+
+    fn batch(&self, members: i64, graphs: i64, adjacency: &Tensor, operations: &Tensor) -> Batch {
+        let (nodes, kinds) = (self.nodes, self.kinds);
+        Batch {
+            members,
+            graphs,
+            nodes,
+            adjacency: adjacency.view([-1, nodes, nodes]),
+            operations: operations
+                .view([members, graphs, kinds, nodes])
+                .transpose(1, 2)
+                .reshape([members, kinds, graphs * nodes]),
+        }
+    }
+}
+
+impl Batch {
+    /// What a graph isomorphism layer gathers: a node's own features times its
+    /// member's weight `[members]`, plus those of its neighbours.
+    /// `[members, features, rows]` to the same.
+    pub(super) fn aggregate(&self, hidden: &Tensor, own_weight: &Tensor) -> Tensor {
+        let own = hidden * own_weight.view([-1, 1, 1]);
+        let features = hidden.size()[1];
+        // The adjacency is symmetric: multiplied from either side it is the same.
+        let neighbours = self
+            .by_graph(hidden)
+            .bmm(&self.adjacency)
+            .view([self.members, self.graphs, features, self.nodes])
+            .transpose(1, 2)
+            .reshape([self.members, features, -1]);
+        own + neighbours
+    }
+
+    /// The binary cross entropy of the decoded edges: those above the diagonal, as a
+    /// mean over the whole matrix; `[members]` of codes `[members, latent, rows]`.
+    pub(super) fn edge_losses(&self, codes: &Tensor) -> Tensor {
+        let codes = self.by_graph(codes);
+        let scores = codes.transpose(1, 2).bmm(&codes);
+        let losses = binary_cross_entropy(&scores, &self.adjacency).triu(1);
+        of_members(&losses.view([self.members, -1]), Reduction::Mean)
+    }
+
+    /// `[members, features, graphs x nodes]` as `[members x graphs, features, nodes]`.
+    fn by_graph(&self, values: &Tensor) -> Tensor {
+        let features = values.size()[1];
+        values
+            .view([self.members, features, self.graphs, self.nodes])
+            .transpose(1, 2)
+            .reshape([-1, features, self.nodes])
+    }
+}
+
+/// Copies a tensor to the host.
+pub(super) fn to_host(tensor: &Tensor) -> Vec<f32> {
+    let tensor = tensor.detach().contiguous();
+    let mut values = vec![0.0; tensor.numel()];
+    tensor.copy_data(&mut values, tensor.numel());
+    values
+}
+
+/// Copies a tensor to the host in double precision.
+pub(crate) fn to_host_f64(tensor: &Tensor) -> Vec<f64> {
+    let tensor = tensor.detach().to_kind(Kind::Double).contiguous();
+    let mut values = vec![0.0; tensor.numel()];
+    tensor.copy_data(&mut values, tensor.numel());
+    values
+}

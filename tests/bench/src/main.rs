@@ -34,7 +34,7 @@ use serde_json::json;
 
 use self::profile::Subject;
 use self::report::{Section, markdown};
-use self::results::Results;
+use self::results::{Results, save};
 use self::setting::Setting;
 use self::versions::Versions;
 
@@ -120,6 +120,12 @@ fn main() -> anyhow::Result<()> {
     }
     if args.rewrite {
         return Results::read()?.write();
+    }
+    if let Some(device) = args.packs {
+        let temporary = tempfile::tempdir()?;
+        let (sizes, repeats) = ((args.most, args.whole), args.repeats as usize);
+        let found = packs::measure(device, &args.python, temporary.path(), sizes, repeats)?;
+        return save("pack.json", &format!("{found:#}\n"));
     }
     let results = measure(&args)?;
     if args.only.is_empty() {

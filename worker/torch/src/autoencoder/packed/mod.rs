@@ -77,7 +77,7 @@ impl PackedEngine {
         let (losses, means) = self.losses(&batch, draws);
         let gradients = Tensor::run_backward(
             &[losses.sum(Kind::Float)],
-            &self.parameters.leaves(),
+            self.parameters.leaves(),
             false,
             false,
         );

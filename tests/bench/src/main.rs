@@ -116,16 +116,10 @@ fn main() -> anyhow::Result<()> {
     if let Some(device) = args.packs {
         let (sizes, repeats) = ((args.most, args.whole), args.repeats as usize);
         let found = pack_run::measure(device, &args.python, sizes, repeats)?;
-        return results::save("pack.json", &format!("{found:#}\n"));
+        return save("pack.json", &format!("{found:#}\n"));
     }
     if args.rewrite {
         return Results::read()?.write();
-    }
-    if let Some(device) = args.packs {
-        let temporary = tempfile::tempdir()?;
-        let (sizes, repeats) = ((args.most, args.whole), args.repeats as usize);
-        let found = packs::measure(device, &args.python, temporary.path(), sizes, repeats)?;
-        return save("pack.json", &format!("{found:#}\n"));
     }
     let results = measure(&args)?;
     if args.only.is_empty() {

@@ -17,6 +17,8 @@ pub(crate) struct DeviceGraphs {
     adjacency: Tensor,
     /// One-hot, zero for padding, `[graphs, operations x nodes]`.
     operations: Tensor,
+    /// Zero on the diagonal, else one, `[nodes, nodes]`.
+    beside_diagonal: Tensor,
 }
 
 /// Random numbers of one training step, `[members, latent, rows]`.
@@ -58,6 +60,7 @@ pub(super) struct Batch {
     pub(super) nodes: i64,
     /// Symmetric, `[members x graphs, nodes, nodes]`.
     adjacency: Tensor,
+    beside_diagonal: Tensor,
     /// One-hot, `[members, operations, graphs x nodes]`.
     pub(super) operations: Tensor,
 }
@@ -90,6 +93,7 @@ impl DeviceGraphs {
             kinds: kinds as i64,
             adjacency: table(&adjacency),
             operations: table(&operations),
+            beside_diagonal: 1.0 - Tensor::eye(nodes as i64, (Kind::Float, device)),
         }
     }
 
@@ -100,6 +104,7 @@ impl DeviceGraphs {
             kinds: self.kinds,
             adjacency: self.adjacency.shallow_clone(),
             operations: self.operations.shallow_clone(),
+            beside_diagonal: self.beside_diagonal.shallow_clone(),
         }
     }
 
@@ -133,6 +138,7 @@ impl DeviceGraphs {
             graphs,
             nodes,
             adjacency: adjacency.view([-1, nodes, nodes]),
+            beside_diagonal: self.beside_diagonal.shallow_clone(),
             operations: operations
                 .view([members, graphs, kinds, nodes])
                 .transpose(1, 2)
@@ -147,24 +153,33 @@ impl Batch {
     /// `[members, features, rows]` to the same.
     pub(super) fn aggregate(&self, hidden: &Tensor, own_weight: &Tensor) -> Tensor {
         let own = hidden * own_weight.view([-1, 1, 1]);
-        let features = hidden.size()[1];
         // The adjacency is symmetric: multiplied from either side it is the same.
-        let neighbours = self
-            .by_graph(hidden)
-            .bmm(&self.adjacency)
-            .view([self.members, self.graphs, features, self.nodes])
-            .transpose(1, 2)
-            .reshape([self.members, features, -1]);
-        own + neighbours
+        own + self.by_member(&self.by_graph(hidden).bmm(&self.adjacency))
     }
 
-    /// The binary cross entropy of the decoded edges: those above the diagonal, as a
-    /// mean over the whole matrix; `[members]` of codes `[members, latent, rows]`.
-    pub(super) fn edge_losses(&self, codes: &Tensor) -> Tensor {
-        let codes = self.by_graph(codes);
-        let scores = codes.transpose(1, 2).bmm(&codes);
-        let losses = binary_cross_entropy(&scores, &self.adjacency).triu(1);
-        of_members(&losses.view([self.members, -1]), Reduction::Mean)
+    /// The binary cross entropy of the edges that codes `[members, latent, rows]` decode
+    /// to, those above the diagonal, as a mean over the whole matrix; `[members]`, and
+    /// the gradient of the codes.
+    pub(super) fn edge_losses(&self, codes: &Tensor) -> (Tensor, Tensor) {
+        let by_graph = self.by_graph(codes);
+        let scores = by_graph.transpose(1, 2).bmm(&by_graph);
+        let (values, slopes) = binary_cross_entropy(&scores, &self.adjacency);
+        let values = values.triu(1).view([self.members, -1]);
+        // A score moves with either node's code. Scores and adjacency are symmetric, so
+        // both parts are one product by the slopes of either side of the diagonal.
+        let share = 1.0 / (self.graphs * self.nodes * self.nodes) as f64;
+        let gradient = by_graph.bmm(&(slopes * &self.beside_diagonal * share));
+        let gradient = self.by_member(&gradient);
+        (of_members(&values, Reduction::Mean), gradient)
+    }
+
+    /// The reverse of [`Self::by_graph`].
+    fn by_member(&self, values: &Tensor) -> Tensor {
+        let features = values.size()[1];
+        values
+            .view([self.members, self.graphs, features, self.nodes])
+            .transpose(1, 2)
+            .reshape([self.members, features, -1])
     }
 
     /// `[members, features, graphs x nodes]` as `[members x graphs, features, nodes]`.

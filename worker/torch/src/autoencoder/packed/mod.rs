@@ -6,28 +6,33 @@
 //! of its own; its numbers are those of [`super::plain`] within rounding, whoever is
 //! beside it, and a member that diverges takes none of the others with it.
 //!
-//! Activations are laid out `[member, feature, graph, node]`: a member's features are
-//! channels in the middle of the shape, which is what libtorch's `BatchNorm` takes,
-//! and every linear map is a product of `[feature, input]` by `[input, row]` in each
-//! member, `baddbmm`.
+//! Activations are laid out `[member, feature, row]`, a row being a node of a graph:
+//! a member's features are channels in the middle of the shape, which is what
+//! libtorch's `BatchNorm` takes, and every linear map is a product of `[feature, input]`
+//! by `[input, row]` in each member, `baddbmm`. What a step costs is the number of its
+//! kernels, so the derivative is written out: automatic differentiation launches more
+//! of them and takes as long again to find out which.
 //!
 //! Not here: which graphs a step is made of, and when (`pack`).
 
 mod data;
+mod encoder;
 mod entropy;
+mod linear;
+mod loss;
 mod parameters;
+mod stage;
 #[cfg(test)]
 mod tests;
 
 use tch::{Kind, Reduction, Tensor};
 
-use self::data::Batch;
 pub(crate) use self::data::{DeviceGraphs, Draws, to_host_f64};
-use self::entropy::binary_cross_entropy;
+use self::encoder::Encoded;
+use self::loss::Loss;
 use self::parameters::Parameters;
-use super::engine::{NORM_EPSILON, NORM_MOMENTUM, State};
-use super::objective::{Kl, Objective, OperationLoss, Optimiser};
-use super::shape::{Linear, Stage};
+use super::engine::State;
+use super::objective::{Objective, Optimiser};
 
 /// The engine.
 #[derive(Debug)]
@@ -73,24 +78,27 @@ impl PackedEngine {
         positions: &Tensor,
         draws: Option<&Draws>,
     ) -> Stepped {
-        let batch = data.gather(positions);
-        let (losses, means) = self.losses(&batch, draws);
-        let gradients = Tensor::run_backward(
-            &[losses.sum(Kind::Float)],
-            self.parameters.leaves(),
-            false,
-            false,
-        );
-        tch::no_grad(|| self.parameters.update(&gradients, draws.is_some()));
-        Stepped {
-            losses: losses.detach(),
-            means: means.detach().view([
-                batch.members,
-                self.parameters.latent(),
-                batch.graphs,
-                batch.nodes,
-            ]),
-        }
+        tch::no_grad(|| {
+            let training = draws.is_some();
+            let batch = data.gather(positions);
+            let encoded = Encoded::of(&self.parameters, &batch, training);
+            let loss = Loss::of(
+                &self.parameters,
+                self.objective,
+                &batch,
+                encoded.heads(),
+                draws,
+            );
+            encoded.back(&self.parameters, &batch, &loss.heads_gradient, training);
+            self.parameters.update(training);
+            let [members, latent] = [batch.members, self.parameters.latent()];
+            Stepped {
+                means: loss
+                    .means
+                    .view([members, latent, batch.graphs, batch.nodes]),
+                losses: loss.losses,
+            }
+        })
     }
 
     /// The mean over the nodes of every graph's code in evaluation mode, of the
@@ -98,9 +106,12 @@ impl PackedEngine {
     pub(crate) fn embed(&self, data: &DeviceGraphs, start: usize, graphs: usize) -> Vec<f32> {
         tch::no_grad(|| {
             let batch = data.range(start, graphs);
-            let (means, _) = self.encoder(&batch, false);
-            let of_graphs = means
-                .view([-1, batch.graphs, batch.nodes])
+            let encoded = Encoded::of(&self.parameters, &batch, false);
+            let latent = self.parameters.latent();
+            let of_graphs = encoded
+                .heads()
+                .narrow(1, 0, latent)
+                .reshape([latent, batch.graphs, batch.nodes])
                 .mean_dim(2, false, Kind::Float)
                 .transpose(0, 1);
             data::to_host(&of_graphs)
@@ -110,84 +121,6 @@ impl PackedEngine {
     /// The members' states.
     pub(crate) fn states(&self) -> Vec<State> {
         tch::no_grad(|| self.parameters.states())
-    }
-
-    /// Means and log standard deviations, `[members, latent, rows]` each.
-    fn encoder(&self, batch: &Batch, training: bool) -> (Tensor, Tensor) {
-        let layout = self.parameters.layout();
-        let own_weights = (self.parameters.leaf(&layout.epsilon) + 1.0).unbind(1);
-        let mut hidden = batch.operations.shallow_clone();
-        for ([inner, outer], own_weight) in layout.blocks.iter().zip(own_weights) {
-            let aggregated = batch.aggregate(&hidden, &own_weight);
-            hidden = self.stage(inner, &aggregated, training);
-            hidden = self.stage(outer, &hidden, training);
-        }
-        let heads = self.linear(&layout.heads, &hidden);
-        let mut halves = heads.split(self.parameters.latent(), 1);
-        let log_std = halves.pop().expect("the heads are two halves");
-        let mean = halves.pop().expect("the heads are two halves");
-        (mean, log_std)
-    }
-
-    /// `[members, inputs, rows]` to `[members, outputs, rows]`.
-    fn linear(&self, linear: &Linear, input: &Tensor) -> Tensor {
-        let bias = self.parameters.leaf(&linear.bias).unsqueeze(2);
-        let weight = self.parameters.leaf(&linear.weight);
-        bias.baddbmm(weight, input, 1, 1)
-    }
-
-    fn stage(&self, stage: &Stage, input: &Tensor, training: bool) -> Tensor {
-        let Stage { linear, norm } = stage;
-        let mapped = self.linear(linear, input);
-        let channels = |tensor: &Tensor| tensor.view([-1]);
-        mapped
-            .view([1, -1, mapped.size()[2]])
-            .batch_norm(
-                Some(channels(self.parameters.leaf(&norm.scale))),
-                Some(channels(self.parameters.leaf(&norm.shift))),
-                Some(self.parameters.statistic(&norm.mean)),
-                Some(self.parameters.statistic(&norm.variance)),
-                training,
-                NORM_MOMENTUM,
-                NORM_EPSILON,
-                false,
-            )
-            .relu()
-            .view_as(&mapped)
-    }
-
-    /// The loss of each member (protocol notes, section 2), `[members]`, and the
-    /// means it was computed from.
-    fn losses(&self, batch: &Batch, draws: Option<&Draws>) -> (Tensor, Tensor) {
-        let (mean, log_std) = self.encoder(batch, draws.is_some());
-        let codes = match draws {
-            Some(Draws { noise, dropout }) => (&mean + log_std.exp() * noise) * dropout,
-            None => mean.shallow_clone(),
-        };
-        let scores = self.linear(&self.parameters.layout().decoder, &codes);
-        let mut losses = self.operation_losses(&scores, batch) + batch.edge_losses(&codes);
-        if self.objective.kl != Kl::Absent {
-            let terms: Tensor = &log_std * 2.0 + 1.0 - mean.square() - log_std.exp().square();
-            let weight = self
-                .objective
-                .kl_weight((batch.graphs * batch.nodes) as usize);
-            losses += of_members(&terms, Reduction::Sum) * (-0.5 * weight);
-        }
-        (losses, mean)
-    }
-
-    fn operation_losses(&self, scores: &Tensor, batch: &Batch) -> Tensor {
-        match self.objective.operations {
-            OperationLoss::Sigmoid => of_members(
-                &binary_cross_entropy(scores, &batch.operations),
-                Reduction::Mean,
-            ),
-            OperationLoss::Softmax => {
-                let chosen = scores.log_softmax(1, Kind::Float) * &batch.operations;
-                let real = of_members(&batch.operations, Reduction::Sum).clamp_min(1.0);
-                -of_members(&chosen, Reduction::Sum) / real
-            }
-        }
     }
 }
 

@@ -25,8 +25,11 @@ pub(super) struct Parameters {
     first: Tensor,
     second: Tensor,
     statistics: Tensor,
-    /// Views of `values`, `[members, …]`, leaves of autograd, one a block.
-    leaves: Vec<Tensor>,
+    gradient: Tensor,
+    /// Views of `values`, `[members, …]`, one a block.
+    value_views: Vec<Tensor>,
+    /// The same of `gradient`.
+    gradient_views: Vec<Tensor>,
     /// The member that each of `values` belongs to.
     owner: Tensor,
     steps: u64,
@@ -52,21 +55,22 @@ impl Parameters {
             Tensor::from_slice(&interleaved(states, of, blocks)).to_device(device)
         };
         let values = place(|state| &state.params.values, &blocks.values);
-        let leaves = blocks.values.iter().zip(shapes).map(|(block, shape)| {
-            let mut dims = vec![members as i64];
-            dims.extend(shape.into_iter().map(|size| size as i64));
-            view(&values, members, block)
-                .view_(dims)
-                .detach()
-                .set_requires_grad(true)
-        });
+        let gradient = values.zeros_like();
+        let views = |flat: &Tensor| {
+            let of_block = |(block, dims): (&Range<usize>, &Vec<i64>)| {
+                let dims: Vec<_> = [members as i64].iter().chain(dims).copied().collect();
+                view(flat, members, block).view_(dims)
+            };
+            blocks.values.iter().zip(&shapes).map(of_block).collect()
+        };
         let owner: Vec<i32> = blocks
             .values
             .iter()
             .flat_map(|block| (0..members).flat_map(|member| vec![member as i32; block.len()]))
             .collect();
         Self {
-            leaves: leaves.collect(),
+            value_views: views(&values),
+            gradient_views: views(&gradient),
             owner: Tensor::from_slice(&owner).to_device(device),
             first: place(|state| &state.first, &blocks.values),
             second: place(|state| &state.second, &blocks.values),
@@ -74,6 +78,7 @@ impl Parameters {
             steps: start.steps,
             batches: start.params.batches,
             values,
+            gradient,
             blocks,
             layout,
             optimiser,
@@ -89,18 +94,21 @@ impl Parameters {
         self.layout.shape.latent as i64
     }
 
-    pub(super) fn leaves(&self) -> &[Tensor] {
-        &self.leaves
+    /// A tensor of parameters, `[members, …]`.
+    pub(super) fn values(&self, range: &Range<usize>) -> &Tensor {
+        &self.value_views[self.block(range)]
     }
 
-    /// A tensor of parameters, `[members, …]`.
-    pub(super) fn leaf(&self, range: &Range<usize>) -> &Tensor {
-        let position = self
-            .blocks
+    /// Where its gradient is written to, every step anew.
+    pub(super) fn gradient(&self, range: &Range<usize>) -> &Tensor {
+        &self.gradient_views[self.block(range)]
+    }
+
+    fn block(&self, range: &Range<usize>) -> usize {
+        self.blocks
             .values
             .binary_search_by_key(&range.start, |block| block.start)
-            .expect("every range of the layout is a block");
-        &self.leaves[position]
+            .expect("every range of the layout is a block")
     }
 
     /// A tensor of running statistics, `[members x hidden]`.
@@ -109,15 +117,14 @@ impl Parameters {
     }
 
     /// Clips every member's gradient by its own norm, and takes one step of Adam.
-    pub(super) fn update(&mut self, gradients: &[Tensor], training: bool) {
+    pub(super) fn update(&mut self, training: bool) {
         self.steps += 1;
         self.batches += u64::from(training);
-        let members = self.members as i64;
-        let side_by_side: Vec<_> = gradients.iter().map(|g| g.reshape([members, -1])).collect();
+        let of_members = self.gradient_views.iter().map(|part| part.flatten(1, -1));
+        let side_by_side: Vec<_> = of_members.collect();
         let norms = Tensor::cat(&side_by_side, 1).norm_scalaropt_dim(2, [1_i64], false);
-        let flat: Vec<_> = gradients.iter().map(|g| g.reshape([-1])).collect();
-        let gradient =
-            Tensor::cat(&flat, 0) * self.clip_factors(&norms).index_select(0, &self.owner);
+        let factors = self.clip_factors(&norms).index_select(0, &self.owner);
+        let gradient = &self.gradient * factors;
 
         let _ = self.first.lerp_(&gradient, 1.0 - Optimiser::BETA1);
         let _ = self
@@ -165,25 +172,28 @@ impl Parameters {
 
 /// The blocks of a layout, and the shape that one member's tensor has in each of
 /// those of parameters. The two heads are one block: they are computed as one map.
-fn blocks(layout: &Layout) -> (Blocks, Vec<Vec<usize>>) {
+fn blocks(layout: &Layout) -> (Blocks, Vec<Vec<i64>>) {
     let mut values = Vec::new();
     let mut statistics = Vec::new();
     let linear = |linear: &Linear| {
         [
-            (linear.weight.clone(), vec![linear.outputs, linear.inputs]),
-            (linear.bias.clone(), vec![linear.outputs]),
+            (
+                linear.weight.clone(),
+                vec![linear.outputs as i64, linear.inputs as i64],
+            ),
+            (linear.bias.clone(), vec![linear.outputs as i64]),
         ]
     };
     for stage in layout.blocks.iter().flatten() {
         values.extend(linear(&stage.linear));
         for range in [&stage.norm.scale, &stage.norm.shift] {
-            values.push((range.clone(), vec![range.len()]));
+            values.push((range.clone(), vec![range.len() as i64]));
         }
         statistics.extend([stage.norm.mean.clone(), stage.norm.variance.clone()]);
     }
     values.extend(linear(&layout.heads));
     values.extend(linear(&layout.decoder));
-    values.push((layout.epsilon.clone(), vec![layout.epsilon.len()]));
+    values.push((layout.epsilon.clone(), vec![layout.epsilon.len() as i64]));
     values.sort_by_key(|(range, _)| range.start);
     statistics.sort_by_key(|range| range.start);
     let (values, shapes) = values.into_iter().unzip();

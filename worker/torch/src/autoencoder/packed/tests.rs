@@ -7,6 +7,7 @@ use tch::{Device, Tensor};
 use super::*;
 use crate::autoencoder::engine::{Engine, Mode};
 use crate::autoencoder::graphs::GraphSet;
+use crate::autoencoder::objective::{Kl, OperationLoss};
 use crate::autoencoder::params::Params;
 use crate::autoencoder::plain::PlainEngine;
 use crate::autoencoder::random::{fill_dropout, fill_normal};

@@ -1,0 +1,27 @@
+//! A linear map of every member, forward and back.
+
+use tch::{Kind, Tensor};
+
+use super::parameters::Parameters;
+use crate::autoencoder::shape::Linear;
+
+/// `[members, inputs, rows]` to `[members, outputs, rows]`.
+pub(super) fn apply(parameters: &Parameters, linear: &Linear, input: &Tensor) -> Tensor {
+    let bias = parameters.values(&linear.bias).unsqueeze(2);
+    bias.baddbmm(parameters.values(&linear.weight), input, 1, 1)
+}
+
+/// Writes the gradients of weight and bias, of an input and the gradient of what it
+/// was mapped to.
+pub(super) fn back(parameters: &Parameters, linear: &Linear, input: &Tensor, gradient: &Tensor) {
+    let weight = parameters.gradient(&linear.weight);
+    let bias = parameters.gradient(&linear.bias);
+    let _ = gradient.bmm_out(weight, &input.transpose(1, 2));
+    let _ = gradient.sum_intlist_out(bias, 2_i64, false, Kind::Float);
+}
+
+/// The gradient of the input, of that of the output.
+pub(super) fn back_to_input(parameters: &Parameters, linear: &Linear, gradient: &Tensor) -> Tensor {
+    let weight = parameters.values(&linear.weight);
+    weight.transpose(1, 2).bmm(gradient)
+}

@@ -27,6 +27,17 @@ pub const fn panels(outputs: usize) -> usize {
     outputs.div_ceil(LANES)
 }
 
+/// Runs loops over lanes compiled for vectors of half a lane where the processor has
+/// them: the compiler does not turn these loops into code for wider ones, and what it
+/// makes of them instead is slower than without vectors.
+pub fn dispatch<W: pulp::WithSimd>(work: W) -> W::Output {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return pulp::Simd::vectorize(simd, work);
+    }
+    pulp::Arch::new().dispatch(work)
+}
+
 /// Adds `x · panel` to the accumulators of `R` rows. Each row of `x` is as long
 /// as `panel` has entries.
 #[inline(always)]

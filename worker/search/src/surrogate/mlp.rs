@@ -108,7 +108,7 @@ impl Mlp {
             order.clear();
             order.extend(0..y.len() as u32);
             rng.shuffle(&mut order);
-            pulp::Arch::new().dispatch(Epoch {
+            kernel::dispatch(Epoch {
                 network: self,
                 workspace: &mut workspace,
                 order: &order,

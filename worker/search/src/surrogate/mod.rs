@@ -11,6 +11,7 @@
 pub mod acquisition;
 pub mod adam;
 pub mod choice;
+mod columns;
 pub mod eigen;
 pub mod evidence;
 mod gate;

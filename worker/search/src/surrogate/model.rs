@@ -13,7 +13,7 @@ use reprise_domain::ArchIndex;
 use super::acquisition::ExpectedImprovement;
 use super::choice::Choice;
 use super::evidence::{Evidence, LOG_NOISE_MEAN, Likelihood, LogHyper};
-use super::kernel::{LANES, Lane};
+use super::kernel::{self, LANES, Lane};
 use super::linalg::NotPositiveDefinite;
 use super::mlp::{Mlp, PANELS};
 use super::posterior::{Posterior, Prediction};
@@ -121,7 +121,7 @@ impl Surrogate {
         self.gather(rows, table, &mut x);
         let mut basis: Vec<Lane> = vec![[0.0; LANES]; rows.len() * PANELS];
         let mut out = vec![Prediction::default(); rows.len()];
-        pulp::Arch::new().dispatch(Block {
+        kernel::dispatch(Block {
             surrogate: self,
             x: &x,
             basis: &mut basis,
@@ -144,6 +144,12 @@ impl Scale {
     /// The smallest deviation.
     pub(super) fn least(&self) -> f32 {
         self.deviation.iter().copied().fold(f32::INFINITY, f32::min)
+    }
+
+    /// The mean of each input and one over its deviation.
+    pub(super) fn factors(&self) -> impl Iterator<Item = (f32, f32)> + '_ {
+        let inputs = self.mean.iter().zip(&self.deviation);
+        inputs.map(|(mean, deviation)| (*mean, 1.0 / deviation))
     }
 
     fn of(rows: &[f32], inputs: usize) -> Self {

@@ -22,3 +22,4 @@ pub mod model;
 pub mod nelder_mead;
 pub mod posterior;
 pub mod screen;
+mod wide;

@@ -7,7 +7,7 @@
 )]
 
 use super::adam::{Adam, Parameter, Step};
-use super::kernel::{self, LANES, Lane};
+use super::kernel::{LANES, Lane};
 use super::wide;
 use crate::rng::Stream;
 
@@ -122,15 +122,9 @@ impl Mlp {
     /// The basis: hidden activations of `x`, `[rows, inputs]`, into `out`,
     /// `[rows, PANELS]`.
     #[inline(always)]
-    pub fn basis(&self, x: &[f32], out: &mut [Lane]) {
-        kernel::affine(
-            x,
-            self.inputs,
-            &self.hidden_weights.value,
-            &self.hidden_bias.value,
-            out,
-        );
-        out.iter_mut().for_each(kernel::tanh);
+    pub(super) fn basis<S: pulp::Simd>(&self, simd: S, x: &[f32], out: &mut [Lane]) {
+        let (weights, bias) = (&self.hidden_weights.value, &self.hidden_bias.value);
+        wide::layer(simd, x, self.inputs, weights, bias, out);
     }
 
     /// Weights of the hidden layer, `[PANELS, inputs]`.
@@ -162,8 +156,7 @@ impl Mlp {
     #[inline(always)]
     fn gradient<S: pulp::Simd>(&mut self, simd: S, workspace: &mut Workspace) {
         let Workspace { x, y, hidden } = workspace;
-        let (weights, bias) = (&self.hidden_weights.value, &self.hidden_bias.value);
-        wide::layer(simd, x, self.inputs, weights, bias, hidden);
+        self.basis(simd, x, hidden);
         let out_gradient = &mut self.out_weights.gradient;
         out_gradient.fill([0.0; LANES]);
         self.out_bias.gradient[0][0] = 0.0;

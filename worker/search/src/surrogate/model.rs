@@ -13,7 +13,7 @@ use reprise_domain::ArchIndex;
 use super::acquisition::ExpectedImprovement;
 use super::choice::Choice;
 use super::evidence::{Evidence, LOG_NOISE_MEAN, Likelihood, LogHyper};
-use super::kernel::{self, LANES, Lane};
+use super::kernel::{LANES, Lane};
 use super::linalg::NotPositiveDefinite;
 use super::mlp::{Mlp, PANELS};
 use super::posterior::{Posterior, Prediction};
@@ -50,9 +50,25 @@ impl pulp::WithSimd for Block<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        self.surrogate.network.basis(self.x, self.basis);
-        self.surrogate.posterior.predict(self.basis, self.out);
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        self.surrogate.network.basis(simd, self.x, self.basis);
+        self.surrogate.posterior.predict(simd, self.basis, self.out);
+    }
+}
+
+/// The basis of standardised rows.
+struct Activations<'a> {
+    network: &'a Mlp,
+    x: &'a [f32],
+    basis: &'a mut [Lane],
+}
+
+impl pulp::WithSimd for Activations<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        self.network.basis(simd, self.x, self.basis);
     }
 }
 
@@ -74,7 +90,11 @@ impl Surrogate {
         let mut network = Mlp::new(inputs, initial);
         network.train(&x, targets, epochs, shuffles);
         let mut basis = vec![[0.0; LANES]; targets.len() * PANELS];
-        network.basis(&x, &mut basis);
+        pulp::Arch::new().dispatch(Activations {
+            network: &network,
+            x: &x,
+            basis: &mut basis,
+        });
         // The released library draws the start after the shuffles, from the same
         // generator: even one that is seeded anew every round gives other starts
         // as the data grow.
@@ -121,7 +141,7 @@ impl Surrogate {
         self.gather(rows, table, &mut x);
         let mut basis: Vec<Lane> = vec![[0.0; LANES]; rows.len() * PANELS];
         let mut out = vec![Prediction::default(); rows.len()];
-        kernel::dispatch(Block {
+        pulp::Arch::new().dispatch(Block {
             surrogate: self,
             x: &x,
             basis: &mut basis,

@@ -5,9 +5,9 @@
 //! vertices: a vertex's next colour stands for its own and for those of its
 //! predecessors and of its successors without their order; MD5 only names the
 //! colours. Whoever names them otherwise tells the same graphs apart. Here a colour
-//! is 128 well mixed bits, which costs a fortieth of MD5 of written-out digits. Two
-//! colours that differ have one name about as seldom as by MD5, and neither name
-//! withstands an attacker.
+//! is 128 well mixed bits, made in a few multiplications where MD5 takes two or three
+//! blocks of written-out digits. Two colours that differ have one name about as seldom
+//! as by MD5; neither name withstands an attacker.
 
 use super::hash::{MAX_VERTICES, bits, predecessors};
 

@@ -162,18 +162,6 @@ pub fn input_gradient(weights: &[Lane], inputs: usize, out: &[Lane], x: &mut [f3
     }
 }
 
-/// Inner product of two rows of panels.
-#[inline(always)]
-pub fn dot(a: &[Lane], b: &[Lane]) -> f32 {
-    let mut total = [0.0; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for (total, (a, b)) in total.iter_mut().zip(a.iter().zip(b)) {
-            *total += a * b;
-        }
-    }
-    sum(&total)
-}
-
 /// Sum of sixteen values, as a tree of fixed shape.
 #[inline(always)]
 pub fn sum(lane: &Lane) -> f32 {

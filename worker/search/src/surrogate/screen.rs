@@ -1,6 +1,6 @@
 //! The exact best rows of a table without a prediction of every row. A row whose
 //! expected improvement cannot reach that of the rows kept so far is left out on the
-//! strength of upper bounds, which cost a tenth of a prediction.
+//! strength of upper bounds, which cost a third of a prediction.
 //!
 //! Expected improvement grows with mean and variance. The mean is cheap. With the
 //! eigenvectors q and eigenvalues λ of K, descending, the variance is

@@ -102,7 +102,7 @@ impl Clusters {
     }
 
     /// The leaders' features, sixteen leaders in a lane: `[blocks, dims]`.
-    pub(super) fn lanes(&self) -> &[Lane] {
+    pub(crate) fn lanes(&self) -> &[Lane] {
         &self.lanes
     }
 }

@@ -31,7 +31,7 @@ impl Nearest {
     /// entry a row.
     pub fn to(point: &[f32], table: &Embedding, visited: &[bool]) -> Self {
         let mut search = Search::new(point, table, visited);
-        pulp::Arch::new().dispatch(Scan(&mut search));
+        kernel::dispatch(Scan(&mut search));
         search.end()
     }
 }

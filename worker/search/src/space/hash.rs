@@ -14,23 +14,6 @@ pub(super) const MAX_VERTICES: usize = 8;
 /// A digest as the 32 hexadecimal digits that the next round hashes.
 type Hex = [u8; 32];
 
-/// The published hash of a decoded graph as it is, its operation numbers the
-/// labels: what the published count of unique graphs counts.
-///
-/// # Panics
-/// If there are more than [`MAX_VERTICES`] nodes, or fewer entries than the square
-/// matrix of as many nodes has.
-pub(super) fn unpruned_hash(adjacency: &[u8], operations: &[u8]) -> u128 {
-    let nodes = operations.len();
-    let masks = predecessors(adjacency, nodes, nodes);
-    let mut labels = [0; MAX_VERTICES];
-    for (label, &operation) in labels.iter_mut().zip(operations) {
-        *label = i16::from(operation);
-    }
-    let [hash] = hash_labellings(&masks[..nodes], [&labels[..nodes]]);
-    hash
-}
-
 /// Hashes the graph in which vertex `y` has the edges `x -> y` for every bit `x`
 /// of `predecessors[y]`, with several labellings at once. The hexadecimal form of
 /// a hash is its published text.

@@ -2,6 +2,7 @@
 //! sampling and mutation.
 
 mod csv_form;
+mod fingerprint;
 mod hash;
 mod md5;
 pub mod nasbench101;
@@ -59,8 +60,8 @@ pub trait SearchSpace: Send + Sync + std::fmt::Debug {
     /// `lenient` is quirk Q6.
     fn is_valid(&self, adjacency: &[u8], operations: &[u8], lenient: bool) -> bool;
 
-    /// The identity by which decoded graphs are counted as distinct: the
-    /// published hash of the unpruned graph.
+    /// The identity by which decoded graphs are counted as distinct: equal for two
+    /// of them exactly where the published hash of the unpruned graphs is.
     fn identity(&self, adjacency: &[u8], operations: &[u8]) -> u128;
 
     /// For every index, the index whose cell computes the same function and

@@ -8,6 +8,7 @@
 )]
 
 use super::kernel::{LANES, Lane};
+use super::wide;
 use crate::rng::Stream;
 
 const BETA1: f64 = 0.9;
@@ -90,19 +91,56 @@ impl Parameter {
     }
 
     /// Takes one step along the gradient.
-    #[inline(always)]
     pub fn update(&mut self, step: Step) {
+        pulp::Arch::new().dispatch(Update {
+            parameter: self,
+            step,
+        });
+    }
+
+    /// The same in code of the vector width.
+    #[inline(always)]
+    pub(super) fn update_by<S: pulp::Simd>(&mut self, simd: S, step: Step) {
+        let constant = |value: f32| simd.splat_f32s(value);
+        let decay = constant((1.0 - BETA1) as f32);
+        let (kept, added) = (constant(BETA2 as f32), constant((1.0 - BETA2) as f32));
+        let (size, scale) = (constant(step.size), constant(step.second_scale));
+        let epsilon = constant(EPSILON);
         let moments = self.first.iter_mut().zip(&mut self.second);
         let tensors = self.value.iter_mut().zip(&self.gradient);
         for ((value, gradient), (first, second)) in tensors.zip(moments) {
-            for lane in 0..LANES {
-                let slope = gradient[lane];
-                first[lane] += (slope - first[lane]) * (1.0 - BETA1) as f32;
-                second[lane] = second[lane] * BETA2 as f32 + slope * slope * (1.0 - BETA2) as f32;
-                let root = second[lane].sqrt() * step.second_scale + EPSILON;
-                value[lane] -= step.size * (first[lane] / root);
+            for part in 0..wide::parts::<S>() {
+                let slope = wide::load(simd, gradient, part);
+                let old = wide::load(simd, first, part);
+                let change = simd.mul_f32s(simd.sub_f32s(slope, old), decay);
+                let mean = simd.add_f32s(old, change);
+                wide::store(simd, first, part, mean);
+                let old = simd.mul_f32s(wide::load(simd, second, part), kept);
+                let square = simd.mul_f32s(simd.mul_f32s(slope, slope), added);
+                let square = simd.add_f32s(old, square);
+                wide::store(simd, second, part, square);
+                let root = simd.mul_f32s(simd.sqrt_f32s(square), scale);
+                let change = simd.div_f32s(mean, simd.add_f32s(root, epsilon));
+                let change = simd.mul_f32s(size, change);
+                let moved = simd.sub_f32s(wide::load(simd, value, part), change);
+                wide::store(simd, value, part, moved);
             }
         }
+    }
+}
+
+/// A step of one parameter.
+struct Update<'a> {
+    parameter: &'a mut Parameter,
+    step: Step,
+}
+
+impl pulp::WithSimd for Update<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        self.parameter.update_by(simd, self.step);
     }
 }
 

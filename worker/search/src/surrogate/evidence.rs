@@ -12,7 +12,7 @@
 
 use std::f64::consts::PI;
 
-use super::kernel::Lane;
+use super::kernel::{self, Lane};
 use super::linalg::{Tridiagonal, inner, tridiagonalise};
 use super::mlp::{HIDDEN, PANELS};
 use super::nelder_mead;
@@ -208,7 +208,7 @@ fn gram_of_rows(phi: &[f64]) -> Vec<f64> {
 /// `ΦᵀΦ`.
 pub(super) fn gram_of_basis(phi: &[f64]) -> Vec<f64> {
     let mut gram = vec![0.0; HIDDEN * HIDDEN];
-    pulp::Arch::new().dispatch(Gram {
+    kernel::dispatch(Gram {
         phi,
         gram: &mut gram,
     });

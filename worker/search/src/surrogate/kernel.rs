@@ -27,6 +27,17 @@ pub const fn panels(outputs: usize) -> usize {
     outputs.div_ceil(LANES)
 }
 
+/// Runs loops over lanes compiled for vectors of half a lane where the processor has
+/// them: the compiler does not turn these loops into code for wider ones, and what it
+/// makes of them instead is slower than without vectors.
+pub fn dispatch<W: pulp::WithSimd>(work: W) -> W::Output {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return pulp::Simd::vectorize(simd, work);
+    }
+    pulp::Arch::new().dispatch(work)
+}
+
 /// Adds `x · panel` to the accumulators of `R` rows. Each row of `x` is as long
 /// as `panel` has entries.
 #[inline(always)]
@@ -151,18 +162,6 @@ pub fn input_gradient(weights: &[Lane], inputs: usize, out: &[Lane], x: &mut [f3
     }
 }
 
-/// Inner product of two rows of panels.
-#[inline(always)]
-pub fn dot(a: &[Lane], b: &[Lane]) -> f32 {
-    let mut total = [0.0; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for (total, (a, b)) in total.iter_mut().zip(a.iter().zip(b)) {
-            *total += a * b;
-        }
-    }
-    sum(&total)
-}
-
 /// Sum of sixteen values, as a tree of fixed shape.
 #[inline(always)]
 pub fn sum(lane: &Lane) -> f32 {
@@ -177,6 +176,25 @@ pub fn sum(lane: &Lane) -> f32 {
     lane[0]
 }
 
+// Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
+pub(super) const ROUND: f32 = 12_582_912.0;
+// ln 2 in two parts, the first exact in few bits, so that `k ln 2` is exact.
+pub(super) const LN_2_HIGH: f32 = 0.693_359_4;
+pub(super) const LN_2_LOW: f32 = (std::f64::consts::LN_2 - LN_2_HIGH as f64) as f32;
+const _: () = assert!(LN_2 - LN_2_HIGH < 0.0);
+// Beyond this the nearest single-precision value of a hyperbolic tangent is 1.
+pub(super) const SATURATED: f32 = 9.1;
+/// The exponential's series without its first term, over x; the highest power first.
+pub(super) const TAYLOR: [f32; 7] = [
+    1.0 / 5040.0,
+    1.0 / 720.0,
+    1.0 / 120.0,
+    1.0 / 24.0,
+    1.0 / 6.0,
+    0.5,
+    1.0,
+];
+
 /// Hyperbolic tangent of sixteen values, within 2e-7 of the exact one.
 ///
 /// `tanh |x| = -e / (2 + e)` with `e = exp(-2|x|) - 1`, and the exponential from
@@ -184,14 +202,6 @@ pub fn sum(lane: &Lane) -> f32 {
 /// branches or conversions that would keep it from vectorising.
 #[inline(always)]
 pub fn tanh(values: &mut Lane) {
-    // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts, the first exact in few bits, so that `k ln 2` is exact.
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = (std::f64::consts::LN_2 - LN_2_HIGH as f64) as f32;
-    // Beyond this the nearest single-precision value is 1.
-    const SATURATED: f32 = 9.1;
-    const _: () = assert!(LN_2 - LN_2_HIGH < 0.0);
     for value in values {
         let magnitude = value.abs();
         let magnitude = if magnitude < SATURATED {
@@ -204,8 +214,8 @@ pub fn tanh(values: &mut Lane) {
         let power = shifted - ROUND;
         let rest = (x - power * LN_2_HIGH) - power * LN_2_LOW;
         let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
-        let mut taylor = 1.0 / 5040.0;
-        for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0] {
+        let mut taylor = TAYLOR[0];
+        for coefficient in &TAYLOR[1..] {
             taylor = taylor * rest + coefficient;
         }
         let less_one = scale * (taylor * rest) + (scale - 1.0);

@@ -7,7 +7,8 @@
 )]
 
 use super::adam::{Adam, Parameter, Step};
-use super::kernel::{self, LANES, Lane};
+use super::kernel::{LANES, Lane};
+use super::wide;
 use crate::rng::Stream;
 
 /// Hidden units: the dimension of the basis.
@@ -54,11 +55,11 @@ impl pulp::WithSimd for Epoch<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
         for batch in self.order.chunks_exact(self.workspace.y.len().max(1)) {
             self.workspace.gather(self.x, self.y, batch);
             let step = self.network.adam.step();
-            self.network.step(self.workspace, step);
+            self.network.step(simd, self.workspace, step);
         }
     }
 }
@@ -121,15 +122,9 @@ impl Mlp {
     /// The basis: hidden activations of `x`, `[rows, inputs]`, into `out`,
     /// `[rows, PANELS]`.
     #[inline(always)]
-    pub fn basis(&self, x: &[f32], out: &mut [Lane]) {
-        kernel::affine(
-            x,
-            self.inputs,
-            &self.hidden_weights.value,
-            &self.hidden_bias.value,
-            out,
-        );
-        out.iter_mut().for_each(kernel::tanh);
+    pub(super) fn basis<S: pulp::Simd>(&self, simd: S, x: &[f32], out: &mut [Lane]) {
+        let (weights, bias) = (&self.hidden_weights.value, &self.hidden_bias.value);
+        wide::layer(simd, x, self.inputs, weights, bias, out);
     }
 
     /// Weights of the hidden layer, `[PANELS, inputs]`.
@@ -148,43 +143,47 @@ impl Mlp {
     }
 
     #[inline(always)]
-    fn step(&mut self, workspace: &mut Workspace, step: Step) {
-        self.gradient(workspace);
-        for parameter in [
-            &mut self.hidden_weights,
-            &mut self.hidden_bias,
-            &mut self.out_weights,
-            &mut self.out_bias,
-        ] {
-            parameter.update(step);
-        }
+    fn step<S: pulp::Simd>(&mut self, simd: S, workspace: &mut Workspace, step: Step) {
+        self.gradient(simd, workspace);
+        self.hidden_weights.update_by(simd, step);
+        self.hidden_bias.update_by(simd, step);
+        self.out_weights.update_by(simd, step);
+        self.out_bias.update_by(simd, step);
     }
 
     /// Forward and backward pass of one batch. Leaves the gradient of the hidden
     /// layer's inputs in the workspace.
     #[inline(always)]
-    fn gradient(&mut self, workspace: &mut Workspace) {
+    fn gradient<S: pulp::Simd>(&mut self, simd: S, workspace: &mut Workspace) {
         let Workspace { x, y, hidden } = workspace;
-        self.basis(x, hidden);
+        self.basis(simd, x, hidden);
         let out_gradient = &mut self.out_weights.gradient;
         out_gradient.fill([0.0; LANES]);
         self.out_bias.gradient[0][0] = 0.0;
         let scale = 2.0 / y.len() as f32;
+        let one = simd.splat_f32s(1.0);
         for (activations, &target) in hidden.chunks_exact_mut(PANELS).zip(y.iter()) {
             let output =
-                kernel::dot(activations, &self.out_weights.value) + self.out_bias.value[0][0];
+                wide::dot(simd, activations, &self.out_weights.value) + self.out_bias.value[0][0];
             let slope = scale * (output - target);
             self.out_bias.gradient[0][0] += slope;
+            let slope = simd.splat_f32s(slope);
             let weights = self.out_weights.value.iter().zip(out_gradient.iter_mut());
             for (active, (weights, gradient)) in activations.iter_mut().zip(weights) {
-                for lane in 0..LANES {
-                    let value = active[lane];
-                    gradient[lane] += slope * value;
-                    active[lane] = slope * weights[lane] * (1.0 - value * value);
+                for part in 0..wide::parts::<S>() {
+                    let value = wide::load(simd, active, part);
+                    let total = wide::load(simd, gradient, part);
+                    let total = simd.add_f32s(total, simd.mul_f32s(slope, value));
+                    wide::store(simd, gradient, part, total);
+                    let bend = simd.sub_f32s(one, simd.mul_f32s(value, value));
+                    let weight = wide::load(simd, weights, part);
+                    let back = simd.mul_f32s(simd.mul_f32s(slope, weight), bend);
+                    wide::store(simd, active, part, back);
                 }
             }
         }
-        kernel::affine_gradient(
+        wide::affine_gradient(
+            simd,
             x,
             self.inputs,
             hidden,
@@ -233,7 +232,7 @@ mod tests {
     fn the_gradient_agrees_with_finite_differences() {
         let mut net = Mlp::new(5, &mut Stream::new(b"mlp", "init", 0));
         let mut work = batch(5, 7);
-        net.gradient(&mut work);
+        net.gradient(pulp::Scalar::new(), &mut work);
         let picks: [(Pick, usize); 4] = [
             (|net| &mut net.hidden_weights, LANES),
             (|net| &mut net.hidden_bias, LANES),

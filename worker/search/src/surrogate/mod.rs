@@ -11,6 +11,7 @@
 pub mod acquisition;
 pub mod adam;
 pub mod choice;
+mod columns;
 pub mod eigen;
 pub mod evidence;
 mod gate;
@@ -21,3 +22,4 @@ pub mod model;
 pub mod nelder_mead;
 pub mod posterior;
 pub mod screen;
+mod wide;

@@ -50,9 +50,25 @@ impl pulp::WithSimd for Block<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        self.surrogate.network.basis(self.x, self.basis);
-        self.surrogate.posterior.predict(self.basis, self.out);
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        self.surrogate.network.basis(simd, self.x, self.basis);
+        self.surrogate.posterior.predict(simd, self.basis, self.out);
+    }
+}
+
+/// The basis of standardised rows.
+struct Activations<'a> {
+    network: &'a Mlp,
+    x: &'a [f32],
+    basis: &'a mut [Lane],
+}
+
+impl pulp::WithSimd for Activations<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        self.network.basis(simd, self.x, self.basis);
     }
 }
 
@@ -74,7 +90,11 @@ impl Surrogate {
         let mut network = Mlp::new(inputs, initial);
         network.train(&x, targets, epochs, shuffles);
         let mut basis = vec![[0.0; LANES]; targets.len() * PANELS];
-        network.basis(&x, &mut basis);
+        pulp::Arch::new().dispatch(Activations {
+            network: &network,
+            x: &x,
+            basis: &mut basis,
+        });
         // The released library draws the start after the shuffles, from the same
         // generator: even one that is seeded anew every round gives other starts
         // as the data grow.
@@ -144,6 +164,12 @@ impl Scale {
     /// The smallest deviation.
     pub(super) fn least(&self) -> f32 {
         self.deviation.iter().copied().fold(f32::INFINITY, f32::min)
+    }
+
+    /// The mean of each input and one over its deviation.
+    pub(super) fn factors(&self) -> impl Iterator<Item = (f32, f32)> + '_ {
+        let inputs = self.mean.iter().zip(&self.deviation);
+        inputs.map(|(mean, deviation)| (*mean, 1.0 / deviation))
     }
 
     fn of(rows: &[f32], inputs: usize) -> Self {

@@ -14,6 +14,7 @@ use super::evidence::{LogHyper, basis_times, gram_of_basis};
 use super::kernel::{self, LANES, Lane};
 use super::linalg::{self, NotPositiveDefinite};
 use super::mlp::{HIDDEN, PANELS};
+use super::wide;
 
 /// A predicted value with its variance.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -95,39 +96,57 @@ impl Posterior {
 
     /// Predicts the rows of `basis`, `[rows, PANELS]`, into `out`, `[rows]`.
     #[inline(always)]
-    pub fn predict(&self, basis: &[Lane], out: &mut [Prediction]) {
+    pub(super) fn predict<S: pulp::Simd>(&self, simd: S, basis: &[Lane], out: &mut [Prediction]) {
         const TILE: usize = 4;
-        let mut rows = basis.chunks_exact(TILE * PANELS);
-        let mut tiles = out.chunks_exact_mut(TILE);
-        for (rows, out) in rows.by_ref().zip(tiles.by_ref()) {
-            let rows = std::array::from_fn(|row| &rows[row * PANELS..(row + 1) * PANELS]);
-            out.copy_from_slice(&self.predict_rows::<TILE>(rows));
+        let (tiles, rest) = basis.as_chunks::<PANELS>().0.as_chunks::<TILE>();
+        let (out, out_rest) = out.as_chunks_mut::<TILE>();
+        for (rows, out) in tiles.iter().zip(out) {
+            *out = self.predict_rows(simd, rows);
         }
-        let rest = rows.remainder().chunks_exact(PANELS);
-        for (row, out) in rest.zip(tiles.into_remainder()) {
-            [*out] = self.predict_rows([row]);
+        for (row, out) in rest.iter().zip(out_rest) {
+            [*out] = self.predict_rows(simd, std::array::from_ref(row));
         }
     }
 
     #[inline(always)]
-    fn predict_rows<const R: usize>(&self, rows: [&[Lane]; R]) -> [Prediction; R] {
+    fn predict_rows<S: pulp::Simd, const R: usize>(
+        &self,
+        simd: S,
+        rows: &[[Lane; PANELS]; R],
+    ) -> [Prediction; R] {
         let mut squares = [[0.0; LANES]; R];
-        let mut factor = self.factor.as_slice();
-        for panel in 0..PANELS {
-            let (current, rest) = factor.split_at(LANES * (panel + 1));
-            factor = rest;
-            let mut sums = [[0.0; LANES]; R];
-            kernel::accumulate(rows.map(<[Lane]>::as_flattened), current, &mut sums);
-            for (squares, sums) in squares.iter_mut().zip(&sums) {
-                for (square, sum) in squares.iter_mut().zip(sums) {
-                    *square += sum * sum;
+        for part in 0..wide::parts::<S>() {
+            let mut totals = [simd.splat_f32s(0.0); R];
+            let mut factor = self.factor.as_slice();
+            for panel in 0..PANELS {
+                let inputs = LANES * (panel + 1);
+                let (current, rest) = factor.split_at(inputs);
+                factor = rest;
+                let mut sums = [simd.splat_f32s(0.0); R];
+                for (input, lane) in current.iter().enumerate() {
+                    let entry = wide::load(simd, lane, part);
+                    for row in 0..R {
+                        let value = simd.splat_f32s(rows[row].as_flattened()[input]);
+                        sums[row] = simd.add_f32s(sums[row], simd.mul_f32s(value, entry));
+                    }
+                }
+                for row in 0..R {
+                    let square = simd.mul_f32s(sums[row], sums[row]);
+                    totals[row] = simd.add_f32s(totals[row], square);
                 }
             }
+            for row in 0..R {
+                wide::store(simd, &mut squares[row], part, totals[row]);
+            }
         }
-        std::array::from_fn(|row| Prediction {
-            mean: kernel::dot(rows[row], &self.weights),
-            variance: self.noise + kernel::sum(&squares[row]),
-        })
+        let mut out = [Prediction::default(); R];
+        for row in 0..R {
+            out[row] = Prediction {
+                mean: wide::dot(simd, &rows[row], &self.weights),
+                variance: self.noise + kernel::sum(&squares[row]),
+            };
+        }
+        out
     }
 }
 
@@ -166,7 +185,7 @@ mod tests {
         let (basis, targets) = data(20);
         let posterior = Posterior::new(&basis, &targets, [0.4, -2.5]).unwrap();
         let mut out = [Prediction::default(); 3];
-        posterior.predict(&all[20 * PANELS..], &mut out);
+        posterior.predict(pulp::Scalar::new(), &all[20 * PANELS..], &mut out);
         for (got, (mean, variance)) in out.iter().zip([
             (0.171_201_028_8, 9.077_151_883_4),
             (-0.020_123_122_8, 9.366_724_026_1),
@@ -191,7 +210,7 @@ mod tests {
         let hyper = [alpha.ln(), -beta.ln()];
         let posterior = Posterior::new(&basis, &vec![0.8; n], hyper).unwrap();
         let mut out = [Prediction::default(); 7];
-        posterior.predict(&basis, &mut out);
+        posterior.predict(pulp::Scalar::new(), &basis, &mut out);
         let precision = alpha + n as f64 * beta;
         for got in out {
             assert!((got.mean as f64 - n as f64 * beta * 0.8 / precision).abs() < 1e-6);

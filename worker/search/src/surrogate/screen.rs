@@ -1,56 +1,62 @@
 //! The exact best rows of a table without a prediction of every row. A row whose
 //! expected improvement cannot reach that of the rows kept so far is left out on the
-//! strength of upper bounds, which cost a quarter of a prediction.
+//! strength of upper bounds, which cost a third of a prediction.
 //!
 //! Expected improvement grows with mean and variance. The mean is cheap. With the
 //! eigenvectors q and eigenvalues λ of K, descending, the variance is
 //! `noise + Σ (q·φ)²/λ`, and by the first r terms it is at most
 //! `noise + Σ_r (q·φ)²/λ + (|φ|² - Σ_r (q·φ)²) / λ_least`. Bases of trained networks
-//! lie close to a few eigenvectors, so that 16 to 64 terms of the 128 leave little.
+//! lie close to a few eigenvectors, so that 16 to 64 terms of the 128 leave little, and
+//! few rows need more.
 //!
 //! One row is bounded for all rows of its cluster. What the rest can differ by
 //! follows from how far the network can stretch a distance.
 //!
-//! Rows that pass are predicted by the same code as without a screen.
-
-#![expect(
-    clippy::inline_always,
-    reason = "only inlined code gets the vector width"
-)]
+//! Rows that pass are predicted by the same code as without a screen. The bounds
+//! come from faster code, whose distance from that one is part of them.
 
 use super::acquisition::ExpectedImprovement;
 use super::choice::Choice;
+use super::columns::{Column, Columns, First, Network, Project, ROWS, TANH_ERROR, Tiles};
 use super::eigen::{Eigen, eigen};
 use super::gate::Gate;
-use super::kernel::{self, LANES, Lane};
-use super::mlp::{HIDDEN, PANELS};
+use super::kernel::{LANES, Lane};
+use super::mlp::HIDDEN;
 use super::model::{BLOCK, Surrogate};
 use crate::embedding::Embedding;
 
-/// Steps in which the sum is taken further, a lane of eigenvectors each.
-const STAGES: usize = 4;
+/// Eigenvectors that a stage takes the sum further by.
+const STEP: usize = 16;
+
+/// Stages: the last one leaves no eigenvector out.
+const STAGES: usize = HIDDEN / STEP;
+
+/// Leaders of a block that are taken further where they are. Fewer are put together
+/// with those of other blocks: a block costs the same however few are left of it.
+const MANY: usize = ROWS / 2;
 
 /// Bounds over the predictions of one surrogate.
 struct Screen<'a> {
     surrogate: &'a Surrogate,
+    network: Network,
     stages: Vec<Stage>,
     limits: Limits,
 }
 
-/// Sixteen eigenvectors.
+/// Some eigenvectors.
 struct Stage {
-    /// Entries of all sixteen for each function of the basis, `[HIDDEN]`.
-    directions: Vec<Lane>,
+    directions: Tiles,
     /// One over their eigenvalues.
-    weights: Lane,
+    weights: Vec<f32>,
 }
 
 /// Numbers that the bounds are made of.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     noise: f32,
-    /// One over the least eigenvalue.
+    /// One over the least eigenvalue, and its root.
     rest: f32,
+    root: f32,
     /// Length of the weights' mean.
     weights: f32,
     /// How far the network can take apart the bases of two rows: for each unit of
@@ -61,16 +67,24 @@ struct Limits {
     always: f32,
 }
 
-/// What is known of some leaders.
-#[derive(Debug)]
-struct Bounds {
-    means: [f32; BLOCK],
-    /// Squared lengths of the bases, and of the standardised rows.
-    bases: [f32; BLOCK],
-    inputs: [f32; BLOCK],
-    /// Of the terms so far: Σ (q·φ)² and Σ (q·φ)²/λ.
-    explained: [f32; BLOCK],
-    terms: [f32; BLOCK],
+/// Clusters with what is known of their leaders.
+#[derive(Default)]
+struct Batch {
+    columns: Columns,
+    /// Of each of them its position in the columns and its number.
+    clusters: Vec<(usize, usize)>,
+}
+
+/// Clusters on their way through the stages.
+struct Sieve<'a, 'b> {
+    screen: &'a Screen<'a>,
+    table: &'a Embedding,
+    gate: Gate,
+    choice: &'a mut Choice<'b>,
+    /// Few each, for each stage that they have yet to pass.
+    waiting: Vec<Batch>,
+    /// Rows to be predicted.
+    pending: Vec<u32>,
 }
 
 impl Surrogate {
@@ -101,17 +115,21 @@ impl<'a> Screen<'a> {
         if least <= 0.5 * values[HIDDEN - 1] {
             return None;
         }
-        let stage = |number: usize| Stage {
-            directions: (0..HIDDEN)
-                .map(|unit| {
-                    let entry = |lane| vectors[(number * LANES + lane) * HIDDEN + unit];
-                    std::array::from_fn(|lane| entry(lane) as f32)
-                })
-                .collect(),
-            weights: std::array::from_fn(|lane| (1.0 / values[number * LANES + lane]) as f32),
+        let stage = |number: usize| {
+            let first = number * STEP;
+            Stage {
+                directions: Tiles::of(STEP, HIDDEN, |direction, unit| {
+                    vectors[(first + direction) * HIDDEN + unit] as f32
+                }),
+                weights: values[first..first + STEP]
+                    .iter()
+                    .map(|value| (1.0 / value) as f32)
+                    .collect(),
+            }
         };
         Some(Self {
             surrogate,
+            network: Network::of(surrogate),
             stages: (0..STAGES).map(stage).collect(),
             limits: Limits::of(surrogate, least)?,
         })
@@ -126,62 +144,141 @@ impl<'a> Screen<'a> {
     ) {
         self.surrogate.offer(likely, table, improvement, choice);
         let clusters = table.clusters();
-        let mut gate = Gate::open(improvement);
-        let (mut x, mut pending) = (Vec::new(), Vec::new());
-        let mut basis: Vec<Lane> = vec![[0.0; LANES]; BLOCK * PANELS];
-        let mut bounds = Bounds::new();
-        let (mut passed, mut left) = (Vec::new(), Vec::new());
-        for (block, leaders) in clusters.leaders().chunks(BLOCK).enumerate() {
-            let first = block * BLOCK;
-            self.surrogate.gather(leaders, table, &mut x);
-            let basis = &mut basis[..leaders.len() * PANELS];
+        let mut sieve = Sieve {
+            screen: self,
+            table,
+            gate: Gate::open(improvement),
+            choice,
+            waiting: (0..STAGES).map(|_| Batch::new(table.dims())).collect(),
+            pending: Vec::new(),
+        };
+        let mut batch = Batch::new(table.dims());
+        let lanes = clusters.lanes().chunks(ROWS / LANES * table.dims());
+        for (first, lanes) in (0..).step_by(ROWS).zip(lanes) {
+            let count = ROWS.min(clusters.leaders().len() - first);
+            batch.clusters.clear();
+            batch
+                .clusters
+                .extend((0..count).map(|position| (position, first + position)));
             pulp::Arch::new().dispatch(First {
-                screen: self,
-                x: &x,
-                basis,
-                bounds: &mut bounds,
+                network: &self.network,
+                lanes,
+                columns: &mut batch.columns,
             });
-            gate.raise(choice.threshold(), &bounds.means[..leaders.len()]);
-            passed.clear();
-            passed.extend(0..leaders.len());
-            for (number, stage) in self.stages.iter().enumerate() {
-                if number > 0 {
-                    pulp::Arch::new().dispatch(Further {
-                        stage,
-                        rows: &passed,
-                        basis,
-                        bounds: &mut bounds,
-                    });
-                }
-                passed.retain(|&position| {
-                    let radius = clusters.radius(first + position);
-                    let (mean, variance) = self.limits.ceiling(&bounds, position, radius);
-                    let passes = gate.passes(mean, variance);
-                    if !passes {
-                        left.push(first + position);
-                    }
-                    passes
-                });
-            }
-            // All that was left out scores nothing where nothing is enough.
-            if gate.is_at_zero() {
-                for cluster in &left {
-                    for &row in clusters.members(*cluster) {
-                        choice.offer(row, 0.0);
-                    }
-                }
-            }
-            left.clear();
-            for position in &passed {
-                let members = clusters.members(first + position);
-                pending.extend(members.iter().filter(|&&row| choice.allows(row)));
-            }
-            if pending.len() >= BLOCK || choice.threshold().is_none() {
-                self.surrogate.offer(&pending, table, improvement, choice);
-                pending.clear();
+            let threshold = sieve.choice.threshold();
+            sieve.gate.raise(threshold, &batch.columns.means[..count]);
+            sieve.pass(0, &mut batch);
+            if sieve.pending.len() >= BLOCK || sieve.choice.threshold().is_none() {
+                sieve.predict(improvement);
             }
         }
-        self.surrogate.offer(&pending, table, improvement, choice);
+        (1..STAGES).for_each(|stage| sieve.release(stage));
+        sieve.predict(improvement);
+    }
+}
+
+impl Batch {
+    fn new(inputs: usize) -> Self {
+        Self {
+            columns: Columns::new(inputs),
+            clusters: Vec::with_capacity(ROWS),
+        }
+    }
+}
+
+impl Sieve<'_, '_> {
+    /// Takes a batch through the stages from `first` on, as far as there are many in
+    /// it. The rows of those that pass all are predicted.
+    fn pass(&mut self, first: usize, batch: &mut Batch) {
+        let Screen { stages, limits, .. } = self.screen;
+        let known = self.table.clusters();
+        for (number, stage) in stages.iter().enumerate().skip(first) {
+            if batch.clusters.is_empty() {
+                return;
+            }
+            if number > first && batch.clusters.len() < MANY {
+                return self.wait(number, batch);
+            }
+            stage.add(&mut batch.columns);
+            let (means, spreads) = limits.of_leaders(&batch.columns);
+            batch.clusters.retain(|&(position, cluster)| {
+                let radius = known.radius(cluster);
+                let (mean, variance) =
+                    limits.of_cluster(means[position], spreads[position], radius);
+                let passes = self.gate.passes(mean, variance);
+                // What is left out scores nothing where nothing is enough.
+                if !passes && self.gate.is_at_zero() {
+                    for &row in known.members(cluster) {
+                        self.choice.offer(row, 0.0);
+                    }
+                }
+                passes
+            });
+        }
+        for &(_, cluster) in &batch.clusters {
+            let members = known.members(cluster).iter();
+            self.pending
+                .extend(members.filter(|&&row| self.choice.allows(row)));
+        }
+    }
+
+    /// Puts what is left of a batch to the others that wait for a stage, which they
+    /// pass as soon as they fill a batch.
+    fn wait(&mut self, stage: usize, batch: &Batch) {
+        for &(position, cluster) in &batch.clusters {
+            let waiting = &mut self.waiting[stage];
+            let place = waiting.clusters.len();
+            waiting.columns.copy(place, &batch.columns, position);
+            waiting.clusters.push((place, cluster));
+            if place + 1 == ROWS {
+                self.release(stage);
+            }
+        }
+    }
+
+    /// Takes what waits for a stage through it. What passes goes on to later ones.
+    fn release(&mut self, stage: usize) {
+        let mut batch = std::mem::take(&mut self.waiting[stage]);
+        self.pass(stage, &mut batch);
+        batch.clusters.clear();
+        self.waiting[stage] = batch;
+    }
+
+    /// Predicts the rows that have passed all stages.
+    fn predict(&mut self, improvement: ExpectedImprovement) {
+        let surrogate = self.screen.surrogate;
+        surrogate.offer(&self.pending, self.table, improvement, self.choice);
+        self.pending.clear();
+    }
+}
+
+impl Network {
+    fn of(surrogate: &Surrogate) -> Self {
+        let Surrogate {
+            network,
+            posterior,
+            scale,
+        } = surrogate;
+        let inputs = network.inputs();
+        Self {
+            scale: scale.factors().collect(),
+            hidden: Tiles::of(HIDDEN, inputs, |unit, input| {
+                network.hidden_weights()[unit / LANES * inputs + input][unit % LANES]
+            }),
+            bias: network.hidden_bias().as_flattened().to_vec(),
+            weights: posterior.weights().as_flattened().to_vec(),
+        }
+    }
+}
+
+impl Stage {
+    /// Adds the terms of its eigenvectors.
+    fn add(&self, columns: &mut Columns) {
+        pulp::Arch::new().dispatch(Project {
+            directions: &self.directions,
+            weights: &self.weights,
+            columns,
+        });
     }
 }
 
@@ -212,13 +309,14 @@ impl Limits {
             let mut values = lanes.as_flattened().iter().copied().map(f64::from);
             square(&mut values).sqrt()
         };
-        // Each of the two bases is rounded: sums of as many terms as there are inputs,
-        // and tanh within 2e-7.
-        let rounding = 2.0 * (inputs + 2) as f64 * f64::from(f32::EPSILON) / 2.0;
-        let tanh = 2.0 * 2e-7 * (HIDDEN as f64).sqrt();
+        // Each of the two bases is rounded: standardised rows, sums of as many terms as
+        // there are inputs, and tanh, which the predictions have within 2e-7.
+        let rounding = 2.0 * (inputs + 4) as f64 * f64::from(f32::EPSILON) / 2.0;
+        let tanh = (TANH_ERROR + 2e-7) * (HIDDEN as f64).sqrt();
         Some(Self {
             noise: surrogate.posterior.noise(),
             rest: (1.0 / least * (1.0 + 1e-6)) as f32,
+            root: ((1.0 / least).sqrt() * (1.0 + 1e-6)) as f32,
             weights: (flat(surrogate.posterior.weights()) * (1.0 + 1e-6)) as f32,
             stretch: (spectral / f64::from(surrogate.scale.least()) * (1.0 + 1e-6)) as f32,
             rounding: (frobenius * rounding + spectral * 2.0 * f64::from(f32::EPSILON)) as f32,
@@ -226,128 +324,33 @@ impl Limits {
         })
     }
 
-    /// No less than the predicted mean and variance of any row of a cluster with
-    /// this radius about the leader at `position`.
-    #[inline(always)]
-    fn ceiling(&self, bounds: &Bounds, position: usize, radius: f32) -> (f32, f32) {
+    /// No less than the predicted mean of each leader, and than the root of what its
+    /// variance exceeds the noise by.
+    fn of_leaders(&self, columns: &Columns) -> (Column, Column) {
         /// What rounding makes of a sum of 128 products, for each unit of the lengths
         /// of its factors: ten times its standard deviation.
         const SUM: f32 = 128.0 * f32::EPSILON / 2.0;
-        let basis = bounds.bases[position].sqrt();
-        let apart = if radius > 0.0 {
-            let length = bounds.inputs[position].sqrt();
-            1.01 * radius.mul_add(self.stretch, length * self.rounding) + self.always
-        } else {
-            0.0
-        };
-        let mean = bounds.means[position] + self.weights * (apart + SUM * basis);
-        let unexplained = bounds.bases[position] - bounds.explained[position];
-        let unexplained = unexplained.max(0.0) + 2.0 * SUM * bounds.bases[position];
-        let spread = (bounds.terms[position] + unexplained * self.rest).sqrt();
-        // The factor of the variance is rounded entry by entry.
-        let rounded = 12.0 * SUM * basis;
-        let spread = spread + (apart + rounded) * self.rest.sqrt();
-        (mean, (self.noise + spread * spread) * (1.0 + 1e-5))
-    }
-}
-
-impl Bounds {
-    fn new() -> Self {
-        let zeros = [0.0; BLOCK];
-        Self {
-            means: zeros,
-            bases: zeros,
-            inputs: zeros,
-            explained: zeros,
-            terms: zeros,
+        let (mut means, mut spreads) = ([0.0; ROWS], [0.0; ROWS]);
+        for row in 0..ROWS {
+            let (bases, basis) = (columns.bases[row], columns.bases[row].sqrt());
+            let apart = columns.inputs[row].sqrt() * self.rounding + self.always;
+            // Of this sum, and of the one that predicts.
+            means[row] = columns.means[row] + self.weights * (apart + 2.0 * SUM * basis);
+            let unexplained = (bases - columns.explained[row]).max(0.0) + 2.0 * SUM * bases;
+            let spread = (columns.terms[row] + unexplained * self.rest).sqrt();
+            // The factor of the variance is rounded entry by entry.
+            spreads[row] = spread + (apart + 12.0 * SUM * basis) * self.root;
         }
-    }
-}
-
-/// Bases, means and the first stage of a block of leaders.
-struct First<'a> {
-    screen: &'a Screen<'a>,
-    x: &'a [f32],
-    basis: &'a mut [Lane],
-    bounds: &'a mut Bounds,
-}
-
-impl pulp::WithSimd for First<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Self {
-            screen,
-            x,
-            basis,
-            bounds,
-        } = self;
-        let Surrogate {
-            network, posterior, ..
-        } = screen.surrogate;
-        network.basis(x, basis);
-        let rows = basis
-            .chunks_exact(PANELS)
-            .zip(x.chunks_exact(network.inputs()));
-        for (position, (basis, x)) in rows.enumerate() {
-            bounds.means[position] = kernel::dot(basis, posterior.weights());
-            bounds.bases[position] = kernel::dot(basis, basis);
-            bounds.inputs[position] = x.iter().map(|x| x * x).sum();
-        }
-        bounds.explained = [0.0; BLOCK];
-        bounds.terms = [0.0; BLOCK];
-        let stage = &screen.stages[0];
-        let rows: [usize; BLOCK] = std::array::from_fn(|row| row);
-        stage.add(&rows[..basis.len() / PANELS], basis, bounds);
-    }
-}
-
-/// A further stage of the rows that have passed so far.
-struct Further<'a> {
-    stage: &'a Stage,
-    rows: &'a [usize],
-    basis: &'a [Lane],
-    bounds: &'a mut Bounds,
-}
-
-impl pulp::WithSimd for Further<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        self.stage.add(self.rows, self.basis, self.bounds);
-    }
-}
-
-impl Stage {
-    /// Adds the terms of this stage's eigenvectors.
-    #[inline(always)]
-    fn add(&self, rows: &[usize], basis: &[Lane], bounds: &mut Bounds) {
-        let (tiles, rest) = rows.as_chunks::<4>();
-        for tile in tiles {
-            self.add_tile(*tile, basis, bounds);
-        }
-        for row in rest {
-            self.add_tile([*row], basis, bounds);
-        }
+        (means, spreads)
     }
 
-    #[inline(always)]
-    fn add_tile<const R: usize>(&self, rows: [usize; R], basis: &[Lane], bounds: &mut Bounds) {
-        let bases = rows.map(|row| basis[row * PANELS..(row + 1) * PANELS].as_flattened());
-        let mut sums = [[0.0; LANES]; R];
-        kernel::accumulate(bases, &self.directions, &mut sums);
-        for (row, mut sums) in rows.into_iter().zip(sums) {
-            for sum in &mut sums {
-                *sum *= *sum;
-            }
-            bounds.explained[row] += kernel::sum(&sums);
-            sums.iter_mut()
-                .zip(&self.weights)
-                .for_each(|(sum, weight)| *sum *= weight);
-            bounds.terms[row] += kernel::sum(&sums);
-        }
+    /// No less than the predicted mean and variance of any row of a cluster with this
+    /// radius, from these bounds of its leader.
+    fn of_cluster(&self, mean: f32, spread: f32, radius: f32) -> (f32, f32) {
+        let apart = 1.01 * radius * self.stretch;
+        let spread = spread + apart * self.root;
+        let variance = (self.noise + spread * spread) * (1.0 + 1e-5);
+        (mean + self.weights * apart, variance)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use reprise_search::rng::Stream;
 use reprise_search::space::SearchSpace;
 
-use super::engine::{Decoded, Engine, Latent, State, sigmoid};
+use super::engine::{Decoded, Engine, Latent, State};
 use super::graphs::GraphSet;
 use super::native::NativeEngine;
 use super::params::Params;
@@ -15,6 +15,10 @@ use super::random::fill_normal;
 
 /// Points that are decoded at once.
 const BATCH: usize = 500;
+
+/// The least edge score whose logistic function exceeds one half in single precision:
+/// of a smaller one, `1 + exp(-score)` rounds to 2.
+const EDGE: f32 = 1.5 / 16_777_216.0;
 
 /// Added to the number of valid points that uniqueness is divided by (published).
 const UNIQUENESS_EPSILON: f64 = 1e-8;
@@ -137,9 +141,11 @@ impl CodeGaussian {
                 for (node, operation) in operations.iter_mut().enumerate() {
                     *operation = decoded.operation(graph * nodes + node, dims.operations) as u8;
                 }
-                for (cell, (entry, &score)) in adjacency.iter_mut().zip(edges).enumerate() {
-                    let above = cell % nodes > cell / nodes;
-                    *entry = u8::from(above && sigmoid(score) > 0.5);
+                // Only the entries above the diagonal are ever written.
+                let rows = adjacency.chunks_exact_mut(nodes);
+                for (from, (row, scores)) in rows.zip(edges.chunks_exact(nodes)).enumerate() {
+                    let above = row.iter_mut().zip(scores).skip(from + 1);
+                    above.for_each(|(entry, &score)| *entry = u8::from(score >= EDGE));
                 }
                 if space.is_valid(&adjacency, &operations, lenient) {
                     valid += 1;
@@ -157,9 +163,31 @@ impl CodeGaussian {
     fn draw(&self, count: usize, stream: &mut Stream, points: &mut Vec<f32>) {
         points.resize(count * self.mean.len(), 0.0);
         fill_normal(stream, points);
-        for point in points.chunks_exact_mut(self.mean.len()) {
-            let moments = self.mean.iter().zip(&self.deviation);
-            for (value, (mean, deviation)) in point.iter_mut().zip(moments) {
+        pulp::Arch::new().dispatch(Placed {
+            gaussian: self,
+            points,
+        });
+    }
+}
+
+/// Standard normal points taken to a Gaussian.
+struct Placed<'a> {
+    gaussian: &'a CodeGaussian,
+    points: &'a mut [f32],
+}
+
+impl pulp::WithSimd for Placed<'_> {
+    type Output = ();
+
+    #[expect(
+        clippy::inline_always,
+        reason = "only inlined code gets the vector unit"
+    )]
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let CodeGaussian { mean, deviation } = self.gaussian;
+        for point in self.points.chunks_exact_mut(mean.len()) {
+            for (value, (mean, deviation)) in point.iter_mut().zip(mean.iter().zip(deviation)) {
                 *value = value.mul_add(*deviation, *mean);
             }
         }
@@ -168,7 +196,21 @@ impl CodeGaussian {
 
 #[cfg(test)]
 mod tests {
+    use super::super::engine::sigmoid;
     use super::*;
+
+    /// The scores about the one that decides, one by one, and all magnitudes.
+    #[test]
+    fn an_edge_is_a_probability_above_one_half() {
+        let near = EDGE.to_bits() - 200_000..EDGE.to_bits() + 200_000;
+        let all = (0..f32::INFINITY.to_bits()).step_by(9_973);
+        for bits in near.chain(all) {
+            let score = f32::from_bits(bits);
+            assert_eq!(score >= EDGE, sigmoid(score) > 0.5, "{score:e}");
+            assert!(sigmoid(-score) <= 0.5, "{score:e}");
+        }
+        assert!(sigmoid(f32::INFINITY) > 0.5 && sigmoid(f32::NEG_INFINITY) <= 0.5);
+    }
 
     #[test]
     fn the_gaussian_has_the_unbiased_moments_of_the_codes() {

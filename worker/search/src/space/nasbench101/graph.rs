@@ -113,10 +113,15 @@ impl Graph {
     /// The cell that this graph computes once pruned, or `None` when it is not in
     /// the space: the benchmark's own notion of validity (protocol notes, 3).
     pub(super) fn to_cell(self) -> Option<Cell> {
+        Some(self.pruned_cell()?.canonical())
+    }
+
+    /// The same in the order that the vertices have here.
+    pub(super) fn pruned_cell(&self) -> Option<Self> {
         let pruned = self.prune()?;
         let interior = &pruned.labels[1..pruned.vertices - 1];
         let valid = pruned.edges() <= MAX_EDGES && interior.iter().all(|&label| label < LABELS);
-        valid.then(|| pruned.canonical())
+        valid.then_some(pruned)
     }
 
     /// The published representative: the smallest packed cell over all orders of

@@ -16,7 +16,7 @@ use reprise_domain::{ArchIndex, SpaceName};
 pub use self::cache::CacheError;
 pub use self::cell::{Cell, OPERATIONS};
 use self::graph::{Graph, MAX_VERTICES};
-use super::hash::unpruned_hash;
+use super::fingerprint::fingerprint;
 use super::{GraphDims, PADDING, SearchSpace};
 use crate::rng::Stream;
 
@@ -147,11 +147,11 @@ impl SearchSpace for Nasbench101 {
     /// Whether the graph, once pruned, is a cell of the space (protocol notes,
     /// 3). The published check is not lenient here, so `lenient` changes nothing.
     fn is_valid(&self, adjacency: &[u8], operations: &[u8], _lenient: bool) -> bool {
-        Graph::read(adjacency, operations).is_some_and(|graph| graph.to_cell().is_some())
+        Graph::read(adjacency, operations).is_some_and(|graph| graph.pruned_cell().is_some())
     }
 
     fn identity(&self, adjacency: &[u8], operations: &[u8]) -> u128 {
-        unpruned_hash(adjacency, operations)
+        fingerprint(adjacency, operations)
     }
 
     /// Every cell stands for itself: isomorphic ones are listed once.

@@ -15,7 +15,7 @@ use reprise_domain::{ArchIndex, SpaceName};
 
 pub use self::equivalence::{Definition, classes};
 pub use self::op::{CellOp, EDGES, ParseArchError};
-use super::hash::unpruned_hash;
+use super::fingerprint::fingerprint;
 use super::{GraphDims, SearchSpace};
 use crate::rng::Stream;
 
@@ -165,7 +165,7 @@ impl SearchSpace for Nasbench201 {
     }
 
     fn identity(&self, adjacency: &[u8], operations: &[u8]) -> u128 {
-        unpruned_hash(adjacency, operations)
+        fingerprint(adjacency, operations)
     }
 
     /// By [`Definition::Flattened`], the widest of the three.

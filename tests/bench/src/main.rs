@@ -57,9 +57,12 @@ struct Args {
     /// Largest pack that is tried.
     #[arg(long, default_value_t = 64, requires = "packs")]
     most: usize,
-    /// Pretrain a pack of so many seeds as well, from beginning to end.
-    #[arg(long, value_name = "SEEDS", default_value_t = 0, requires = "packs")]
-    whole: usize,
+    /// Pretrain packs of so many seeds as well, from beginning to end.
+    #[arg(long, value_name = "SEEDS", value_delimiter = ',', requires = "packs")]
+    whole: Vec<usize>,
+    /// Epochs of these.
+    #[arg(long, default_value_t = 8, requires = "packs")]
+    epochs: u32,
     /// Measure nothing: write RESULTS.md and the figure again from results.json and
     /// pack.json.
     #[arg(long, conflicts_with = "only")]
@@ -114,8 +117,14 @@ fn main() -> anyhow::Result<()> {
         return profile::measure(subjects);
     }
     if let Some(device) = args.packs {
-        let (sizes, repeats) = ((args.most, args.whole), args.repeats as usize);
-        let found = pack_run::measure(device, &args.python, sizes, repeats)?;
+        let found = pack_run::measure(&pack_run::Plan {
+            device,
+            python: &args.python,
+            repeats: args.repeats as usize,
+            most: args.most,
+            whole: &args.whole,
+            epochs: args.epochs,
+        })?;
         return save("pack.json", &format!("{found:#}\n"));
     }
     if args.rewrite {

@@ -20,24 +20,34 @@ use crate::setting::{baseline, published, space_and_graphs};
 /// Steps of the baseline's repeats.
 const BASELINE_STEPS: u64 = 300;
 
-/// Measures packs of up to `most` seeds on a device, `repeats` times in turns with the
-/// baseline; with `whole`, pretrains as many seeds from beginning to end.
-pub(crate) fn measure(
-    device: TorchDevice,
-    python: &Path,
-    (most, whole): (usize, usize),
-    repeats: usize,
-) -> anyhow::Result<serde_json::Value> {
+/// What to measure.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) device: TorchDevice,
+    pub(crate) python: &'a Path,
+    /// Repeats in turns with the baseline.
+    pub(crate) repeats: usize,
+    /// Seeds of the largest pack whose steps are timed.
+    pub(crate) most: usize,
+    /// Seeds of packs that are pretrained from beginning to end.
+    pub(crate) whole: &'a [usize],
+    /// Epochs of those.
+    pub(crate) epochs: u32,
+}
+
+/// Measures packs on a device.
+pub(crate) fn measure(plan: &Plan<'_>) -> anyhow::Result<serde_json::Value> {
+    let &Plan { device, most, .. } = plan;
     let (space, graphs) = space_and_graphs()?;
     let temporary = tempfile::tempdir()?;
-    let mut baseline = baseline(space.as_ref(), python, temporary.path())?;
+    let mut baseline = baseline(space.as_ref(), plan.python, temporary.path())?;
     let on = match device {
         TorchDevice::Cpu => "cpu",
         TorchDevice::Cuda(_) => "cuda",
     };
     let mut theirs = [Samples::default(), Samples::default()];
     let mut ours: Vec<(usize, Samples)> = Vec::new();
-    for _ in 0..repeats {
+    for _ in 0..plan.repeats {
         for (mode, seconds) in ["train", "eval"].into_iter().zip(&mut theirs) {
             let request = json!({
                 "measure": "pretrain", "mode": mode, "device": on, "steps": BASELINE_STEPS,
@@ -57,16 +67,18 @@ pub(crate) fn measure(
         .iter()
         .map(|(seeds, step)| json!({"seeds": seeds, "seconds_per_step": step.median()}))
         .collect();
-    let mut found = json!({
+    let whole: Vec<_> = plan
+        .whole
+        .iter()
+        .map(|&seeds| pretrain(&space, &graphs, device, seeds, plan.epochs))
+        .collect::<anyhow::Result<_>>()?;
+    Ok(json!({
         "device": name(device),
         "points": points,
         "baseline_seconds_per_step": theirs[0].median(),
         "baseline_seconds_per_later_step": theirs[1].median(),
-    });
-    if whole > 0 {
-        found["whole"] = pretrain(&space, &graphs, device, whole)?;
-    }
-    Ok(found)
+        "whole": whole,
+    }))
 }
 
 /// Pretrains a pack as published, embeddings included.
@@ -75,28 +87,28 @@ fn pretrain(
     graphs: &Arc<GraphSet>,
     device: TorchDevice,
     seeds: usize,
+    epochs: u32,
 ) -> anyhow::Result<serde_json::Value> {
     let cores = thread::available_parallelism()?.get();
     let members: Vec<_> = (1..=seeds as u64)
         .map(|seed| {
             let seed = Seed(seed);
-            (
-                PretrainSpec {
-                    seed,
-                    ..published(32)
-                },
-                None,
-            )
+            let spec = PretrainSpec {
+                seed,
+                epochs,
+                ..published(32)
+            };
+            (spec, None)
         })
         .collect();
     let start = Instant::now();
     let mut pack = Pack::new(&members, space, graphs, device)?;
-    let mut epochs = Vec::new();
+    let mut times = Vec::new();
     while !pack.is_over() {
         let steps = pack.progress().steps_per_epoch;
         let (seconds, progress) = timed(|| pack.advance(steps));
         crate::say(&format!("{seconds:.1} s: {progress:?}"));
-        epochs.push(seconds);
+        times.push(seconds);
     }
     let (embedding, embedded) = timed(|| {
         let results = pack.results().into_iter();
@@ -113,7 +125,7 @@ fn pretrain(
         "seeds": seeds,
         "cores": cores,
         "seconds": start.elapsed().as_secs_f64(),
-        "epochs": epochs,
+        "epochs": times,
         "embedding_seconds": embedding,
         "embedded": embedded?.len(),
         "validity": validity,

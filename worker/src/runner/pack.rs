@@ -18,8 +18,8 @@ use crate::queue::{Attempt, settings};
 use crate::slots::Cancel;
 
 /// Steps between two looks at the clock and at whether the tasks are still wanted:
-/// some tenths of a second.
-const STEPS: u64 = 32;
+/// about half a second.
+const STEPS: u64 = 128;
 
 /// A task on its way into a pack.
 struct Member<'a> {

@@ -7,11 +7,17 @@ use std::num::NonZero;
 use std::ops::Range;
 use std::thread;
 
+use tch::Device;
+
 use super::course::Course;
 use super::packed::Draws;
 
 /// Steps that are drawn in one go.
 const AT_ONCE: u64 = 8;
+
+/// Cores that drawing leaves to the thread that launches the device's work, and to the
+/// one that hands the pieces out.
+const CORES_LEFT: usize = 2;
 
 /// The draws of some steps of one epoch.
 #[derive(Debug)]
@@ -20,6 +26,14 @@ pub(crate) struct Drawing<'a> {
     courses: &'a [&'a Course],
     epoch: u32,
     steps: Range<u64>,
+}
+
+/// Memory that is drawn into, `[steps, members, rows, latent]` each: kept, since
+/// asking the system for as much at every turn takes longer than drawing.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    noise: Vec<f32>,
+    dropout: Vec<f32>,
 }
 
 /// What one member gets at one step.
@@ -40,8 +54,13 @@ impl<'a> Drawing<'a> {
     }
 
     /// Calls `act` for each step with its place in the order of the data, and with
-    /// its draws if it is a training step.
-    pub(crate) fn for_each(&self, mut act: impl FnMut(Range<usize>, Option<Draws>)) {
+    /// its draws on `device` if it is a training step.
+    pub(crate) fn for_each(
+        &self,
+        device: Device,
+        buffers: &mut Buffers,
+        mut act: impl FnMut(Range<usize>, Option<Draws>),
+    ) {
         let course = self.courses[0];
         if !course.is_training(self.epoch) {
             for step in self.steps.clone() {
@@ -49,15 +68,15 @@ impl<'a> Drawing<'a> {
             }
             return;
         }
-        let next = |start: u64| start..self.steps.end.min(start + AT_ONCE);
-        let mut steps = next(self.steps.start);
-        let mut ready = self.draw(steps.clone());
-        while !steps.is_empty() {
-            let following = next(steps.end);
+        let mut steps = self.following(self.steps.start);
+        let mut ready = self.draw(steps.clone(), buffers);
+        while let Some(draws) = ready {
+            let following = self.following(steps.end);
             ready = thread::scope(|scope| {
-                let ahead = scope.spawn(|| self.draw(following.clone()));
-                for (step, draws) in steps.clone().zip(ready.drain(..)) {
-                    act(course.batch(step), Some(draws));
+                let ahead = scope.spawn(|| self.draw(following.clone(), buffers));
+                let draws = draws.to_device(device);
+                for (position, step) in steps.clone().enumerate() {
+                    act(course.batch(step), Some(draws.of_step(position)));
                 }
                 ahead.join().expect("drawing numbers does not panic")
             });
@@ -65,32 +84,43 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    fn draw(&self, steps: Range<u64>) -> Vec<Draws> {
+    /// The steps from `start` on that are drawn in one go: those of equally large
+    /// batches.
+    fn following(&self, start: u64) -> Range<u64> {
+        let end = self.steps.end.min(start + AT_ONCE);
+        let size = |step| self.courses[0].batch(step).len();
+        let alike = (start..end).take_while(|&step| size(step) == size(start));
+        start..start + alike.count() as u64
+    }
+
+    /// The draws of steps of equally large batches, on the host; none of none.
+    fn draw(&self, steps: Range<u64>, buffers: &mut Buffers) -> Option<Draws> {
+        if steps.is_empty() {
+            return None;
+        }
         let course = self.courses[0];
         let latent = course.spec.sizes.latent as usize;
-        let width = |step| course.batch(step).len() * course.graphs.dims().nodes * latent;
-        let members = self.courses.len();
-        let mut drawn: Vec<_> = steps
-            .clone()
-            .map(|step| {
-                let zeros = vec![0.0; members * width(step)];
-                (zeros.clone(), zeros)
-            })
-            .collect();
-        let mut work = Vec::new();
-        for (step, (noise, dropout)) in steps.zip(&mut drawn) {
-            let noise = noise.chunks_exact_mut(width(step));
-            let parts = noise.zip(dropout.chunks_exact_mut(width(step)));
-            for (&course, (noise, dropout)) in self.courses.iter().zip(parts) {
-                work.push(Share {
-                    course,
-                    step,
-                    noise,
-                    dropout,
-                });
-            }
+        let rows = course.batch(steps.start).len() * course.graphs.dims().nodes;
+        let (width, members) = (rows * latent, self.courses.len());
+        let Buffers { noise, dropout } = buffers;
+        let length = (steps.end - steps.start) as usize * members * width;
+        for buffer in [&mut *noise, &mut *dropout] {
+            buffer.resize(length, 0.0);
         }
-        on_all_cores(&mut work, |share| {
+        let places = steps.flat_map(|step| self.courses.iter().map(move |course| (step, *course)));
+        let parts = noise
+            .chunks_exact_mut(width)
+            .zip(dropout.chunks_exact_mut(width));
+        let shares = places
+            .zip(parts)
+            .map(|((step, course), (noise, dropout))| Share {
+                course,
+                step,
+                noise,
+                dropout,
+            });
+        let mut work: Vec<_> = shares.collect();
+        on_cores(&mut work, CORES_LEFT, |share| {
             let Share {
                 course,
                 step,
@@ -99,16 +129,15 @@ impl<'a> Drawing<'a> {
             } = share;
             course.draw(self.epoch, *step, noise, dropout);
         });
-        drawn
-            .into_iter()
-            .map(|(noise, dropout)| Draws::new(&noise, &dropout, members, latent))
-            .collect()
+        Some(Draws::new(noise, dropout, [members, rows, latent]))
     }
 }
 
-/// Does each piece of `work`, spread over the processor's cores.
-pub(crate) fn on_all_cores<T: Send>(work: &mut [T], act: impl Fn(&mut T) + Sync) {
+/// Does each piece of `work`, spread over the processor's cores but for some that are
+/// `left` to others.
+pub(crate) fn on_cores<T: Send>(work: &mut [T], left: usize, act: impl Fn(&mut T) + Sync) {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = cores.saturating_sub(left).max(1);
     let share = work.len().div_ceil(cores).max(1);
     thread::scope(|scope| {
         for part in work.chunks_mut(share) {

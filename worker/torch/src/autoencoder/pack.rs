@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::Checkpoint;
 use super::course::Course;
-use super::draws::{Drawing, on_all_cores};
+use super::draws::{Buffers, Drawing, on_cores};
 use super::engine::{State, TorchDevice};
 use super::error::{EmbedError, PretrainError};
 use super::graphs::GraphSet;
@@ -26,7 +26,7 @@ use super::pretrain::{Pretrained, Progress};
 use super::prior::CodeSums;
 
 /// Steps whose losses come back from the device at once.
-const STEPS_AT_ONCE: u64 = 32;
+const STEPS_AT_ONCE: u64 = 128;
 
 /// Graphs that are embedded at once.
 const EMBEDDED_AT_ONCE: usize = 8192;
@@ -41,6 +41,7 @@ pub struct Pack {
     /// Training graphs in the order of the epoch in progress, `[members, graphs]`.
     order: Tensor,
     codes: DeviceSums,
+    buffers: Buffers,
     epoch: u32,
     step: u64,
 }
@@ -176,6 +177,7 @@ impl Pack {
             device,
             data,
             codes,
+            buffers: Buffers::default(),
             epoch,
             step,
         })
@@ -284,9 +286,8 @@ impl Pack {
         let drawing = Drawing::new(&courses, self.epoch, self.step..self.step + steps);
         let mut losses = Vec::with_capacity(steps as usize);
         let (engine, data, order) = (&mut self.engine, &self.data, &self.order);
-        let (codes, device) = (&mut self.codes, self.device);
-        drawing.for_each(|batch, draws| {
-            let draws = draws.map(|draws| draws.to_device(device));
+        let codes = &mut self.codes;
+        drawing.for_each(self.device, &mut self.buffers, |batch, draws| {
             let positions = order.narrow(1, batch.start as i64, batch.len() as i64);
             let stepped = engine.step(data, &positions, draws.as_ref());
             codes.add(&stepped);
@@ -318,7 +319,7 @@ impl Pack {
         let states = self.engine.states().into_iter().zip(codes);
         let mut work: Vec<_> = self.members.iter_mut().zip(states).collect();
         let (epoch, steps) = (self.epoch, self.step);
-        on_all_cores(&mut work, |(member, (state, codes))| {
+        on_cores(&mut work, 0, |(member, (state, codes))| {
             member.end_epoch(epoch, steps, state, codes);
         });
         self.epoch += 1;

@@ -15,10 +15,10 @@ use super::pack::Pack;
 use super::packed::DeviceGraphs;
 
 /// Steps before the clock runs: the first ones load kernels and fill the allocator.
-const WARM_UP: u64 = 6;
+const WARM_UP: u64 = 8;
 
 /// Steps of one timing, and how many timings there are of a size.
-const TIMED: u64 = 12;
+const TIMED: u64 = 32;
 const TIMINGS: usize = 3;
 
 /// A pack twice as large is only worth its later results if it trains at least this

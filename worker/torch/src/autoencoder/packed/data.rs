@@ -21,7 +21,8 @@ pub(crate) struct DeviceGraphs {
     beside_diagonal: Tensor,
 }
 
-/// Random numbers of one training step, `[members, latent, rows]`.
+/// Random numbers of one training step, `[members, latent, rows]`, or of some steps,
+/// `[steps, members, latent, rows]`.
 #[derive(Debug)]
 pub(crate) struct Draws {
     /// Standard normal.
@@ -31,12 +32,14 @@ pub(crate) struct Draws {
 }
 
 impl Draws {
-    /// From draws as the streams give them, `[members, rows, latent]`.
-    pub(crate) fn new(noise: &[f32], dropout: &[f32], members: usize, latent: usize) -> Self {
+    /// Those of some steps as the streams give them, `[steps, members, rows, latent]`,
+    /// with the sizes of the last three.
+    pub(crate) fn new(noise: &[f32], dropout: &[f32], sizes: [usize; 3]) -> Self {
+        let [members, rows, latent] = sizes.map(|size| size as i64);
         let place = |values: &[f32]| {
             Tensor::from_slice(values)
-                .view([members as i64, -1, latent as i64])
-                .transpose(1, 2)
+                .view([-1, members, rows, latent])
+                .transpose(2, 3)
         };
         Self {
             noise: place(noise),
@@ -48,6 +51,14 @@ impl Draws {
         Self {
             noise: self.noise.to_device(device),
             dropout: self.dropout.to_device(device),
+        }
+    }
+
+    /// Those of one of the steps.
+    pub(crate) fn of_step(&self, position: usize) -> Self {
+        Self {
+            noise: self.noise.get(position as i64),
+            dropout: self.dropout.get(position as i64),
         }
     }
 }

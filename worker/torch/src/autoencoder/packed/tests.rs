@@ -59,7 +59,10 @@ fn compare(objective: Objective) {
         let training = step < 3;
         let before: Vec<_> = alone.iter().map(Engine::state).collect();
         let mut pack = PackedEngine::new(&before, objective, OPTIMISER, Device::Cpu);
-        let of_pack = training.then(|| Draws::new(&noise, &dropout, MEMBERS, latent));
+        let of_pack = training.then(|| {
+            let rows = size * graphs.dims().nodes;
+            Draws::new(&noise, &dropout, [MEMBERS, rows, latent]).of_step(0)
+        });
         let on_device = Tensor::from_slice(&positions).view([MEMBERS as i64, -1]);
         let stepped = pack.step(&data, &on_device, of_pack.as_ref());
         let losses = to_host_f64(&stepped.losses);

@@ -1,10 +1,11 @@
 //! Worker processes on this machine, started by `reprise run` and replaced when
 //! they die.
 
-use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
+use std::{fs, thread};
 
 use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
@@ -33,15 +34,38 @@ pub fn worker_program() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Where the NVIDIA driver lists its cards.
+const CARDS: &str = "/proc/driver/nvidia/gpus";
+
+/// The part of this machine that a worker takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// One core, so that a task that takes its process down takes no other with it.
+    Core,
+    /// All cores, and the graphics card, which only one process can fill with packs.
+    Machine,
+}
+
+/// The workers that suit this machine: one a core, unless it has a graphics card.
+pub fn parts() -> Vec<Part> {
+    let has_card = fs::read_dir(CARDS).is_ok_and(|mut cards| cards.next().is_some());
+    if has_card {
+        return vec![Part::Machine];
+    }
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    vec![Part::Core; cores]
+}
+
 /// Keeps one worker alive until `shutdown`; its log goes to its directory.
 pub async fn keep_worker(
     program: PathBuf,
+    part: Part,
     url: String,
     directory: PathBuf,
     shutdown: CancellationToken,
 ) {
     while !shutdown.is_cancelled() {
-        match spawn(&program, &url, &directory) {
+        match spawn(&program, part, &url, &directory) {
             Ok(mut child) => {
                 // Waiting for a child closes its input, which would tell it that
                 // this process has ended.
@@ -65,7 +89,7 @@ pub async fn keep_worker(
     }
 }
 
-fn spawn(program: &Path, url: &str, directory: &Path) -> anyhow::Result<Child> {
+fn spawn(program: &Path, part: Part, url: &str, directory: &Path) -> anyhow::Result<Child> {
     fs::create_dir_all(directory).with_context(|| format!("make `{}`", directory.display()))?;
     let log_path = directory.join("log");
     let log = fs::OpenOptions::new()
@@ -73,16 +97,14 @@ fn spawn(program: &Path, url: &str, directory: &Path) -> anyhow::Result<Child> {
         .append(true)
         .open(&log_path)
         .with_context(|| format!("open `{}`", log_path.display()))?;
-    Command::new(program)
-        .args([
-            "--coordinator",
-            url,
-            "--slots",
-            "1",
-            "--exit-with-parent",
-            "--directory",
-        ])
-        .arg(directory)
+    let mut command = Command::new(program);
+    command
+        .args(["--coordinator", url, "--exit-with-parent", "--directory"])
+        .arg(directory);
+    if part == Part::Core {
+        command.args(["--slots", "1", "--device", "cpu"]);
+    }
+    command
         // It may be for a coordinator elsewhere; this one is on loopback.
         .env_remove("REPRISE_CREDENTIAL")
         // The pipe closes when this process ends, however it ends.

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -16,7 +15,7 @@ use super::progress::Progress;
 use super::{TASKS_FAILED, eprint_block, print_block};
 use crate::client::Client;
 use crate::instance::{Config, Instance};
-use crate::local::{keep_worker, worker_program};
+use crate::local::{Part, keep_worker, parts, worker_program};
 use crate::report::Report;
 
 /// Arguments of `reprise run`.
@@ -27,7 +26,8 @@ pub(super) struct RunArgs {
     /// Where the tables go; `results/NAME` when not given.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Worker processes; one a core when not given.
+    /// Worker processes of one core each. When not given: one a core, or a single one
+    /// for all cores and the graphics card where there is one.
     #[arg(long)]
     workers: Option<usize>,
     /// Journal, artifacts and workers' directories.
@@ -77,11 +77,15 @@ async fn attend(args: RunArgs, loaded: Loaded, url: String) -> anyhow::Result<Ex
     let mut running = JoinSet::new();
     if before.remaining() > 0 {
         let program = worker_program()?;
-        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        for number in 0..args.workers.unwrap_or(cores).max(1) {
+        let parts = match args.workers {
+            Some(workers) => vec![Part::Core; workers.max(1)],
+            None => parts(),
+        };
+        for (number, part) in parts.into_iter().enumerate() {
             let directory = args.state.join("workers").join(number.to_string());
             running.spawn(keep_worker(
                 program.clone(),
+                part,
                 url.clone(),
                 directory,
                 workers.clone(),

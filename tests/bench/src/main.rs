@@ -125,6 +125,7 @@ fn main() -> anyhow::Result<()> {
             whole: &args.whole,
             epochs: args.epochs,
         })?;
+        let found = serde_json::to_value(found)?;
         return save("pack.json", &format!("{found:#}\n"));
     }
     if args.rewrite {

@@ -20,8 +20,39 @@ pub(crate) struct PackScaling {
     pub(crate) device: String,
     /// Packs of different sizes, the smallest first.
     pub(crate) points: Vec<PackPoint>,
-    /// A step of one seed in plain PyTorch on the same device.
+    /// A step of one seed in plain PyTorch on the same device, in the first epoch.
     pub(crate) baseline_seconds_per_step: f64,
+    /// The same in a later epoch.
+    pub(crate) baseline_seconds_per_later_step: f64,
+    /// Packs that were pretrained for some epochs.
+    pub(crate) whole: Vec<WholePack>,
+}
+
+/// A pack that was pretrained, its measures at the end of each epoch included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WholePack {
+    /// Seeds that train in it.
+    pub(crate) seeds: u32,
+    /// Cores of the machine, which measure.
+    pub(crate) cores: u32,
+    /// Steps of an epoch.
+    pub(crate) steps: u32,
+    /// Seconds of each epoch.
+    pub(crate) epochs: Vec<f64>,
+    /// Seconds of embedding the space with every seed.
+    pub(crate) embedding_seconds: f64,
+}
+
+/// Epochs of the published pretraining.
+const EPOCHS: f64 = 8.0;
+
+impl WholePack {
+    /// Seconds of the published number of epochs, the later ones as long as the last
+    /// that was measured.
+    fn seconds(&self) -> Option<f64> {
+        let (first, last) = (self.epochs.first()?, self.epochs.last()?);
+        Some(first + (EPOCHS - 1.0) * last + self.embedding_seconds)
+    }
 }
 
 /// A pack.
@@ -55,7 +86,11 @@ impl PackScaling {
             "`points` must have ascending `seeds` from 1, not {seeds:?}"
         );
         let times = self.points.iter().map(|point| point.seconds_per_step);
-        for seconds in times.chain([self.baseline_seconds_per_step]) {
+        let baseline = [
+            self.baseline_seconds_per_step,
+            self.baseline_seconds_per_later_step,
+        ];
+        for seconds in times.chain(baseline) {
             ensure!(
                 seconds.is_finite() && seconds > 0.0,
                 "a step cannot take `{seconds}` seconds"
@@ -134,6 +169,32 @@ pub(crate) fn markdown(packs: Option<&PackScaling>) -> String {
             ),
         );
     }
+    for whole in &packs.whole {
+        let Some(seconds) = whole.seconds() else {
+            continue;
+        };
+        let a_seed = f64::from(whole.steps)
+            * (packs.baseline_seconds_per_step
+                + (EPOCHS - 1.0) * packs.baseline_seconds_per_later_step);
+        let per_hour = f64::from(whole.seeds) * 3600.0 / seconds;
+        write(
+            &mut text,
+            format_args!(
+                "\n{} seeds from beginning to end, eight epochs of NAS-Bench-101 with their \
+                 measures and all embeddings, {} cores beside the card: {} s (first epoch {} s, a \
+                 later one {} s), {} seeds an hour; the baseline's steps alone: {} seeds an hour, \
+                 {} times fewer.\n",
+                whole.seeds,
+                whole.cores,
+                number(seconds),
+                number(whole.epochs[0]),
+                number(whole.epochs[whole.epochs.len() - 1]),
+                number(per_hour),
+                number(3600.0 / a_seed),
+                number(per_hour * a_seed / 3600.0)
+            ),
+        );
+    }
     text
 }
 
@@ -147,7 +208,12 @@ mod tests {
             {"seeds": 1, "seconds_per_step": 0.001},
             {"seeds": 64, "seconds_per_step": 0.004}
         ],
-        "baseline_seconds_per_step": 0.005
+        "baseline_seconds_per_step": 0.005,
+        "baseline_seconds_per_later_step": 0.004,
+        "whole": [{
+            "seeds": 32, "cores": 16, "steps": 10000, "epochs": [80.0, 40.0],
+            "embedding_seconds": 5.0
+        }]
     }"#;
 
     fn read(text: &str) -> anyhow::Result<Option<PackScaling>> {
@@ -165,6 +231,10 @@ mod tests {
             text.contains("| 64 | 4.00 | 0.0625 | 320 | 80.0 |"),
             "{text}"
         );
+        // 80 + 7 x 40 + 5 s against 10,000 x (5 + 7 x 4) ms a seed.
+        assert!(text.contains(": 365 s"), "{text}");
+        assert!(text.contains("316 seeds an hour"), "{text}");
+        assert!(text.contains("10.9 seeds an hour, 28.9 times"), "{text}");
         let panel = panel(packs.as_ref());
         assert_eq!(panel.points.len(), 2);
         assert_eq!(panel.baseline.unwrap().points[1], (64.0, 0.32));

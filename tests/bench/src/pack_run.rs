@@ -6,7 +6,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
 
 use reprise_domain::{PretrainSpec, Seed};
 use reprise_search::space::SearchSpace;
@@ -14,6 +13,7 @@ use reprise_torch::autoencoder::{GraphSet, Pack, TorchDevice, best, probe};
 use serde_json::json;
 
 use crate::machine::timed;
+use crate::pack::{PackPoint, PackScaling, WholePack};
 use crate::samples::Samples;
 use crate::setting::{baseline, published, space_and_graphs};
 
@@ -36,7 +36,7 @@ pub(crate) struct Plan<'a> {
 }
 
 /// Measures packs on a device.
-pub(crate) fn measure(plan: &Plan<'_>) -> anyhow::Result<serde_json::Value> {
+pub(crate) fn measure(plan: &Plan<'_>) -> anyhow::Result<PackScaling> {
     let &Plan { device, most, .. } = plan;
     let (space, graphs) = space_and_graphs()?;
     let temporary = tempfile::tempdir()?;
@@ -63,22 +63,22 @@ pub(crate) fn measure(plan: &Plan<'_>) -> anyhow::Result<serde_json::Value> {
         }
         crate::say(&format!("best size {}: {probed:?}", best(&probed)));
     }
-    let points: Vec<_> = ours
-        .iter()
-        .map(|(seeds, step)| json!({"seeds": seeds, "seconds_per_step": step.median()}))
-        .collect();
+    let points = ours.iter().map(|&(seeds, ref step)| PackPoint {
+        seeds: seeds as u32,
+        seconds_per_step: step.median(),
+    });
     let whole: Vec<_> = plan
         .whole
         .iter()
         .map(|&seeds| pretrain(&space, &graphs, device, seeds, plan.epochs))
         .collect::<anyhow::Result<_>>()?;
-    Ok(json!({
-        "device": name(device),
-        "points": points,
-        "baseline_seconds_per_step": theirs[0].median(),
-        "baseline_seconds_per_later_step": theirs[1].median(),
-        "whole": whole,
-    }))
+    Ok(PackScaling {
+        device: name(device),
+        points: points.collect(),
+        baseline_seconds_per_step: theirs[0].median(),
+        baseline_seconds_per_later_step: theirs[1].median(),
+        whole,
+    })
 }
 
 /// Pretrains a pack as published, embeddings included.
@@ -88,8 +88,7 @@ fn pretrain(
     device: TorchDevice,
     seeds: usize,
     epochs: u32,
-) -> anyhow::Result<serde_json::Value> {
-    let cores = thread::available_parallelism()?.get();
+) -> anyhow::Result<WholePack> {
     let members: Vec<_> = (1..=seeds as u64)
         .map(|seed| {
             let seed = Seed(seed);
@@ -101,7 +100,6 @@ fn pretrain(
             (spec, None)
         })
         .collect();
-    let start = Instant::now();
     let mut pack = Pack::new(&members, space, graphs, device)?;
     let mut times = Vec::new();
     while !pack.is_over() {
@@ -113,23 +111,17 @@ fn pretrain(
     let (embedding, embedded) = timed(|| {
         let results = pack.results().into_iter();
         results
-            .map(|result| Ok(pack.embed(&result?.params)?.len()))
-            .collect::<anyhow::Result<Vec<_>>>()
+            .map(|result| Ok(drop(pack.embed(&result?.params)?)))
+            .collect::<anyhow::Result<()>>()
     });
-    let validity: Vec<_> = pack
-        .results()
-        .into_iter()
-        .map(|result| result.map(|done| done.epochs.last().map(|last| last.validity)))
-        .collect::<Result<_, _>>()?;
-    Ok(json!({
-        "seeds": seeds,
-        "cores": cores,
-        "seconds": start.elapsed().as_secs_f64(),
-        "epochs": times,
-        "embedding_seconds": embedding,
-        "embedded": embedded?.len(),
-        "validity": validity,
-    }))
+    embedded?;
+    Ok(WholePack {
+        seeds: seeds as u32,
+        cores: thread::available_parallelism()?.get() as u32,
+        steps: pack.progress().steps_per_epoch as u32,
+        epochs: times,
+        embedding_seconds: embedding,
+    })
 }
 
 fn name(device: TorchDevice) -> String {

@@ -1,35 +1,12 @@
 //! Tests of packs on a space of 34 cells.
 
-use reprise_domain::protocol::{PretrainQuirks, Protocol};
-use reprise_domain::task::ModelSizes;
-use reprise_domain::{ModelName, SpaceName};
+use reprise_domain::protocol::Protocol;
 
 use super::*;
 use crate::autoencoder::embed;
 use crate::autoencoder::engine::Backend;
 use crate::autoencoder::pretrain::Pretrainer;
 use crate::autoencoder::test_space::TestSpace;
-
-fn spec(protocol: Protocol, seed: u64) -> PretrainSpec {
-    let shape = TestSpace::shape();
-    PretrainSpec {
-        space: SpaceName::Nasbench201,
-        model: ModelName::Arch2vec,
-        sizes: ModelSizes {
-            hidden: shape.hidden as u32,
-            latent: shape.latent as u32,
-            layers: shape.layers as u32,
-            dropout: 0.3,
-        },
-        epochs: 3,
-        batch: 8,
-        learning_rate: 1e-3,
-        clip: 5.0,
-        latent_points: 600,
-        quirks: PretrainQuirks::of(protocol),
-        seed: Seed(seed),
-    }
-}
 
 fn space() -> Arc<dyn SearchSpace> {
     Arc::new(TestSpace)
@@ -47,7 +24,7 @@ fn pack(members: &[(PretrainSpec, Option<Vec<u8>>)]) -> Result<Pack, PretrainErr
 fn fresh(protocol: Protocol, seeds: &[u64]) -> Pack {
     let members: Vec<_> = seeds
         .iter()
-        .map(|&seed| (spec(protocol, seed), None))
+        .map(|&seed| (TestSpace::pretraining(protocol, seed), None))
         .collect();
     pack(&members).unwrap()
 }
@@ -79,7 +56,7 @@ fn every_seed_gets_the_result_that_it_would_get_alone() {
         let mut pack = fresh(protocol, &[1, 2, 5]);
         assert!(pack.advance(u64::MAX).is_finished());
         for (found, seed) in pack.results().iter().zip([1, 2, 5]) {
-            let expected = alone(spec(protocol, seed), None);
+            let expected = alone(TestSpace::pretraining(protocol, seed), None);
             assert_close(found.as_ref().unwrap(), &expected);
         }
     }
@@ -100,7 +77,7 @@ fn a_resumed_pack_is_bit_identical() {
             let members: Vec<_> = seeds
                 .iter()
                 .zip(checkpoints.clone())
-                .map(|(&seed, checkpoint)| (spec(protocol, seed), checkpoint))
+                .map(|(&seed, checkpoint)| (TestSpace::pretraining(protocol, seed), checkpoint))
                 .collect();
             let mut second = pack(&members).unwrap();
             assert_eq!(second.checkpoints(), checkpoints, "stopped after {stop}");
@@ -119,12 +96,15 @@ fn a_member_goes_on_alone_and_one_alone_joins_a_pack() {
     let mut first = fresh(Protocol::Corrected, &[1, 2]);
     first.advance(6);
     let checkpoints = first.checkpoints();
-    let expected = alone(spec(Protocol::Corrected, 2), None);
-    let continued = alone(spec(Protocol::Corrected, 2), checkpoints[1].as_deref());
+    let expected = alone(TestSpace::pretraining(Protocol::Corrected, 2), None);
+    let continued = alone(
+        TestSpace::pretraining(Protocol::Corrected, 2),
+        checkpoints[1].as_deref(),
+    );
     assert_close(&continued, &expected);
 
     let mut single = Pretrainer::new(
-        spec(Protocol::Corrected, 7),
+        TestSpace::pretraining(Protocol::Corrected, 7),
         space(),
         graphs(),
         Backend::Native,
@@ -132,12 +112,18 @@ fn a_member_goes_on_alone_and_one_alone_joins_a_pack() {
     .unwrap();
     single.advance(6).unwrap();
     let mut joined = pack(&[
-        (spec(Protocol::Corrected, 1), checkpoints[0].clone()),
-        (spec(Protocol::Corrected, 7), Some(single.checkpoint())),
+        (
+            TestSpace::pretraining(Protocol::Corrected, 1),
+            checkpoints[0].clone(),
+        ),
+        (
+            TestSpace::pretraining(Protocol::Corrected, 7),
+            Some(single.checkpoint()),
+        ),
     ])
     .unwrap();
     joined.advance(u64::MAX);
-    let expected = alone(spec(Protocol::Corrected, 7), None);
+    let expected = alone(TestSpace::pretraining(Protocol::Corrected, 7), None);
     assert_close(joined.results()[1].as_ref().unwrap(), &expected);
 }
 
@@ -147,8 +133,8 @@ fn members_that_do_not_go_together_are_refused() {
         pack(members).map(drop).unwrap_err().to_string()
     };
     assert_eq!(refused(&[]), "a pack has at least one member");
-    let first = spec(Protocol::Reference, 1);
-    let mut wider = spec(Protocol::Reference, 2);
+    let first = TestSpace::pretraining(Protocol::Reference, 1);
+    let mut wider = TestSpace::pretraining(Protocol::Reference, 2);
     wider.sizes.hidden += 1;
     let expected = "seed 2 has other settings than seed 1, or is at another step";
     assert_eq!(refused(&[(first, None), (wider, None)]), expected);
@@ -156,7 +142,7 @@ fn members_that_do_not_go_together_are_refused() {
     let mut ahead = fresh(Protocol::Reference, &[2]);
     ahead.advance(1);
     let ahead = ahead.checkpoints().remove(0);
-    let second = spec(Protocol::Reference, 2);
+    let second = TestSpace::pretraining(Protocol::Reference, 2);
     assert_eq!(refused(&[(first, None), (second, ahead)]), expected);
 }
 
@@ -212,7 +198,7 @@ fn the_device_embeds_as_the_processor_does() {
 #[test]
 fn a_probe_tries_doubling_sizes() {
     let found = crate::autoencoder::probe::probe(
-        spec(Protocol::Reference, 1),
+        TestSpace::pretraining(Protocol::Reference, 1),
         &space(),
         &graphs(),
         TorchDevice::Cpu,

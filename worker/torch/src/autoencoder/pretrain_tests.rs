@@ -1,7 +1,6 @@
 //! Tests of pretraining on a space of 34 cells.
 
-use reprise_domain::protocol::{PretrainQuirks, Protocol};
-use reprise_domain::task::ModelSizes;
+use reprise_domain::protocol::Protocol;
 use reprise_domain::{ModelName, Seed, SpaceName};
 
 use super::*;
@@ -9,24 +8,7 @@ use crate::autoencoder::engine::TorchDevice;
 use crate::autoencoder::test_space::TestSpace;
 
 fn spec(protocol: Protocol) -> PretrainSpec {
-    let shape = TestSpace::shape();
-    PretrainSpec {
-        space: SpaceName::Nasbench201,
-        model: ModelName::Arch2vec,
-        sizes: ModelSizes {
-            hidden: shape.hidden as u32,
-            latent: shape.latent as u32,
-            layers: shape.layers as u32,
-            dropout: 0.3,
-        },
-        epochs: 3,
-        batch: 8,
-        learning_rate: 1e-3,
-        clip: 5.0,
-        latent_points: 600,
-        quirks: PretrainQuirks::of(protocol),
-        seed: Seed(1),
-    }
+    TestSpace::pretraining(protocol, 1)
 }
 
 fn graphs() -> Arc<GraphSet> {

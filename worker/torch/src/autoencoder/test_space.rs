@@ -1,7 +1,9 @@
 //! A space small enough for tests: four nodes, input and output with two of two
 //! operations between, and any edges that keep the chain.
 
-use reprise_domain::{ArchIndex, SpaceName};
+use reprise_domain::protocol::{PretrainQuirks, Protocol};
+use reprise_domain::task::ModelSizes;
+use reprise_domain::{ArchIndex, ModelName, PretrainSpec, Seed, SpaceName};
 use reprise_search::rng::Stream;
 use reprise_search::space::{GraphDims, PADDING, SearchSpace};
 
@@ -23,6 +25,28 @@ impl TestSpace {
             hidden: 16,
             latent: 4,
             layers: 2,
+        }
+    }
+
+    /// A pretraining of three epochs.
+    pub(crate) fn pretraining(protocol: Protocol, seed: u64) -> PretrainSpec {
+        let shape = Self::shape();
+        PretrainSpec {
+            space: SpaceName::Nasbench201,
+            model: ModelName::Arch2vec,
+            sizes: ModelSizes {
+                hidden: shape.hidden as u32,
+                latent: shape.latent as u32,
+                layers: shape.layers as u32,
+                dropout: 0.3,
+            },
+            epochs: 3,
+            batch: 8,
+            learning_rate: 1e-3,
+            clip: 5.0,
+            latent_points: 600,
+            quirks: PretrainQuirks::of(protocol),
+            seed: Seed(seed),
         }
     }
 }

@@ -10,6 +10,7 @@ use reprise_torch::autoencoder::TorchDevice;
 
 use crate::queue::{Waiting, settings};
 use crate::runner::Runner;
+use crate::runner::pack::pack_size;
 use crate::slots::{Ended, lacked_memory, outcome, panicked};
 
 /// How pretraining is packed.
@@ -34,7 +35,7 @@ pub(crate) fn train_packs(
         packs,
         known: Vec::new(),
     };
-    while let Some(members) = waiting.next_pack(|spec| sizes.of(spec, runner)) {
+    while let Some(members) = waiting.next_pack(|spec| sizes.of(spec)) {
         let Some(spec) = members.first().and_then(settings) else {
             continue;
         };
@@ -84,7 +85,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(&mut self, spec: &PretrainSpec, runner: &Runner) -> usize {
+    fn of(&mut self, spec: &PretrainSpec) -> usize {
         if let Some((_, size)) = self.known.iter().find(|(known, _)| known == spec) {
             return *size;
         }
@@ -94,7 +95,7 @@ impl Sizes {
             probe,
         } = self.packs;
         let size = if probe {
-            let probed = catch_unwind(AssertUnwindSafe(|| runner.probe(device, spec, most)));
+            let probed = catch_unwind(AssertUnwindSafe(|| pack_size(device, spec, most)));
             // What does not run in a probe fails as a task, with its reason.
             probed.ok().flatten().unwrap_or(1)
         } else {

@@ -108,11 +108,11 @@ fn pretrain(
         crate::say(&format!("{seconds:.1} s: {progress:?}"));
         times.push(seconds);
     }
-    let (embedding, embedded) = timed(|| {
-        let results = pack.results().into_iter();
-        results
-            .map(|result| Ok(drop(pack.embed(&result?.params)?)))
-            .collect::<anyhow::Result<()>>()
+    let (embedding, embedded) = timed(|| -> anyhow::Result<()> {
+        for result in pack.results() {
+            pack.embed(&result?.params)?;
+        }
+        Ok(())
     });
     embedded?;
     Ok(WholePack {

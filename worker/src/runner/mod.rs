@@ -3,7 +3,7 @@
 mod benchmarks;
 mod evaluate;
 mod noop;
-mod pack;
+pub(crate) mod pack;
 mod pretrain;
 mod search;
 mod spaces;

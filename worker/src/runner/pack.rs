@@ -32,32 +32,27 @@ struct Member<'a> {
     found: Option<Vec<u8>>,
 }
 
-impl Runner {
-    /// How many seeds of `spec` to train together on `device`, by trying; none where
-    /// not one can be trained.
-    pub(crate) fn probe(
-        &self,
-        device: TorchDevice,
-        spec: &PretrainSpec,
-        most: usize,
-    ) -> Option<usize> {
-        let space = spaces::open(spec.space);
-        let graphs = Arc::new(GraphSet::of_space(space.as_ref()).ok()?);
-        let started = Instant::now();
-        match probe(*spec, &space, &graphs, device, most) {
-            Ok(probed) => {
-                let seeds = best(&probed);
-                let seconds = started.elapsed().as_secs_f64();
-                tracing::info!(seeds, seconds, ?probed, "chose the size of packs");
-                Some(seeds)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the size of packs cannot be found");
-                None
-            }
+/// How many seeds of `spec` to train together on `device`, by trying; none where
+/// not one can be trained.
+pub(crate) fn pack_size(device: TorchDevice, spec: &PretrainSpec, most: usize) -> Option<usize> {
+    let space = spaces::open(spec.space);
+    let graphs = Arc::new(GraphSet::of_space(space.as_ref()).ok()?);
+    let started = Instant::now();
+    match probe(*spec, &space, &graphs, device, most) {
+        Ok(probed) => {
+            let seeds = best(&probed);
+            let seconds = started.elapsed().as_secs_f64();
+            tracing::info!(seeds, seconds, ?probed, "chose the size of packs");
+            Some(seeds)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the size of packs cannot be found");
+            None
         }
     }
+}
 
+impl Runner {
     /// Pretrains attempts whose specs differ in their seeds alone; their results, in
     /// order. Those that earlier attempts left at different steps are trained one
     /// after the other.
@@ -143,9 +138,9 @@ impl Runner {
         while !pack.is_over() {
             pack.advance(STEPS);
             if members.iter().all(|member| member.cancel.is_unwanted()) {
-                members
-                    .into_iter()
-                    .for_each(|member| member.checkpoints.clear());
+                for member in members {
+                    member.checkpoints.clear();
+                }
                 return;
             }
             let stopping = members.iter().all(|member| member.cancel.is_cancelled());

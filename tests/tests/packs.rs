@@ -36,33 +36,33 @@ fn started(fleet: &Fleet, home: &Path, name: &str, more: &'static [&str]) -> io:
     Ok(process)
 }
 
-fn fleet(home: &Path) -> Fleet {
-    let mut fleet = Fleet::local(home, 0).unwrap();
-    fleet.serve().unwrap();
-    fleet.submit(STUDY).unwrap();
-    fleet
+fn fleet(home: &Path) -> io::Result<Fleet> {
+    let mut fleet = Fleet::local(home, 0)?;
+    fleet.serve()?;
+    fleet.submit(STUDY)?;
+    Ok(fleet)
 }
 
 /// The numbers of the study's exported table.
-fn numbers(fleet: &Fleet) -> Vec<f64> {
-    let table = std::fs::read_to_string(fleet.export("packed").unwrap().join("table.csv")).unwrap();
+fn numbers(fleet: &Fleet) -> io::Result<Vec<f64>> {
+    let table = std::fs::read_to_string(fleet.export("packed")?.join("table.csv"))?;
     let fields = table
         .split([',', '\n'])
         .filter_map(|field| field.parse().ok());
-    fields.collect()
+    Ok(fields.collect())
 }
 
 #[test]
 fn a_pack_goes_on_elsewhere_and_finds_what_its_seeds_find_alone() {
     let home = tempfile::tempdir().unwrap();
-    let alone = fleet(home.path());
+    let alone = fleet(home.path()).unwrap();
     let _worker = started(&alone, home.path(), "alone", &["--slots", "2"]).unwrap();
     alone.finish("packed", LIMIT).unwrap();
-    let expected = numbers(&alone);
+    let expected = numbers(&alone).unwrap();
     assert!(expected.len() > SEEDS, "{expected:?}");
 
     let home = tempfile::tempdir().unwrap();
-    let packed = fleet(home.path());
+    let packed = fleet(home.path()).unwrap();
     let often = &["--pack", "4", "--checkpoint-every", "1"];
     let mut first = started(&packed, home.path(), "first", often).unwrap();
     let saved = |log: &str| log.matches("checkpoint stored").count() >= SEEDS;
@@ -82,7 +82,7 @@ fn a_pack_goes_on_elsewhere_and_finds_what_its_seeds_find_alone() {
     );
     assert!(log.contains("pretraining a pack seeds=3"), "{log}");
 
-    let found = numbers(&packed);
+    let found = numbers(&packed).unwrap();
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(&expected) {
         // Percentages. Rounding grows over an epoch of training, until two engines are

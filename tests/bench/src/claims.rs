@@ -50,8 +50,8 @@ pub(crate) const BO_SMALL: Claim = Claim {
 pub(crate) const BO_LARGE: Claim = Claim {
     title: "arch2vec-BO, 423,624 embeddings",
     text: "Bounded by the rows of the table that a round has to look at: the network's basis of \
-           each, and the upper bound of its variance. Rows that the bound rules out are never \
-           predicted, and clusters that are ruled out as a whole not even looked at.",
+           each, and the projections that bound its variance from above. Rows that the bound \
+           rules out are never predicted, and of rows that coincide one is looked at.",
     kinds: BO,
 };
 
@@ -103,7 +103,9 @@ const BO: &[Kind] = &[
     ("evidence and eigenvalues", |named, _| {
         has(named, &["evidence", "eigen", "linalg", "nelder_mead"])
     }),
-    ("the basis of rows", |named, _| has(named, &["mlp::basis"])),
+    ("bases and projections of rows", |named, _| {
+        has(named, &["mlp::basis", "surrogate::columns"])
+    }),
     ("bounds", |named, _| {
         let rest = ["kernel::dot", "acquisition", "choice"];
         has(named, &["::screen", "::gate"]) || has(named, &rest)

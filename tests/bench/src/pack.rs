@@ -180,7 +180,7 @@ pub(crate) fn markdown(packs: Option<&PackScaling>) -> String {
         write(
             &mut text,
             format_args!(
-                "\n{} seeds from beginning to end, eight epochs of NAS-Bench-101 with their \
+                "\nA pack of {} from beginning to end, eight epochs of NAS-Bench-101 with their \
                  measures and all embeddings, {} cores beside the card: {} s (first epoch {} s, a \
                  later one {} s), {} seeds an hour; the baseline's steps alone: {} seeds an hour, \
                  {} times fewer.\n",

@@ -198,8 +198,7 @@ mod tests {
     use super::*;
 
     const CORE: &str = "/rustc/59807616/library/core/src/slice/iter/macros.rs:180";
-    const PULP: &str =
-        "/root/.cargo/registry/src/index.crates.io-19/pulp-0.22.3/src/x86/v3.rs:1225";
+    const PULP: &str = "/home/user/.cargo/registry/src/index-19/pulp-0.22.3/src/x86/v3.rs:1225";
     const KERNEL: &str = "/home/main/worker/search/src/surrogate/kernel.rs:35";
     const MODEL: &str = "/home/main/worker/search/src/surrogate/model.rs:55 (discriminator 2)";
 

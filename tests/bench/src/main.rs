@@ -50,9 +50,9 @@ struct Args {
     /// Python with the packages of requirements.txt.
     #[arg(long, default_value = "python3")]
     python: PathBuf,
-    /// Measure packs of seeds on this device instead, `cpu` or `cuda:INDEX`, and write
-    /// what is found to pack.json.
-    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    /// Measure packs of seeds on this device instead, `cpu`, `cuda` or `cuda:INDEX`, and
+    /// write what is found to pack.json.
+    #[arg(long, value_name = "DEVICE")]
     packs: Option<TorchDevice>,
     /// Largest pack that is tried.
     #[arg(long, default_value_t = 64, requires = "packs")]
@@ -93,15 +93,6 @@ enum Part {
     Orchestrator,
     Startup,
     Plot,
-}
-
-fn device(name: &str) -> Result<TorchDevice, String> {
-    let index = name.strip_prefix("cuda:").map(str::parse);
-    match (name, index) {
-        ("cpu", _) => Ok(TorchDevice::Cpu),
-        (_, Some(Ok(index))) => Ok(TorchDevice::Cuda(index)),
-        _ => Err("expected `cpu` or `cuda:INDEX`".to_owned()),
-    }
 }
 
 fn main() -> anyhow::Result<()> {

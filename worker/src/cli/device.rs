@@ -25,14 +25,11 @@ impl FromStr for DeviceArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let index = text.strip_prefix("cuda:").map(str::parse);
-        match (text, index) {
-            ("auto", _) => Ok(Self::Auto),
-            ("cpu", _) => Ok(Self::Given(TorchDevice::Cpu)),
-            ("cuda", _) => Ok(Self::Given(TorchDevice::Cuda(0))),
-            (_, Some(Ok(index))) => Ok(Self::Given(TorchDevice::Cuda(index))),
-            _ => Err("expected `auto`, `cpu`, `cuda` or `cuda:INDEX`".to_owned()),
+        if text == "auto" {
+            return Ok(Self::Auto);
         }
+        let given = text.parse().map(Self::Given);
+        given.map_err(|_| "expected `auto`, `cpu`, `cuda` or `cuda:INDEX`".to_owned())
     }
 }
 

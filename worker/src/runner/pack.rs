@@ -9,9 +9,10 @@ use std::time::Instant;
 use reprise_domain::{PretrainResult, PretrainSpec, Seconds, TaskResult, TaskSpec};
 use reprise_search::space::SearchSpace;
 use reprise_torch::autoencoder::{
-    GraphSet, Pack, Position, Pretrained, TorchDevice, best, embed, position, probe,
+    GraphSet, Pack, Position, Pretrained, TorchDevice, best, embed, probe,
 };
 
+use super::pretrain::furthest;
 use super::{Done, RunError, Runner, spaces};
 use crate::checkpoints::AttemptCheckpoints;
 use crate::queue::{Attempt, settings};
@@ -191,27 +192,5 @@ fn save(pack: &Pack, members: &mut [Member<'_>], stopping: bool) {
     for (place, member) in members.iter_mut().enumerate() {
         let content = || contents.get_or_init(|| pack.checkpoints())[place].clone();
         member.checkpoints.save_if_any(stopping, content);
-    }
-}
-
-/// The furthest of a task's good checkpoints, and where it is.
-fn furthest(
-    found: Vec<Vec<u8>>,
-    spec: PretrainSpec,
-    space: &Arc<dyn SearchSpace>,
-    graphs: &Arc<GraphSet>,
-) -> (Position, Option<Vec<u8>>) {
-    let good = found.into_iter().filter_map(|bytes| {
-        let at = position(&bytes, spec, space, graphs)
-            .inspect_err(|error| tracing::warn!(%error, "checkpoint not usable"))
-            .ok()?;
-        Some((at, bytes))
-    });
-    match good.max_by_key(|(at, _)| *at) {
-        Some((at, bytes)) => {
-            tracing::info!(?at, seed = %spec.seed, "resumed from a checkpoint");
-            (at, Some(bytes))
-        }
-        None => (Position::default(), None),
     }
 }

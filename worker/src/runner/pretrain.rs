@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use reprise_domain::{PretrainResult, PretrainSpec, Seconds, TaskResult};
 use reprise_search::space::SearchSpace;
-use reprise_torch::autoencoder::{Backend, GraphSet, PretrainError, Pretrainer, embed};
+use reprise_torch::autoencoder::{
+    Backend, GraphSet, Position, PretrainError, Pretrainer, embed, position,
+};
 
 use super::{Done, RunError, Runner, spaces};
 use crate::slots::{Assignment, Cancel};
@@ -31,12 +33,13 @@ impl Runner {
         let graphs = Arc::new(graphs);
         let mut checkpoints = self.checkpoints.of(assignment.attempt);
         let found = checkpoints.found(assignment.checkpoint, cancel)?;
-        let mut pretrainer = match resumed(&found, spec, &space, &graphs) {
-            Some(pretrainer) => pretrainer,
-            None => Pretrainer::new(*spec, space, Arc::clone(&graphs), Backend::default())
-                .map_err(|error| RunError::impossible("start pretraining")(error.into()))?,
-        };
-        drop(found);
+        let (_, found) = furthest(found, *spec, &space, &graphs);
+        let (set, backend) = (Arc::clone(&graphs), Backend::default());
+        let mut pretrainer = match found {
+            Some(bytes) => Pretrainer::resume(&bytes, *spec, space, set, backend),
+            None => Pretrainer::new(*spec, space, set, backend),
+        }
+        .map_err(|error| RunError::impossible("start pretraining")(error.into()))?;
         loop {
             match pretrainer.advance(STEPS) {
                 Ok(progress) if progress.is_finished() => break,
@@ -77,21 +80,24 @@ impl Runner {
     }
 }
 
-/// The task as the furthest of its good checkpoints left it.
-fn resumed(
-    found: &[Vec<u8>],
-    spec: &PretrainSpec,
+/// The furthest of a task's good checkpoints, and where it is.
+pub(super) fn furthest(
+    found: Vec<Vec<u8>>,
+    spec: PretrainSpec,
     space: &Arc<dyn SearchSpace>,
     graphs: &Arc<GraphSet>,
-) -> Option<Pretrainer> {
-    let good = found.iter().filter_map(|bytes| {
-        let (space, graphs) = (Arc::clone(space), Arc::clone(graphs));
-        Pretrainer::resume(bytes, *spec, space, graphs, Backend::default())
+) -> (Position, Option<Vec<u8>>) {
+    let good = found.into_iter().filter_map(|bytes| {
+        let at = position(&bytes, spec, space, graphs)
             .inspect_err(|error| tracing::warn!(%error, "checkpoint not usable"))
-            .ok()
+            .ok()?;
+        Some((at, bytes))
     });
-    let done = |pretrainer: &Pretrainer| pretrainer.progress().fraction();
-    let furthest = good.max_by(|a, b| done(a).total_cmp(&done(b)))?;
-    tracing::info!(done = done(&furthest), "resumed from a checkpoint");
-    Some(furthest)
+    match good.max_by_key(|(at, _)| *at) {
+        Some((at, bytes)) => {
+            tracing::info!(?at, seed = %spec.seed, "resumed from a checkpoint");
+            (at, Some(bytes))
+        }
+        None => (Position::default(), None),
+    }
 }

@@ -3,6 +3,8 @@
 //! which is the reference and runs on any device, and [`super::native`], the fast
 //! one for processors. Both give equal numbers within rounding.
 
+use std::str::FromStr;
+
 use super::error::PretrainError;
 use super::graphs::Graphs;
 use super::native::NativeEngine;
@@ -50,6 +52,21 @@ impl Backend {
                 Box::new(PlainEngine::new(state, objective, optimiser, device))
             }
         })
+    }
+}
+
+impl FromStr for TorchDevice {
+    type Err = String;
+
+    /// `cpu`, `cuda` for the first card, or `cuda:INDEX`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let index = text.strip_prefix("cuda:").map(str::parse);
+        match (text, index) {
+            ("cpu", _) => Ok(Self::Cpu),
+            ("cuda", _) => Ok(Self::Cuda(0)),
+            (_, Some(Ok(index))) => Ok(Self::Cuda(index)),
+            _ => Err("expected `cpu`, `cuda` or `cuda:INDEX`".to_owned()),
+        }
     }
 }
 

@@ -129,6 +129,7 @@ impl Client {
             .artifact
             .has(pb::GetRequest {
                 digest: named.clone(),
+                attempt: None,
             })
             .await
             .map_err(typed)?;
@@ -140,11 +141,13 @@ impl Client {
                 digest: named,
                 bytes: content.len() as u64,
             }),
+            attempt: None,
             data: Vec::new(),
         };
         let chunks: Vec<_> = std::iter::once(first)
             .chain(content.chunks(CHUNK_BYTES).map(|chunk| pb::PutChunk {
                 artifact: None,
+                attempt: None,
                 data: chunk.to_vec(),
             }))
             .collect();

@@ -88,7 +88,7 @@ impl SimulatedWorker {
                     continue;
                 }
                 _ = heartbeat.tick() => {
-                    send(FromMessage::Heartbeat(pb::Heartbeat {}))?;
+                    send(FromMessage::Heartbeat(pb::Heartbeat::default()))?;
                     continue;
                 }
             };

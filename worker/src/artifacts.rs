@@ -145,6 +145,7 @@ impl Artifacts {
             .artifact
             .has(pb::GetRequest {
                 digest: digest.clone(),
+                attempt: None,
             })
             .await?;
         if present.into_inner().present {
@@ -163,6 +164,7 @@ impl Artifacts {
             .chunks(CHUNK_BYTES)
             .map(|chunk| pb::PutChunk {
                 artifact: None,
+                attempt: None,
                 data: chunk.to_vec(),
             })
             .collect();
@@ -209,6 +211,7 @@ impl Artifacts {
 async fn get(mut clients: Clients, digest: Digest) -> Result<Vec<u8>, ApiError> {
     let request = pb::GetRequest {
         digest: convert::digest_bytes(digest),
+        attempt: None,
     };
     let mut stream = clients
         .artifact

@@ -227,7 +227,7 @@ async fn the_session_of_a_revoked_worker_is_cut_at_its_next_message() {
     let mut session = Session::open(clients.clone(), 1).await.unwrap();
     Register::revoke(&stand.security(), id, SystemTime::now()).unwrap();
     session
-        .send(FromMessage::Heartbeat(Heartbeat {}))
+        .send(FromMessage::Heartbeat(Heartbeat::default()))
         .await
         .unwrap();
     let error = session.cut().await.unwrap();

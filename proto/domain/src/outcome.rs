@@ -44,6 +44,12 @@ pub enum FailureClass {
     WorkerLost,
     /// The device's memory was exhausted.
     OutOfMemory,
+    /// It ran longer than its study allows.
+    TimeLimit,
+    /// It made no progress for longer than its study allows.
+    Stalled,
+    /// A file that it reads is lost or damaged, which is no fault of the task.
+    InputLost,
 }
 
 impl FailureClass {
@@ -54,6 +60,9 @@ impl FailureClass {
             Self::Permanent => "permanent error",
             Self::WorkerLost => "worker lost",
             Self::OutOfMemory => "out of memory",
+            Self::TimeLimit => "time limit",
+            Self::Stalled => "no progress",
+            Self::InputLost => "input lost",
         }
     }
 }

@@ -145,6 +145,7 @@ impl Outgoing {
         let checkpoint = pb::Checkpoint {
             attempt: Some(attempt.into()),
             artifact: Some(artifact.into()),
+            done: 0,
         };
         self.send(FromMessage::Checkpoint(checkpoint));
     }
@@ -156,7 +157,7 @@ impl Outgoing {
 
     /// A sign of life.
     pub(super) fn heartbeat(&self) {
-        self.send(FromMessage::Heartbeat(pb::Heartbeat {}));
+        self.send(FromMessage::Heartbeat(pb::Heartbeat::default()));
     }
 
     /// Takes nothing more.

@@ -304,9 +304,12 @@ impl State {
     fn count_failure(&mut self, ix: TaskIx, class: FailureClass) {
         self.tasks[ix].change(|extra| match class {
             FailureClass::WorkerLost => extra.lost += 1,
-            FailureClass::Task | FailureClass::OutOfMemory | FailureClass::Permanent => {
-                extra.failures += 1;
-            }
+            FailureClass::Task
+            | FailureClass::OutOfMemory
+            | FailureClass::Permanent
+            | FailureClass::TimeLimit
+            | FailureClass::Stalled => extra.failures += 1,
+            FailureClass::InputLost => {}
         });
     }
 

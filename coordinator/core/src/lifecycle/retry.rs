@@ -34,8 +34,11 @@ impl State {
         match class {
             FailureClass::Permanent => Verdict::GiveUp,
             FailureClass::WorkerLost if self.is_poisonous(ix, policy) => Verdict::GiveUp,
-            FailureClass::WorkerLost => Verdict::Retry,
-            FailureClass::Task | FailureClass::OutOfMemory => {
+            FailureClass::WorkerLost | FailureClass::InputLost => Verdict::Retry,
+            FailureClass::Task
+            | FailureClass::OutOfMemory
+            | FailureClass::TimeLimit
+            | FailureClass::Stalled => {
                 let failures = self.task(ix).extra().failures + 1;
                 if failures >= policy.attempts {
                     Verdict::GiveUp

@@ -187,7 +187,7 @@ async fn listen(
                     .checkpointed(worker, session, attempt.try_into()?, artifact.try_into()?)
                     .await
             }
-            Some(FromMessage::Heartbeat(pb::Heartbeat {})) | None => {
+            Some(FromMessage::Heartbeat(_) | FromMessage::Log(_)) | None => {
                 engine.heartbeat(worker, session).await
             }
             Some(FromMessage::Draining(pb::Draining {})) => engine.draining(worker, session).await,
@@ -227,6 +227,7 @@ fn to_wire(message: OutboxMessage) -> ToMessage {
                     })
                     .collect(),
                 checkpoint: assignment.checkpoint.map(Into::into),
+                checkpoint_of: None,
             });
             ToMessage::Start(pb::Start {
                 assignments: assignments.collect(),

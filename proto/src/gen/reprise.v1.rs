@@ -21,7 +21,7 @@ pub struct Artifact {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromWorker {
-    #[prost(oneof = "from_worker::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "from_worker::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<from_worker::Message>,
 }
 /// Nested message and enum types in `FromWorker`.
@@ -38,6 +38,8 @@ pub mod from_worker {
         Draining(super::Draining),
         #[prost(message, tag = "5")]
         Checkpoint(super::Checkpoint),
+        #[prost(message, tag = "6")]
+        Log(super::Log),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -78,9 +80,39 @@ pub struct Hello {
     #[prost(bool, tag = "5")]
     pub again: bool,
 }
-/// Sent when nothing else was, so that a silent worker is known to be lost.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Heartbeat {}
+/// Sent at least three times within the silence that is allowed, so that a silent
+/// worker is known to be lost.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Heartbeat {
+    /// How far running attempts are; those that have moved since the last heartbeat.
+    #[prost(message, repeated, tag = "1")]
+    pub progress: ::prost::alloc::vec::Vec<Progress>,
+}
+/// How far a running attempt is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Progress {
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<Attempt>,
+    /// Units of work that are done: steps of a training, queries of a search. Comparable
+    /// between attempts at one task; never goes backwards within an attempt.
+    #[prost(uint64, tag = "2")]
+    pub done: u64,
+    /// Units of the whole task; 0 when it is not known.
+    #[prost(uint64, tag = "3")]
+    pub total: u64,
+    /// What it is doing, for people, in at most 200 characters.
+    #[prost(string, tag = "4")]
+    pub note: ::prost::alloc::string::String,
+}
+/// The end of an attempt's log so far. Replaces what was sent of it before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Log {
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<Attempt>,
+    /// At most 64 KiB of UTF-8 text.
+    #[prost(bytes = "vec", tag = "2")]
+    pub text: ::prost::alloc::vec::Vec<u8>,
+}
 /// The end of an attempt. Sent again until acknowledged.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Report {
@@ -91,13 +123,17 @@ pub struct Report {
     pub outcome: ::prost::alloc::vec::Vec<u8>,
 }
 /// A running attempt stands here: whoever gets the task next can go on. The
-/// artifact is stored before this is sent.
+/// artifact is stored in the attempt's own area before this is sent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Checkpoint {
     #[prost(message, optional, tag = "1")]
     pub attempt: ::core::option::Option<Attempt>,
     #[prost(message, optional, tag = "2")]
     pub artifact: ::core::option::Option<Artifact>,
+    /// How far the attempt was: see Progress.done. A checkpoint that is not further
+    /// than the newest one of its task is not kept.
+    #[prost(uint64, tag = "3")]
+    pub done: u64,
 }
 /// The worker takes no further attempts and leaves when it holds none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -131,6 +167,9 @@ pub struct Assignment {
     /// Where an earlier attempt stood; not set when it begins anew.
     #[prost(message, optional, tag = "4")]
     pub checkpoint: ::core::option::Option<Artifact>,
+    /// The attempt in whose area that checkpoint is.
+    #[prost(message, optional, tag = "5")]
+    pub checkpoint_of: ::core::option::Option<Attempt>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Input {
@@ -460,6 +499,10 @@ pub struct PutChunk {
     pub artifact: ::core::option::Option<Artifact>,
     #[prost(bytes = "vec", tag = "2")]
     pub data: ::prost::alloc::vec::Vec<u8>,
+    /// In the first chunk: the attempt whose area it goes to; the shared area when
+    /// it is not set.
+    #[prost(message, optional, tag = "3")]
+    pub attempt: ::core::option::Option<Attempt>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutReceipt {}
@@ -468,6 +511,9 @@ pub struct GetRequest {
     /// BLAKE3 of the content, 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub digest: ::prost::alloc::vec::Vec<u8>,
+    /// The attempt in whose area it is; the shared area when it is not set.
+    #[prost(message, optional, tag = "2")]
+    pub attempt: ::core::option::Option<Attempt>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetChunk {
@@ -492,6 +538,10 @@ pub mod artifact_service_client {
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
     /// Files by content, for workers and clients.
+    ///
+    /// Results and benchmark tables are shared: one area for all, named by content.
+    /// Checkpoints are kept apart, in an area of the attempt that made them, so that
+    /// removing one can never remove anything else.
     #[derive(Debug, Clone)]
     pub struct ArtifactServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -671,6 +721,10 @@ pub mod artifact_service_server {
         ) -> std::result::Result<tonic::Response<super::Presence>, tonic::Status>;
     }
     /// Files by content, for workers and clients.
+    ///
+    /// Results and benchmark tables are shared: one area for all, named by content.
+    /// Checkpoints are kept apart, in an area of the attempt that made them, so that
+    /// removing one can never remove anything else.
     #[derive(Debug)]
     pub struct ArtifactServiceServer<T> {
         inner: Arc<T>,

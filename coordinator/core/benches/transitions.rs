@@ -22,8 +22,8 @@ use reprise_domain::study::{
 };
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    AttemptId, BenchmarkRef, Budget, Capability, Dataset, Device, Digest, MethodSpec, ModelName,
-    Seconds, SpaceName, WorkerId,
+    AttemptId, BenchmarkRef, Budget, Capability, Dataset, Device, Digest, Limits, MethodSpec,
+    ModelName, Seconds, SpaceName, WorkerId,
 };
 
 const TASKS: u32 = 100_000;
@@ -185,6 +185,7 @@ fn study() -> StudySpec {
         noop: None,
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
+        audit: None,
     }
 }
 
@@ -193,6 +194,7 @@ fn noops() -> StudySpec {
         tasks: TASKS,
         hold_ms: 0,
         failures: 0,
+        limits: Limits::NONE,
     });
     StudySpec { noop, ..study() }
 }
@@ -207,6 +209,7 @@ fn searches() -> StudySpec {
         clip: 5.0,
         latent_points: 10_000,
         seeds: Seeds::range(1, 10),
+        limits: Limits::NONE,
     };
     let dngo = MethodSpec::Dngo {
         initial: 16,
@@ -226,6 +229,7 @@ fn searches() -> StudySpec {
             label: "dngo".to_owned(),
             method: dngo,
             encoding: Some(ModelName::Arch2vec),
+            limits: Limits::NONE,
         }],
         seeds: Seeds::range(1, u64::from(TASKS)),
     };

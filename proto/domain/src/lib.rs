@@ -10,6 +10,7 @@
 pub mod benchmark;
 pub mod capability;
 pub mod ids;
+pub mod limits;
 pub mod measure;
 pub mod outcome;
 pub mod protocol;
@@ -24,6 +25,7 @@ pub use uuid::Uuid;
 pub use benchmark::{BenchmarkRef, BuiltinBenchmark};
 pub use capability::{Capability, Device};
 pub use ids::{AttemptId, Digest, ParseIdError, StudyName, TaskKey, WorkerId};
+pub use limits::Limits;
 pub use measure::{
     EpochMeasures, EvaluateResult, PretrainResult, SearchResult, TaskResult, Trajectory, Usage,
 };
@@ -34,4 +36,4 @@ pub use task::{
     Budget, EncodingName, EvaluateSpec, MethodSpec, ModelName, NoopSpec, PretrainSpec, Recipe,
     SearchSpec, TaskSpec,
 };
-pub use units::{Accuracy, Seconds, Seed, UnitError};
+pub use units::{Accuracy, Fraction, Seconds, Seed, UnitError};

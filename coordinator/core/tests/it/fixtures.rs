@@ -9,8 +9,8 @@ use reprise_domain::study::{
 };
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    BenchmarkRef, Budget, Capability, Dataset, Device, Digest, Failure, FailureClass, MethodSpec,
-    ModelName, Seconds, SpaceName, WorkerId,
+    BenchmarkRef, Budget, Capability, Dataset, Device, Digest, Failure, FailureClass, Limits,
+    MethodSpec, ModelName, Seconds, SpaceName, WorkerId,
 };
 use uuid::Uuid;
 
@@ -27,6 +27,7 @@ pub(crate) fn empty(name: &str) -> StudySpec {
         noop: None,
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
+        audit: None,
     }
 }
 
@@ -36,6 +37,7 @@ pub(crate) fn noops(name: &str, tasks: u32) -> StudySpec {
         tasks,
         hold_ms: 0,
         failures: 0,
+        limits: Limits::NONE,
     });
     StudySpec {
         noop,
@@ -54,6 +56,7 @@ pub(crate) fn pretraining(model: ModelName, seeds: Seeds) -> PretrainPlan {
         clip: 5.0,
         latent_points: 10,
         seeds,
+        limits: Limits::NONE,
     }
 }
 
@@ -72,6 +75,7 @@ pub(crate) fn method(label: &str, encoding: Option<ModelName>) -> MethodPlan {
         label: label.to_owned(),
         method,
         encoding,
+        limits: Limits::NONE,
     }
 }
 

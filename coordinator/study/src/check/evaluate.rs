@@ -1,7 +1,7 @@
 //! The `evaluate` section.
 
 use reprise_domain::study::{ArchSelection, EvaluatePlan};
-use reprise_domain::{ArchIndex, Dataset, Recipe, SpaceName};
+use reprise_domain::{ArchIndex, Dataset, Limits, Recipe, SpaceName};
 
 use super::checker::Checker;
 use super::numbers;
@@ -41,6 +41,7 @@ pub(super) fn check(
         dataset: Dataset::Digits,
         recipe: form.recipe.map_or(Recipe::DigitsSmall, |name| name.0),
         seeds,
+        limits: Limits::NONE,
     })
 }
 

@@ -2,7 +2,7 @@
 //! the embedding that it searches.
 
 use reprise_domain::study::{MethodPlan, PretrainPlan};
-use reprise_domain::{MethodSpec, ModelName, SpaceName};
+use reprise_domain::{Limits, MethodSpec, ModelName, SpaceName};
 
 use super::checker::{Checker, FINITE, FRACTION, POSITIVE};
 use crate::error::{Problem, StudyFileError};
@@ -89,6 +89,7 @@ pub(super) fn check(
         label,
         method: settings(checker, path, form)?,
         encoding,
+        limits: Limits::NONE,
     })
 }
 

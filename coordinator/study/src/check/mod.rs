@@ -13,7 +13,7 @@ mod quirks;
 mod search;
 
 use reprise_domain::study::{NoopPlan, OnFailure, RetryPolicy, Seeds, StudySpec};
-use reprise_domain::{Protocol, StudyName};
+use reprise_domain::{Limits, Protocol, StudyName};
 
 use crate::error::{Problem, StudyFileError};
 use crate::file::StudyFile;
@@ -79,6 +79,7 @@ pub(crate) fn study(
         noop,
         retry,
         on_failure,
+        audit: None,
     };
     Ok(StudyFile { spec, search })
 }
@@ -90,6 +91,7 @@ fn noop(checker: &Checker<'_>, form: &NoopForm) -> Result<NoopPlan, StudyFileErr
         tasks: checker.whole(&path.key("tasks"), Some(form.tasks), 1, 1..=most)?,
         hold_ms: checker.whole(&path.key("hold-ms"), form.hold_ms, 0, 0..=3_600_000)?,
         failures: checker.whole(&path.key("failures"), form.failures, 0, 0..=1000)?,
+        limits: Limits::NONE,
     })
 }
 

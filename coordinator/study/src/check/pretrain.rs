@@ -1,8 +1,8 @@
 //! The `pretrain` section.
 
-use reprise_domain::SpaceName;
 use reprise_domain::study::PretrainPlan;
 use reprise_domain::task::ModelSizes;
+use reprise_domain::{Limits, SpaceName};
 
 use super::checker::{Checker, DROPOUT, POSITIVE};
 use super::numbers;
@@ -52,6 +52,7 @@ fn entry(
         clip: checker.real(&path.key("clip"), form.clip, 5.0, &POSITIVE)?,
         latent_points: whole("latent-points", form.latent_points, 10_000, 10_000_000)?,
         seeds: numbers::seeds(checker, &path.key("seeds"), form.seeds)?,
+        limits: Limits::NONE,
     })
 }
 

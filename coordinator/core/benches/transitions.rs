@@ -51,8 +51,10 @@ fn measure(name: &str, spec: &StudySpec) {
     let submit = Input::Submit {
         spec: spec.clone(),
         digest: study_digest(spec),
+        owner: None,
         plan: planned,
         amend: false,
+        by: reprise_core::lifecycle::Actor::Admin,
     };
     let clock = Instant::now();
     record(&mut journal, accept(&mut core, submit));

@@ -13,8 +13,8 @@ use crate::units::Seconds;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
-    /// The longest that an attempt may run, from its start on a slot. An attempt
-    /// that goes on from a checkpoint has the whole of it again.
+    /// The longest that an attempt may take, from the moment its worker gets it. An
+    /// attempt that goes on from a checkpoint has the whole of it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Seconds>,
     /// The longest that an attempt may run without progress.

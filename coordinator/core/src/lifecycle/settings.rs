@@ -16,6 +16,14 @@ pub struct Settings {
     /// hides the round trip of very short tasks, and is as much as one worker can
     /// hold back from others.
     pub lease_window: Duration,
+    /// Most tasks of all studies together, finished ones included. Default
+    /// 5,000,000: at some 200 bytes a task, a gigabyte of memory.
+    pub max_tasks: u64,
+    /// Most studies. Default 100,000.
+    pub max_studies: u64,
+    /// Most workers that are known at a time. Default 100,000, ten times as many as
+    /// were ever measured with one coordinator.
+    pub max_workers: u64,
 }
 
 impl Default for Settings {
@@ -24,6 +32,9 @@ impl Default for Settings {
             reconnect_grace: Duration::from_secs(30),
             heartbeat_timeout: Duration::from_secs(15),
             lease_window: Duration::from_secs(2),
+            max_tasks: 5_000_000,
+            max_studies: 100_000,
+            max_workers: 100_000,
         }
     }
 }

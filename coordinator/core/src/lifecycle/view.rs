@@ -23,6 +23,8 @@ pub struct StudyView<'a> {
     pub spec: &'a StudySpec,
     /// Digest of `spec`.
     pub digest: Digest,
+    /// Who submitted it.
+    pub owner: Option<&'a str>,
     /// What it is doing.
     pub state: StudyState,
     /// Whether nothing of it is left that can run without a client's doing. What
@@ -178,8 +180,10 @@ pub struct WorkerView<'a> {
     pub capability: &'a Capability,
     /// Whether it is connected; else it may still come back.
     pub connected: bool,
-    /// Whether it takes nothing more.
+    /// Whether it said that it leaves.
     pub draining: bool,
+    /// Whether a client wants it to be given nothing more.
+    pub drained: bool,
     /// Attempts that it holds, running or not begun.
     pub held: usize,
 }
@@ -191,8 +195,9 @@ pub(super) fn study(state: &State, ix: StudyIx) -> StudyView<'_> {
     StudyView {
         spec: &study.spec,
         digest: study.digest,
+        owner: study.owner.as_deref(),
         state: match study.control {
-            Control::Cancelled => StudyState::Cancelled,
+            Control::Cancelled | Control::Deleted => StudyState::Cancelled,
             _ if done => StudyState::Done,
             Control::Paused => StudyState::Paused,
             Control::Running | Control::Stopped => StudyState::Running,
@@ -241,7 +246,7 @@ pub(super) fn task(state: &State, ix: TaskIx) -> TaskView<'_> {
             Some((by, failure)) => TaskPhase::Blocked { by, failure },
             None => TaskPhase::Waiting,
         },
-        TaskState::Cancelled => TaskPhase::Cancelled,
+        TaskState::Cancelled | TaskState::Deleted => TaskPhase::Cancelled,
     };
     TaskView {
         key: task.key,
@@ -268,6 +273,7 @@ pub(super) fn worker(id: WorkerId, worker: &Worker) -> WorkerView<'_> {
         capability: &worker.capability,
         connected: worker.is_connected(),
         draining: worker.draining,
+        drained: worker.drained,
         held: worker.held.len(),
     }
 }

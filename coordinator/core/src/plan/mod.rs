@@ -12,7 +12,8 @@ mod tasks;
 
 use std::fmt;
 
-use reprise_domain::{Dataset, ModelName, TaskKey, TaskSpec};
+use reprise_domain::study::StudySpec;
+use reprise_domain::{Dataset, Limits, ModelName, TaskKey, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 pub use error::PlanError;
@@ -55,6 +56,23 @@ pub enum Stage {
     Evaluate,
     /// The tasks that do nothing.
     Noop,
+}
+
+impl Stage {
+    /// The limits that a study sets for the attempts of this stage.
+    pub(crate) fn limits(&self, spec: &StudySpec) -> Limits {
+        let limits = match self {
+            Self::Pretrain { entry, .. } => spec.pretrain.get(*entry).map(|entry| entry.limits),
+            Self::Search { method, .. } => spec.search.as_ref().and_then(|search| {
+                let mut methods = search.methods.iter();
+                let named = methods.find(|known| known.label == *method)?;
+                Some(named.limits)
+            }),
+            Self::Evaluate => spec.evaluate.as_ref().map(|evaluate| evaluate.limits),
+            Self::Noop => spec.noop.map(|noop| noop.limits),
+        };
+        limits.unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Stage {

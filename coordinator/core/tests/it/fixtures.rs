@@ -1,6 +1,6 @@
 //! Studies, workers and failures to test with.
 
-use reprise_core::lifecycle::Input;
+use reprise_core::lifecycle::{Actor, Input, StudyControl};
 use reprise_core::plan::{Plan, plan, study_digest};
 use reprise_domain::protocol::{Protocol, Quirks};
 use reprise_domain::study::{
@@ -10,7 +10,7 @@ use reprise_domain::study::{
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
     BenchmarkRef, Budget, Capability, Dataset, Device, Digest, Failure, FailureClass, Limits,
-    MethodSpec, ModelName, Seconds, SpaceName, WorkerId,
+    MethodSpec, ModelName, Seconds, SpaceName, StudyName, WorkerId,
 };
 use uuid::Uuid;
 
@@ -43,6 +43,17 @@ pub(crate) fn noops(name: &str, tasks: u32) -> StudySpec {
         noop,
         ..empty(name)
     }
+}
+
+/// The same study with limits for its no-op tasks, which a slow cluster passes.
+pub(crate) fn limited(mut spec: StudySpec) -> StudySpec {
+    if let Some(noop) = &mut spec.noop {
+        noop.limits = Limits {
+            time: Some(seconds(90.0)),
+            silence: Some(seconds(60.0)),
+        };
+    }
+    spec
 }
 
 /// A pretraining entry.
@@ -119,6 +130,16 @@ pub(crate) fn submission(spec: &StudySpec, amend: bool) -> Input {
         plan: planned(spec),
         spec: spec.clone(),
         amend,
+        by: Actor::Admin,
+    }
+}
+
+/// An admin's control of a study.
+pub(crate) fn control(study: StudyName, control: StudyControl) -> Input {
+    Input::Control {
+        study,
+        control,
+        by: Actor::Admin,
     }
 }
 

@@ -6,6 +6,7 @@
 //! commit fails the loop ends and the process with it: nothing that was not
 //! durable has been seen outside, and a restart reads what is.
 
+mod compactor;
 mod handle;
 mod history;
 mod service;

@@ -77,7 +77,7 @@ impl Service {
         store: Arc<dyn Store>,
         artifacts: ArtifactStore,
     ) -> Result<(Self, Handle), EngineError> {
-        let (core, history) = History::read(config.core, store.as_ref()).await?;
+        let (core, history) = History::read(config.core, &store).await?;
         let (requests, inbox) = mpsc::channel(INBOX);
         let (changes, watcher) = watch::channel(0);
         let service = Self {
@@ -125,14 +125,12 @@ impl Service {
             }
             if turn.commit().await? {
                 self.changes.send_modify(|version| *version += 1);
-                self.history
-                    .shorten(&self.core, self.store.as_ref())
-                    .await?;
+                self.history.shorten();
             }
         }
     }
 
-    async fn close(mut self) -> Result<(), EngineError> {
+    async fn close(self) -> Result<(), EngineError> {
         Ok(self.history.close(&self.core, self.store.as_ref()).await?)
     }
 

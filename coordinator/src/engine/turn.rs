@@ -9,7 +9,7 @@ use reprise_core::plan::{plan, study_digest};
 use reprise_data::digest as digest_of;
 use reprise_domain::status::{TaskFate, TaskRecord};
 use reprise_domain::study::StudySpec;
-use reprise_domain::{AttemptId, AttemptOutcome, StudyName, WorkerId};
+use reprise_domain::{AttemptId, AttemptOutcome, Digest, StudyName, TaskKey, WorkerId};
 
 use super::handle::{
     Assignment, Control, Greeting, OutboxMessage, Request, SessionId, SubmitError,
@@ -203,6 +203,11 @@ impl<'a> Turn<'a> {
                     result,
                     usage,
                     host: host.unwrap_or_default(),
+                    attempt: attempt.number,
+                    worker: Some(worker),
+                    started_ms: 0,
+                    ended_ms: self.now.0,
+                    provenance: None,
                 };
                 self.payloads.insert(attempt, stored);
                 AttemptEnd::Finished {
@@ -324,6 +329,16 @@ impl Service {
         Ok(())
     }
 
+    /// The stored result of a task, if it has finished.
+    async fn result(&self, key: TaskKey) -> Result<Option<StoredResult>, EngineError> {
+        let phase = self.core.task(key).map(|task| fate(&task.phase));
+        let Some(Fate::Finished(digest)) = phase else {
+            return Ok(None);
+        };
+        let stored = self.store.reader().results(&[(key, digest)]).await?;
+        Ok(stored.into_iter().next())
+    }
+
     async fn assignment(&mut self, attempt: AttemptId) -> Result<Option<Assignment>, EngineError> {
         let Some(spec) = self.core.spec(attempt.task) else {
             return Ok(None);
@@ -332,7 +347,7 @@ impl Service {
         for key in spec.inputs() {
             if let Some(known) = self.inputs.get(&key) {
                 inputs.push((key, known.clone()));
-            } else if let Some(stored) = self.store.result(key).await? {
+            } else if let Some(stored) = self.result(key).await? {
                 self.inputs.insert(key, stored.clone());
                 inputs.push((key, stored));
             }
@@ -381,21 +396,26 @@ impl Service {
         let states: Vec<_> = tasks
             .map(|task| (task.key, task.spec, task.attempts, fate(&task.phase)))
             .collect();
+        let finished: Vec<_> = states
+            .iter()
+            .filter_map(|(key, .., fate)| match fate {
+                Fate::Finished(digest) => Some((*key, *digest)),
+                Fate::Other(_) => None,
+            })
+            .collect();
+        let mut stored = self.store.reader().results(&finished).await?.into_iter();
         let mut records = Vec::with_capacity(states.len());
         for (key, spec, attempts, fate) in states {
             let fate = match fate {
-                Fate::Finished => match self.store.result(key).await? {
-                    Some(StoredResult {
-                        result,
-                        usage,
-                        host,
-                    }) => TaskFate::Finished {
-                        result,
-                        usage,
-                        host,
-                    },
-                    None => TaskFate::Unfinished,
-                },
+                Fate::Finished(_) => {
+                    stored
+                        .next()
+                        .map_or(TaskFate::Unfinished, |stored| TaskFate::Finished {
+                            result: stored.result,
+                            usage: stored.usage,
+                            host: stored.host,
+                        })
+                }
                 Fate::Other(fate) => *fate,
             };
             records.push(TaskRecord {
@@ -422,13 +442,14 @@ const fn is_heeded(event: &Event) -> bool {
 }
 
 enum Fate {
-    Finished,
+    /// With the digest of its result.
+    Finished(Digest),
     Other(Box<TaskFate>),
 }
 
 fn fate(phase: &TaskPhase<'_>) -> Fate {
     match phase {
-        TaskPhase::Finished { .. } => Fate::Finished,
+        TaskPhase::Finished { result, .. } => Fate::Finished(*result),
         TaskPhase::GivenUp(failure) | TaskPhase::Blocked { failure, .. } => {
             Fate::Other(Box::new(TaskFate::Failed((*failure).clone())))
         }

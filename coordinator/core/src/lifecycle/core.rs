@@ -1,7 +1,7 @@
 //! The state machine as the shell sees it.
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, StudyName, TaskKey, TaskSpec};
+use reprise_domain::{AttemptId, Digest, StudyName, TaskKey, TaskSpec};
 
 use super::action::Step;
 use super::event::Event;
@@ -9,6 +9,7 @@ use super::input::{Input, Refusal};
 use super::session::deadline;
 use super::settings::Settings;
 use super::state::{Effects, State};
+use super::task::TaskState;
 use super::turn::Turn;
 use super::view::{StudyView, TaskView, WorkerView};
 use super::worker::Link;
@@ -172,6 +173,21 @@ impl Core {
     pub fn study_tasks(&self, name: &StudyName) -> Option<impl Iterator<Item = TaskView<'_>>> {
         let study = self.state.study(self.state.find_study(name)?);
         Some(study.tasks.iter().map(|&ix| view::task(&self.state, ix)))
+    }
+
+    /// Every finished task with the digest of its result.
+    pub fn finished(&self) -> impl Iterator<Item = (TaskKey, Digest)> {
+        self.state.tasks.iter().filter_map(|task| match task.state {
+            TaskState::Finished { result, .. } => Some((task.key, result)),
+            _ => None,
+        })
+    }
+
+    /// The studies that a task is of.
+    pub fn studies_of(&self, key: TaskKey) -> impl Iterator<Item = &StudyName> {
+        let task = self.state.find(key).map(|ix| self.state.task(ix));
+        let interests = task.into_iter().flat_map(|task| task.interests());
+        interests.map(|interest| &self.state.study(interest.study).spec.name)
     }
 
     /// What a task is.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reprise_proto::MAX_MESSAGE_BYTES;
+use reprise_proto::{CHUNK_BYTES, MAX_MESSAGE_BYTES};
 use reprise_proto::pb::artifact_service_server::ArtifactServiceServer;
 use reprise_proto::pb::study_service_server::StudyServiceServer;
 use reprise_proto::pb::worker_service_server::WorkerServiceServer;
@@ -20,6 +20,14 @@ use crate::security::{Acceptor, Security};
 /// Requests and streams at once on one connection: a worker has its session and
 /// an upload a slot. More wait at the client's end.
 const MAX_STREAMS: u32 = 256;
+
+/// Bytes that a peer may send on one stream before they are read. Below a
+/// connection's own window, so that an upload that waits for its turn does not hold
+/// up the heartbeats beside it.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// Room for what a chunk's message holds beside the chunk, in bytes.
+const CHUNK_ROOM: usize = 1 << 10;
 
 /// Most bytes of a request's headers: ours are below a kilobyte.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
@@ -73,6 +81,7 @@ impl Server {
             .http2_keepalive_interval(Some(Duration::from_secs(10)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .add_service(Guard::new(
                 WorkerServiceServer::new(worker)
@@ -88,7 +97,7 @@ impl Server {
             ))
             .add_service(Guard::new(
                 ArtifactServiceServer::new(ArtifactApi::new(self.artifacts))
-                    .max_decoding_message_size(MAX_MESSAGE_BYTES),
+                    .max_decoding_message_size(CHUNK_BYTES + CHUNK_ROOM),
                 &access,
             ))
             .serve_with_incoming(self.acceptor.incoming());

@@ -71,9 +71,11 @@ impl fmt::Display for Real {
         match self {
             Self::Finite => f.write_str("a finite number"),
             Self::FromTo(least, most) => write!(f, "a number from {least} to {most}"),
-            Self::AboveTo(least, most) => {
+            // Written out, it would have too many digits to count.
+            Self::AboveTo(least, most) if *most > 1e6 => {
                 write!(f, "a number above {least} and up to {most:e}")
             }
+            Self::AboveTo(least, most) => write!(f, "a number above {least} and up to {most}"),
             Self::FromBelow(least, most) => write!(f, "a number from {least} to below {most}"),
         }
     }
@@ -175,8 +177,15 @@ pub mod search {
     pub const EPOCHS: Whole = Whole::new(1, 100_000);
     /// Target of expected improvement.
     pub const TARGET: Real = Real::Finite;
-    /// Characters of a label, which heads a row of every table.
-    pub const LABEL: usize = 60;
+    /// What a label is, which heads a row of every table.
+    pub const LABEL: &str = "1 to 60 characters, no control characters and no spaces around them";
+
+    /// Whether `label` is a [`LABEL`].
+    pub fn is_label(label: &str) -> bool {
+        (1..=60).contains(&label.chars().count())
+            && label.trim() == label
+            && !label.contains(char::is_control)
+    }
 }
 
 /// Settings of tasks that do nothing.
@@ -215,6 +224,23 @@ pub mod study {
     pub const SILENCE_LIMIT: Span = Span::new(10.0, 31_536_000.0);
     /// Share of the tasks that are audited.
     pub const AUDIT: Real = Real::AboveTo(0.0, 1.0);
+}
+
+/// What a worker says of itself and of its failures.
+pub mod worker {
+    /// Tasks that a worker runs at once.
+    pub const SLOTS: super::Whole = super::Whole::new(1, 4096);
+    /// Bytes of a capability as it is sent.
+    pub const CAPABILITY_BYTES: usize = 16 << 10;
+    /// Characters of a host's name, a device's or a version: a name in the domain
+    /// name system has at most 253.
+    pub const NAME_CHARS: usize = 255;
+    /// Characters of a failure's message.
+    pub const MESSAGE_CHARS: usize = 500;
+    /// Lines of a failure's log.
+    pub const LOG_LINES: usize = 64;
+    /// Characters of such a line.
+    pub const LINE_CHARS: usize = 500;
 }
 
 #[cfg(test)]

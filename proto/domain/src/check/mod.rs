@@ -8,6 +8,7 @@
 
 mod study;
 mod task;
+mod worker;
 
 use std::fmt;
 
@@ -30,6 +31,11 @@ pub struct SpecProblem {
     pub found: String,
     /// What it may be.
     pub expected: String,
+}
+
+impl SpecProblem {
+    /// The path of a problem that is of a study as a whole, such as too many tasks.
+    pub const WHOLE_STUDY: &'static str = "study";
 }
 
 /// Gathers the problems below a path.

@@ -63,17 +63,25 @@ impl StudySpec {
         let most = u64::from(study::TASKS);
         if tasks == 0 {
             checker.wrong(
-                "study",
-                "without a task",
+                "tasks",
+                "none",
                 "one of `pretrain`, `search`, `evaluate` and `noop`",
             );
         } else if tasks > most {
             let found = format!("a plan of {tasks} tasks");
-            checker.wrong("study", found, format_args!("at most {most}"));
+            checker.wrong(
+                SpecProblem::WHOLE_STUDY,
+                found,
+                format_args!("at most {most}"),
+            );
         }
         if stages > study::STAGES {
             let found = format!("a plan of {stages} stages");
-            checker.wrong("study", found, format_args!("at most {}", study::STAGES));
+            checker.wrong(
+                SpecProblem::WHOLE_STUDY,
+                found,
+                format_args!("at most {}", study::STAGES),
+            );
         }
         checker.within("retry", |checker| {
             let retry = self.retry;
@@ -174,12 +182,8 @@ impl StudySpec {
 
     fn method(&self, checker: &mut Checker, plan: &MethodPlan) {
         limits(checker, plan.limits);
-        if !is_label(&plan.label) {
-            let expected = format!(
-                "1 to {} characters without control characters and without spaces around them",
-                search::LABEL
-            );
-            checker.wrong("label", shown(&plan.label), expected);
+        if !search::is_label(&plan.label) {
+            checker.wrong("label", shown(&plan.label), search::LABEL);
         }
         plan.method.check_with(checker);
         let takes_embedding = matches!(
@@ -245,29 +249,27 @@ impl StudySpec {
     }
 }
 
+impl MethodPlan {
+    /// Whether the trials of both are the same tasks: they differ in nothing but the
+    /// label and the limits.
+    pub fn runs_as(&self, other: &Self) -> bool {
+        self.method == other.method && self.encoding == other.encoding
+    }
+}
+
 impl SearchPlan {
-    /// The positions of two methods that differ in nothing but their label and
-    /// their limits: their trials would be the same tasks. Not looked for among more
-    /// methods than a study may have.
-    pub fn equal_methods(&self) -> Option<(usize, usize)> {
+    /// The positions of two methods that run the same trials. Not looked for among
+    /// more methods than a study may have.
+    fn equal_methods(&self) -> Option<(usize, usize)> {
         if self.methods.len() > study::STAGES {
             return None;
         }
         self.methods.iter().enumerate().find_map(|(second, later)| {
-            let equal = |earlier: &MethodPlan| {
-                earlier.method == later.method && earlier.encoding == later.encoding
-            };
-            let first = self.methods[..second].iter().position(equal)?;
+            let earlier = &self.methods[..second];
+            let first = earlier.iter().position(|earlier| earlier.runs_as(later))?;
             Some((first, second))
         })
     }
-}
-
-/// Whether `label` can head a row of a table.
-pub(crate) fn is_label(label: &str) -> bool {
-    (1..=search::LABEL).contains(&label.chars().count())
-        && label.trim() == label
-        && !label.contains(char::is_control)
 }
 
 fn noops(checker: &mut Checker, plan: &NoopPlan) {

@@ -270,10 +270,7 @@ fn a_study_is_bounded_as_a_whole() {
         spec.pretrain.clear();
         (spec.search, spec.evaluate, spec.noop) = (None, None, None);
     });
-    assert!(
-        nothing.starts_with("`study` is without a task"),
-        "{nothing}"
-    );
+    assert!(nothing.starts_with("`tasks` is none"), "{nothing}");
     let mut spec = good();
     spec.pretrain[0].sizes = ModelSizes {
         hidden: 1024,

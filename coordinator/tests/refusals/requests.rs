@@ -113,7 +113,7 @@ async fn a_study_of_too_many_tasks_is_refused() {
     assert!(client.list().await.unwrap().is_empty());
     one_line(
         &stand.end(1).await.unwrap(),
-        &["request refused", "StudyService/Submit", "more than"],
+        &["request refused", "StudyService/Submit", "at most 1000000"],
     );
 }
 

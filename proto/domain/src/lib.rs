@@ -8,7 +8,10 @@
 #![warn(missing_docs)]
 
 pub mod benchmark;
+pub mod bounds;
 pub mod capability;
+pub mod check;
+pub mod fit;
 pub mod ids;
 pub mod limits;
 pub mod measure;
@@ -24,6 +27,8 @@ pub use uuid::Uuid;
 
 pub use benchmark::{BenchmarkRef, BuiltinBenchmark};
 pub use capability::{Capability, Device};
+pub use check::SpecProblem;
+pub use fit::Misfit;
 pub use ids::{AttemptId, Digest, ParseIdError, StudyName, TaskKey, WorkerId};
 pub use limits::Limits;
 pub use measure::{

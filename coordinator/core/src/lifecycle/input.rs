@@ -230,9 +230,9 @@ pub enum Refusal {
         /// What it would hold too many of.
         what: &'static str,
         /// How many there would be.
-        found: u64,
+        found: usize,
         /// The bound.
-        limit: u64,
+        limit: usize,
     },
     /// A study of this name and another spec is known.
     #[error(

@@ -26,12 +26,12 @@ impl Turn<'_> {
         again: bool,
     ) -> Result<(), Refusal> {
         let slots = capability.slots;
-        let workers = self.state.workers.len() as u64;
-        if !self.state.workers.contains_key(&worker) && workers >= self.settings.max_workers {
+        let workers = self.state.workers.len();
+        if !self.state.workers.contains_key(&worker) && workers >= self.settings.most_workers {
             return Err(Refusal::Full {
                 what: "workers",
                 found: workers + 1,
-                limit: self.settings.max_workers,
+                limit: self.settings.most_workers,
             });
         }
         if !(1..=MAX_SLOTS).contains(&slots) {

@@ -42,8 +42,7 @@ impl Turn<'_> {
 
     /// Refuses what the coordinator has no room for.
     fn make_room(&self, plan: &Plan, is_new: bool) -> Result<(), Refusal> {
-        let full = |what, found: usize, limit| {
-            let found = found as u64;
+        let full = |what, found: usize, limit: usize| {
             if found > limit {
                 Err(Refusal::Full { what, found, limit })
             } else {
@@ -51,12 +50,12 @@ impl Turn<'_> {
             }
         };
         let studies = self.state.study_index.len() + usize::from(is_new);
-        full("studies", studies, self.settings.max_studies)?;
+        full("studies", studies, self.settings.most_studies)?;
         // Tasks that are known already are counted twice: a bound need not be exact.
         full(
             "tasks",
             self.state.tasks.len() + plan.len(),
-            self.settings.max_tasks,
+            self.settings.most_tasks,
         )
     }
 

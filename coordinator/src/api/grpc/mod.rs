@@ -4,6 +4,8 @@ mod artifact;
 mod guard;
 mod server;
 mod study;
+mod submission;
+mod submission;
 mod worker;
 
 pub use server::{Server, ServerError};

@@ -75,7 +75,7 @@ impl Server {
             self.heartbeat_timeout,
             shutdown.clone(),
         );
-        let study = StudyApi::new(self.engine, shutdown.clone());
+        let study = StudyApi::new(self.engine, self.artifacts.clone(), shutdown.clone());
         let access = self.acceptor.access();
         let serving = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(10)))

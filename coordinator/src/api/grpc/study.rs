@@ -18,7 +18,9 @@ use reprise_proto::status::{ApiError, ErrorCode};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::submission;
 use super::worker::unavailable;
+use crate::artifact::ArtifactStore;
 use crate::engine::{Control, Handle, SubmitError};
 use crate::security::Caller;
 
@@ -34,12 +36,21 @@ const WATCH_BURST: u32 = 10;
 #[derive(Debug)]
 pub(super) struct StudyApi {
     engine: Handle,
+    artifacts: ArtifactStore,
     shutdown: CancellationToken,
 }
 
 impl StudyApi {
-    pub(super) fn new(engine: Handle, shutdown: CancellationToken) -> Self {
-        Self { engine, shutdown }
+    pub(super) fn new(
+        engine: Handle,
+        artifacts: ArtifactStore,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            engine,
+            artifacts,
+            shutdown,
+        }
     }
 }
 
@@ -56,6 +67,7 @@ impl StudyService for StudyApi {
     ) -> Result<Response<SubmitResponse>, Status> {
         let request = request.into_inner();
         let spec = convert::from_json("submit.spec", &request.spec).map_err(ApiError::from)?;
+        submission::check(&spec, &self.artifacts).await?;
         let resumed = self
             .engine
             .submit(spec, request.amend)

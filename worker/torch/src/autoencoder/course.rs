@@ -28,12 +28,6 @@ use super::shape::Shape;
 /// section 3).
 const TRAINED_SHARE: f64 = 0.9;
 
-/// Largest settings that are taken: far beyond any study, small enough that a
-/// mistaken file cannot exhaust memory.
-const MOST_EPOCHS: u32 = 100_000;
-const MOST_BATCH: u32 = 65_536;
-const MOST_LATENT_POINTS: u32 = 10_000_000;
-
 /// What a pretraining does at each of its steps.
 #[derive(Debug, Clone)]
 pub(crate) struct Course {
@@ -206,38 +200,11 @@ fn check(
     space: &dyn SearchSpace,
     graphs: &GraphSet,
 ) -> Result<(), PretrainError> {
-    let number = |setting, value: f64, holds: bool, expected| {
-        if holds {
-            Ok(())
-        } else {
-            Err(PretrainError::Setting {
-                setting,
-                value,
-                expected,
-            })
-        }
-    };
-    let count = |setting, value: u32, most: u32, expected| {
-        let holds = (1..=most).contains(&value);
-        number(setting, f64::from(value), holds, expected)
-    };
-    count("epochs", spec.epochs, MOST_EPOCHS, "1 to 100,000")?;
-    count("batch", spec.batch, MOST_BATCH, "1 to 65,536")?;
-    let points = spec.latent_points;
-    count(
-        "latent-points",
-        points,
-        MOST_LATENT_POINTS,
-        "1 to 10,000,000",
-    )?;
-    let rate = spec.learning_rate;
-    let positive = |value: f64| value.is_finite() && value > 0.0;
-    number("learning-rate", rate, positive(rate), "a positive number")?;
-    number("clip", spec.clip, positive(spec.clip), "a positive number")?;
-    let dropout = spec.sizes.dropout;
-    let is_probability = (0.0..1.0).contains(&dropout);
-    number("dropout", dropout, is_probability, "at least 0, below 1")?;
-
+    if let Err(problems) = spec.check()
+        && let Some(first) = problems.into_iter().next()
+    {
+        return Err(PretrainError::Setting(first));
+    }
     for found in [graphs.space(), space.name()] {
         if found != spec.space {
             return Err(PretrainError::Space {

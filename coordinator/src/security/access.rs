@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use reprise_proto::status::{ApiError, ErrorCode};
 
@@ -38,9 +38,7 @@ impl Access {
                 "the connection shows no credential",
             ));
         };
-        let standing = locked(register)
-            .current()
-            .standing(identity, SystemTime::now());
+        let standing = locked(register).standing(identity, Instant::now());
         let ended = match standing {
             Standing::Valid => None,
             Standing::Expired => Some("has expired"),

@@ -11,7 +11,7 @@ use super::program::ProgramError;
 /// The contract, which the loop relies on after a restart as much as before:
 /// * [`list`](Self::list) tells every worker of this fleet, by whichever process it
 ///   was asked for, and none of another one. What [`grow`](Self::grow) asked for is
-///   listed from then on, as queued until it has a machine.
+///   listed from then on, as requested or queued until it has a machine.
 /// * What [`shrink`](Self::shrink) and [`down`](Self::down) took away gets SIGTERM
 ///   with time to hand its work back, and is not replaced by the engine.
 /// * Asking twice for the same thing is no error; what is gone already is gone.
@@ -51,6 +51,9 @@ pub struct Member {
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberState {
+    /// The engine is to make it and has no name for it yet; its id stands for it
+    /// until the next list.
+    Requested,
     /// It waits for a machine.
     Queued,
     /// It has a machine.
@@ -63,6 +66,7 @@ impl MemberState {
     /// The state as people read it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Requested => "requested",
             Self::Queued => "queued",
             Self::Up => "up",
             Self::Leaving => "leaving",

@@ -13,6 +13,9 @@ use super::engine::{Engine, EngineError, Member, MemberState};
 use super::program::Programs;
 use super::setup::{EngineSetup, Setup};
 
+/// User and group that a pod runs as; those of the image in `deploy/`.
+const USER: u32 = 10001;
+
 /// Where a pod finds its credential.
 const CREDENTIALS: &str = "/etc/reprise";
 
@@ -72,9 +75,8 @@ impl Engine for Kubernetes {
     }
 
     async fn list(&self) -> Result<Vec<Member>, EngineError> {
-        let Some(replicas) = self.replicas().await? else {
-            return Ok(Vec::new());
-        };
+        // Pods outlive their deployment while they leave.
+        let replicas = self.replicas().await?.unwrap_or(0);
         let selector = format!("--selector=app.kubernetes.io/instance={}", self.name());
         let answer = self
             .kubectl(&["get", "pods", &selector, "--output=json"], "")
@@ -137,7 +139,7 @@ fn manifest(setup: &Setup, replicas: u32) -> Value {
         "app.kubernetes.io/name": "reprise-worker",
         "app.kubernetes.io/instance": name,
     });
-    let credential = format!("{CREDENTIALS}/credential.pem");
+    let credential = format!("{CREDENTIALS}/worker.pem");
     let mut arguments = vec!["--directory".to_owned(), DIRECTORY.to_owned()];
     let mounted = secret.as_ref().map(|_| credential.as_str());
     arguments.extend(setup.worker.arguments(mounted));
@@ -151,19 +153,32 @@ fn manifest(setup: &Setup, replicas: u32) -> Value {
         mounts.push(json!({"name": "credential", "mountPath": CREDENTIALS, "readOnly": true}));
         volumes.push(json!({
             "name": "credential",
-            "secret": {"secretName": secret, "defaultMode": 0o400},
+            // Root's, readable by the group that `fsGroup` gives to the pod.
+            "secret": {"secretName": secret, "defaultMode": 0o440},
         }));
     }
     let mut pod = json!({
         "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
         "terminationGracePeriodSeconds": NOTICE_SECONDS,
+        // What a namespace with the `restricted` pod security standard asks for.
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "containers": [{
             "name": "worker",
             "image": image,
             "command": [setup.worker.program],
             "args": arguments,
             "resources": resources,
-            "securityContext": {"allowPrivilegeEscalation": false},
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "capabilities": {"drop": ["ALL"]},
+            },
             "volumeMounts": mounts,
         }],
         "volumes": volumes,
@@ -253,7 +268,7 @@ fn members(replicas: u32, pods: Vec<Pod>, name: &str) -> Vec<Member> {
     let there = members.iter().filter(lasting).count() as u32;
     members.extend((there..replicas).map(|number| Member {
         id: format!("{name}/{number}"),
-        state: MemberState::Queued,
+        state: MemberState::Requested,
         place: String::new(),
         note: "not made yet".to_owned(),
         run: std::time::Duration::ZERO,

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use reprise_proto::status::ApiError;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, USEFUL};
 use super::clock::unix_now;
 use super::engine::{Engine, EngineError, Member, MemberState};
 use super::home::{Home, HomeError, Record};
@@ -109,6 +109,8 @@ pub struct Service {
     load: Option<Workload>,
     /// Workers that the last look asked for.
     awaited: u32,
+    /// Workers without a name at the last look.
+    requested: u32,
     /// Workers that were asked to leave.
     asked: BTreeSet<String>,
     /// The last failure told, so that it is told once.
@@ -134,6 +136,7 @@ impl Service {
             begun: Instant::now(),
             load: None,
             awaited: 0,
+            requested: 0,
             asked: BTreeSet::new(),
             told: String::new(),
             config,
@@ -206,7 +209,8 @@ impl Service {
         let seen = Observation {
             runnable: load.runnable,
             remaining: load.remaining,
-            queued: in_state(&members, MemberState::Queued),
+            queued: in_state(&members, MemberState::Queued)
+                + in_state(&members, MemberState::Requested),
             up,
             idle: if load.runnable == 0 { up } else { 0 },
             left: self
@@ -244,8 +248,12 @@ impl Service {
     /// Books what was seen, and notices workers that end as soon as they start.
     fn count(&mut self, members: &[Member]) -> Result<(), FleetError> {
         let change = self.ledger.observe(unix_now(), members);
-        // Those asked for that were never listed ended between two looks.
-        let unseen = std::mem::take(&mut self.awaited).saturating_sub(change.new);
+        // Those asked for that were never listed ended between two looks. One that
+        // was requested before and has a name now is not one of them.
+        let requested = in_state(members, MemberState::Requested);
+        let before = std::mem::replace(&mut self.requested, requested);
+        let seen = change.new.saturating_add(requested).saturating_sub(before);
+        let unseen = std::mem::take(&mut self.awaited).saturating_sub(seen);
         self.ledger.gone += u64::from(unseen);
         self.keep()?;
         let mut ended = vec![Duration::ZERO; unseen as usize];
@@ -261,9 +269,10 @@ impl Service {
         }
         let useful = members
             .iter()
-            .any(|member| member.state == MemberState::Up && member.run >= super::backoff::USEFUL);
+            .filter(|member| member.state == MemberState::Up && member.run >= USEFUL);
+        let youngest = useful.map(|member| member.run).min();
         let now = self.begun.elapsed();
-        if self.backoff.observe(now, &ended, useful) && !self.backoff.wait(now).is_zero() {
+        if self.backoff.observe(now, &ended, youngest) && !self.backoff.wait(now).is_zero() {
             tracing::warn!(
                 wait_s = self.backoff.wait(now).as_secs(),
                 logs = self.engine.logs(),
@@ -322,14 +331,14 @@ fn in_state(members: &[Member], state: MemberState) -> u32 {
         .count() as u32
 }
 
-/// The workers that are missed least: those that wait, the last ones first, then
-/// those that came last.
+/// The workers that are missed least: those that are not made yet, those that
+/// wait, the last ones first, then those that came last.
 fn dispensable(members: &[Member], count: u32, idle: bool) -> Vec<String> {
     let of = |state| members.iter().filter(move |member| member.state == state);
     let mut up: Vec<_> = of(MemberState::Up).collect();
     up.sort_by_key(|member| member.run);
-    of(MemberState::Queued)
-        .rev()
+    let waiting = of(MemberState::Requested).chain(of(MemberState::Queued).rev());
+    waiting
         .chain(up.into_iter().filter(|_| idle))
         .take(count as usize)
         .map(|member| member.id.clone())

@@ -41,7 +41,7 @@ pub enum EngineSetup {
         gpus: u32,
         /// Label and taint of the nodes to use, `KEY=VALUE`.
         spot: Option<String>,
-        /// Secret whose `credential.pem` the workers use.
+        /// Secret whose `worker.pem` the workers use.
         secret: Option<String>,
         /// Further arguments of every `kubectl`, such as `--namespace=NAME`.
         extra: Vec<String>,
@@ -83,6 +83,9 @@ pub struct WorkerCommand {
     pub credential: Option<String>,
     /// Tasks at once.
     pub slots: u32,
+    /// SHA-256 of the program's archive, where it is one, in hexadecimal digits.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }
 
 impl WorkerCommand {

@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::benchmark::{Loaded, load};
 use super::progress::Progress;
-use super::{TASKS_FAILED, eprint_block, print_block};
+use super::exit::{Interrupted, TASKS_FAILED};
+use super::signals::Signals;
+use super::terminal::indented;
+use super::{eprint_block, print_block};
 use crate::client::Client;
 use crate::instance::{Config, Instance};
 use crate::local::{Part, keep_worker, parts, worker_program};
@@ -41,8 +44,9 @@ pub(super) struct RunArgs {
 /// Runs a study to its end, or takes it up where it was left.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let loaded = load(&args.study)?;
+    let mut signals = Signals::listen().context("listen for signals")?;
     let instance = Instance::start(Config::local(&args.state)).await?;
-    let outcome = attend(args, loaded, instance.url()).await;
+    let outcome = attend(args, loaded, instance.url(), &mut signals).await;
     instance.shutdown.cancel();
     // Where the coordinator had to stop, that is why the rest failed.
     instance
@@ -54,7 +58,12 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Submits the study, keeps workers while it runs, and writes its tables.
-async fn attend(args: RunArgs, loaded: Loaded, url: String) -> anyhow::Result<ExitCode> {
+async fn attend(
+    args: RunArgs,
+    loaded: Loaded,
+    url: String,
+    signals: &mut Signals,
+) -> anyhow::Result<ExitCode> {
     let Loaded { spec, table } = loaded;
     let mut client = Client::connect(&url, None).await?;
     if let Some((digest, content)) = table {
@@ -94,9 +103,12 @@ async fn attend(args: RunArgs, loaded: Loaded, url: String) -> anyhow::Result<Ex
     }
     let watched = tokio::select! {
         watched = watch(&mut client, &spec.name, status) => watched,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!(
-            "interrupted; finished tasks are kept, run the same command again to go on"
-        )),
+        signal = signals.next() => Err(Interrupted {
+            signal,
+            said: "interrupted; finished tasks are kept, run the same command again to go on"
+                .to_owned(),
+        }
+        .into()),
     };
     workers.cancel();
     while running.join_next().await.is_some() {}
@@ -137,15 +149,15 @@ pub(super) async fn watch(
 pub(super) fn verdict(status: &StudyStatus) -> ExitCode {
     for failed in &status.failures {
         let failure = &failed.failure;
-        eprint_block(&format!(
+        eprint_block(&indented(&format!(
             "failed: {} after {} attempts ({}): {}",
             failed.title,
             failed.attempts,
             failure.class.as_str(),
             failure.message
-        ));
+        )));
         for line in &failure.log {
-            eprint_block(&format!("    {line}"));
+            eprint_block(&indented(&format!("    {line}")));
         }
     }
     let total = status.total();

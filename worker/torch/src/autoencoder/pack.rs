@@ -76,7 +76,7 @@ struct Member {
     failed: Option<Divergence>,
 }
 
-/// Where a loss was first no number.
+/// The first step whose loss is not a number.
 #[derive(Debug, Clone, Copy)]
 struct Divergence {
     epoch: u32,

@@ -99,7 +99,7 @@ impl Parameters {
         &self.value_views[self.block(range)]
     }
 
-    /// Where its gradient is written to, every step anew.
+    /// Where each step writes its gradient.
     pub(super) fn gradient(&self, range: &Range<usize>) -> &Tensor {
         &self.gradient_views[self.block(range)]
     }

@@ -1,10 +1,11 @@
 //! `reprise run`: a coordinator, its workers and the tables, in one command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use nix::unistd::{AccessFlags, access};
 use reprise_domain::status::StudyStatus;
 use reprise_stats::export::markdown;
 use tokio::task::JoinSet;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::benchmark::{Loaded, load};
 use super::progress::Progress;
-use super::exit::{Interrupted, TASKS_FAILED};
+use super::exit::{Interrupted, OrWrongInput as _, TASKS_FAILED};
 use super::signals::Signals;
 use super::terminal::indented;
 use super::{eprint_block, print_block};
@@ -44,9 +45,15 @@ pub(super) struct RunArgs {
 /// Runs a study to its end, or takes it up where it was left.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let loaded = load(&args.study)?;
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| PathBuf::from("results").join(loaded.spec.name.as_str()));
+    // Known at once, and not after hours of work.
+    ensure_writable(&out)
+        .with_context(|| format!("write to `{}`", out.display()))
+        .or_wrong_input()?;
     let mut signals = Signals::listen().context("listen for signals")?;
     let instance = Instance::start(Config::local(&args.state)).await?;
-    let outcome = attend(args, loaded, instance.url(), &mut signals).await;
+    let outcome = attend(&args, &out, loaded, instance.url(), &mut signals).await;
     instance.shutdown.cancel();
     // Where the coordinator had to stop, that is why the rest failed.
     instance
@@ -57,9 +64,16 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     outcome
 }
 
+/// Makes a directory, or sees that files can be made in the one that is there.
+fn ensure_writable(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    Ok(access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?)
+}
+
 /// Submits the study, keeps workers while it runs, and writes its tables.
 async fn attend(
-    args: RunArgs,
+    args: &RunArgs,
+    out: &Path,
     loaded: Loaded,
     url: String,
     signals: &mut Signals,
@@ -116,10 +130,7 @@ async fn attend(
 
     let records = client.records(&spec.name).await?;
     let report = Report::new(&spec, &records)?;
-    let out = args
-        .out
-        .unwrap_or_else(|| PathBuf::from("results").join(spec.name.as_str()));
-    report.write(&out)?;
+    report.write(out)?;
     if let Some(overview) = report.overview() {
         print_block(&markdown(&overview));
     }

@@ -174,6 +174,19 @@ fn help_shows_no_secret_and_every_exit_code() {
 }
 
 #[test]
+fn a_place_for_tables_that_cannot_be_written_is_refused_before_the_work() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("study.yaml"), NOOP).unwrap();
+    fs::write(directory.path().join("taken"), "").unwrap();
+    for out in ["/proc/tables", "taken"] {
+        let arguments = ["run", "study.yaml", "--out", out, "--state", "state"];
+        let ended = stand::run_in(directory.path(), &arguments, &[]).unwrap();
+        assert_wrong_input(&ended, &format!("error: write to `{out}`"));
+        assert!(!directory.path().join("state").exists());
+    }
+}
+
+#[test]
 fn an_argument_that_is_not_utf8_is_wrong_input() {
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9.yaml");
     let ended = stand::run_os(Path::new("."), &["run".as_ref(), name], &[]).unwrap();

@@ -28,8 +28,7 @@ const REPLACED: [(&str, &str); 20] = [
 ];
 
 /// What would tell of the making and not of the thing.
-const OF_THE_MAKING: [&str; 9] = [
-    "as requested",
+const OF_THE_MAKING: [&str; 8] = [
     "fixme",
     "in this session",
     "language model",

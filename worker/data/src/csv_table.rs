@@ -18,7 +18,7 @@ const SIMILAR: f64 = 0.8;
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// A column nobody knows.
-    #[error("`{file}`, line 1: unknown column `{found}`{}", hint(nearest.as_ref()))]
+    #[error("`{file}`, line 1: unknown column `{found}`{}", hint(*nearest, columns))]
     UnknownColumn {
         /// The file.
         file: String,
@@ -26,6 +26,8 @@ pub enum TableError {
         found: String,
         /// The known name most like it.
         nearest: Option<&'static str>,
+        /// All known names.
+        columns: &'static [&'static str],
     },
     /// A column is there twice.
     #[error("`{file}`, line 1: column `{column}` appears twice")]
@@ -81,8 +83,12 @@ pub enum TableError {
     },
 }
 
-fn hint(nearest: Option<&&'static str>) -> String {
-    nearest.map_or(String::new(), |name| format!(", did you mean `{name}`?"))
+/// What an unknown column may have meant; all that there are where it is like none.
+fn hint(nearest: Option<&str>, columns: &[&str]) -> String {
+    nearest.map_or_else(
+        || format!("; expected the columns `{}`", columns.join("`, `")),
+        |name| format!(", did you mean `{name}`?"),
+    )
 }
 
 /// An open table: a cursor over its rows.
@@ -242,6 +248,7 @@ fn positions(
             return Err(TableError::UnknownColumn {
                 file: file.to_owned(),
                 nearest: nearest(&found, columns),
+                columns,
                 found,
             });
         };
@@ -301,7 +308,10 @@ mod tests {
             "index,acuracy\n",
             "`t.csv`, line 1: unknown column `acuracy`, did you mean `accuracy`?",
         );
-        check("index,zzz\n", "`t.csv`, line 1: unknown column `zzz`");
+        check(
+            "index,zzz\n",
+            "`t.csv`, line 1: unknown column `zzz`; expected the columns `index`, `accuracy`",
+        );
         check("index\n", "`t.csv`, line 1: column `accuracy` is missing");
         check(
             "index,index\n",

@@ -49,7 +49,9 @@ const JOB_PREFIXES: [&str; 8] = [
 pub(crate) fn is_secret(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_uppercase();
     name == "REPRISE_DATABASE"
-        || SECRET_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || SECRET_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
         || SECRET_PARTS.iter().any(|part| name.contains(part))
 }
 

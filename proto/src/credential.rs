@@ -152,7 +152,10 @@ mod tests {
         let allow = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
         allow(0o440).unwrap();
         let said = Credential::read(&path).unwrap_err().to_string();
-        let named = format!("credential `{}` has no readable certificate;", path.display());
+        let named = format!(
+            "credential `{}` has no readable certificate;",
+            path.display()
+        );
         assert!(said.starts_with(&named), "{said}");
         allow(0o644).unwrap();
         assert!(matches!(

@@ -139,10 +139,7 @@ mod tests {
             (Path::new("/dev/zero"), "it is a device, not a regular file"),
             (&pipe, "it is a pipe, not a regular file"),
             (&link, "it is a pipe, not a regular file"),
-            (
-                directory.path(),
-                "it is a directory, not a regular file",
-            ),
+            (directory.path(), "it is a directory, not a regular file"),
         ] {
             assert_eq!(refusal(read_bounded(path, 10)), expected);
         }
@@ -156,10 +153,7 @@ mod tests {
         let path = directory.path().join("file");
         fs::write(&path, "0123456789").unwrap();
         assert_eq!(read_bounded(&path, 10).unwrap(), b"0123456789");
-        assert_eq!(
-            refusal(read_bounded(&path, 9)),
-            "it has more than 9 bytes"
-        );
+        assert_eq!(refusal(read_bounded(&path, 9)), "it has more than 9 bytes");
         fs::write(&path, b"caf\xe9").unwrap();
         assert_eq!(
             refusal(read_text(&path, 10)),

@@ -50,7 +50,9 @@ fn all_files(ending: &str) -> Vec<(String, String)> {
 }
 
 fn offenders(ending: &str, wrong: impl Fn(&str, &str) -> bool) -> Vec<String> {
-    let wrong = all_files(ending).into_iter().filter(|(name, text)| wrong(name, text));
+    let wrong = all_files(ending)
+        .into_iter()
+        .filter(|(name, text)| wrong(name, text));
     wrong.map(|(name, _)| name).collect()
 }
 

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::benchmark::{Loaded, load};
-use super::progress::Progress;
 use super::exit::{Interrupted, OrWrongInput as _, TASKS_FAILED};
+use super::progress::Progress;
 use super::signals::Signals;
 use super::terminal::indented;
 use super::{eprint_block, print_block};

@@ -67,14 +67,11 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     if args.init {
         return init(&args);
     }
-    ensure_input(
-        args.database.is_none() || args.artifacts.is_some(),
-        || {
-            "with `--database` the artifacts must be where every coordinator reaches them; \
+    ensure_input(args.database.is_none() || args.artifacts.is_some(), || {
+        "with `--database` the artifacts must be where every coordinator reaches them; \
              name the place with `--artifacts`"
-                .to_owned()
-        },
-    )?;
+            .to_owned()
+    })?;
     let stop = CancellationToken::new();
     let on_signal = stop.clone();
     tokio::spawn(async move {

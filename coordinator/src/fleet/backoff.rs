@@ -1,9 +1,9 @@
-//! Patience with workers that end as soon as they start: a wrong program or a bad
-//! node must not make the fleet submit again every few seconds.
+//! Delays new workers when workers end as soon as they start, so that a wrong program
+//! or a bad node does not make the fleet submit again every few seconds.
 
 use std::time::Duration;
 
-/// A worker that ends on its own before this had no use.
+/// A worker that ends by itself before this time counts as an early death.
 pub const USEFUL: Duration = Duration::from_secs(30);
 
 /// The first wait.
@@ -22,13 +22,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Takes in at `now` how long the workers ran that ended unasked, if any, and
-    /// how long the youngest worker of use has run, if there is one. Tells whether
-    /// there was an early death.
+    /// Notes at `now` the running times of the workers that ended unasked, and the
+    /// running time of the youngest worker that has run for at least [`USEFUL`].
+    /// Tells whether there was an early death.
     ///
-    /// Only a worker that was started after the last early death shows that things
-    /// are well again: those from before say nothing about a node that has gone
-    /// bad.
+    /// Only a worker that was started after the last early death shows that workers
+    /// can start again. Older ones say nothing about a node that has gone bad.
     pub fn observe(
         &mut self,
         now: Duration,

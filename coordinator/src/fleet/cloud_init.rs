@@ -1,5 +1,5 @@
-//! What a fresh cloud machine does: fetch the worker and its credential with its
-//! own service account, and keep the worker running under systemd.
+//! The user data of a fresh cloud machine: it fetches the worker and its credential
+//! with the machine's own service account, and keeps the worker running under systemd.
 
 use serde_json::json;
 

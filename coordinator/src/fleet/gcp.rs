@@ -101,7 +101,7 @@ impl Gcp {
         })
     }
 
-    /// The group; nothing where there is none.
+    /// The group, if it exists.
     async fn current(&self) -> Result<Option<Group>, EngineError> {
         let filter = format!("name={} AND zone:{}", self.name(), self.own().zone);
         let what = ["compute", "instance-groups", "managed"];
@@ -161,7 +161,7 @@ impl Gcp {
         settings
     }
 
-    /// The template of the present settings, made where it is not there yet.
+    /// The name of the template for the present settings; makes it if it is missing.
     async fn template(&self) -> Result<String, EngineError> {
         let path = self.directory.join("user-data");
         let failed = |source| EngineError::File {
@@ -286,7 +286,7 @@ struct Machine {
     last_start_timestamp: Option<String>,
 }
 
-/// The machines, and those that the group has yet to make.
+/// The machines, and an entry for each machine that the group has not made yet.
 fn members(target: u32, machines: Vec<Machine>, name: &str) -> Result<Vec<Member>, EngineError> {
     let mut members = machines
         .into_iter()

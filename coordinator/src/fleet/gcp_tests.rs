@@ -159,7 +159,10 @@ async fn other_settings_get_another_template_and_the_group_takes_it() {
     std::fs::remove_file(directory.path().join("calls")).unwrap();
     engine.grow(1).await.unwrap();
     let told = calls(directory.path()).unwrap();
-    assert_eq!(told, [format!("{resize} --size=2 --project=thesis --quiet")]);
+    assert_eq!(
+        told,
+        [format!("{resize} --size=2 --project=thesis --quiet")]
+    );
 
     let EngineSetup::Gcp { machine, .. } = &mut engine.setup.on else {
         unreachable!("the fleet is on Google Cloud");

@@ -1,8 +1,8 @@
 //! Workers as the pods of one Kubernetes deployment, by `kubectl`.
 //!
 //! The deployment replaces pods of vanished nodes by itself; the fleet only changes
-//! how many there are. A pod's disk goes with it, so what a vanished one could not
-//! deliver is run again.
+//! how many there are. A pod's disk vanishes with it, so tasks whose results it could
+//! not deliver are run again.
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -49,7 +49,7 @@ impl Kubernetes {
         Ok(self.programs.run("kubectl", &arguments, input).await?)
     }
 
-    /// Pods that the deployment is to have; nothing where there is none.
+    /// The number of pods that the deployment is to have, if it exists.
     async fn replicas(&self) -> Result<Option<u32>, EngineError> {
         let name = self.name();
         let arguments = [
@@ -122,7 +122,7 @@ impl Engine for Kubernetes {
     }
 }
 
-/// The deployment of a fleet with so many workers.
+/// The deployment of a fleet with `replicas` workers.
 fn manifest(setup: &Setup, replicas: u32) -> Value {
     let EngineSetup::Kubernetes {
         image,
@@ -261,7 +261,7 @@ fn read<T: for<'a> Deserialize<'a>>(answer: &str) -> Result<T, EngineError> {
     })
 }
 
-/// The pods, and those that the deployment has yet to make.
+/// The pods, and an entry for each pod that the deployment has not made yet.
 fn members(replicas: u32, pods: Vec<Pod>, name: &str) -> Vec<Member> {
     let mut members: Vec<_> = pods.into_iter().filter_map(member).collect();
     let lasting = |member: &&Member| member.state != MemberState::Leaving;
@@ -281,7 +281,7 @@ fn is_awaited(id: &str) -> bool {
     id.contains('/')
 }
 
-/// A pod as a worker; nothing where it has ended.
+/// A pod as a worker; `None` if it has ended.
 fn member(pod: Pod) -> Option<Member> {
     let state = match (pod.metadata.deletion_timestamp, pod.status.phase.as_str()) {
         (_, "Succeeded" | "Failed") => return None,

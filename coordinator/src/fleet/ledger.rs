@@ -1,5 +1,5 @@
-//! What a fleet has used: machine time of the workers that are there and of those
-//! that are gone, kept over restarts of the loop.
+//! The machine time that a fleet has used, of present and of former workers. It is
+//! kept across restarts of the loop.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,12 +48,12 @@ pub struct Change {
 }
 
 impl Ledger {
-    /// Takes in what an engine lists at `now`, in Unix time, and tells what changed.
+    /// Records what an engine lists at `now`, in Unix time, and tells what changed.
     ///
-    /// A worker that went unseen counts as having run until now: while somebody
-    /// looks that is a few seconds too much, and a budget errs on the safe side.
-    /// Requested workers are not counted: they have no name yet, and turn up under
-    /// another one.
+    /// A worker that is not listed any more counts as having run until now. That is a
+    /// few seconds too much while the loop runs, so a budget errs on the safe side.
+    /// Requested workers are not counted: they have no name yet and are listed under
+    /// another one later.
     pub fn observe(&mut self, now: f64, members: &[Member]) -> Change {
         let mut before = std::mem::take(&mut self.members);
         let mut new = 0;

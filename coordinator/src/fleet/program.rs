@@ -1,5 +1,5 @@
-//! Runs an engine's programs: by argument list, never through a shell, with a time
-//! limit and an error that shows what was run and what it said.
+//! Runs an engine's programs with an argument list, without a shell, within a time
+//! limit. Errors show the command line and what the program wrote.
 
 use std::ffi::OsStr;
 use std::io;
@@ -64,12 +64,12 @@ pub enum ProgramError {
 }
 
 impl Programs {
-    /// Those on `PATH`.
+    /// The programs on `PATH`.
     pub fn on_path() -> Self {
         Self::default()
     }
 
-    /// Those of one directory.
+    /// The programs of one directory.
     pub fn of(directory: PathBuf) -> Self {
         Self {
             directory: Some(directory),

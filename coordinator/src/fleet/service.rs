@@ -1,8 +1,8 @@
 //! The loop of `reprise fleet up`: look, decide, act, count.
 //!
-//! Everything that it has to know after a restart is with the engine or in the
-//! fleet's directory, so that it can be stopped and started at any time. Only its
-//! first look has to succeed; later failures are told and tried again.
+//! All its state is kept by the engine or in the fleet's directory, so it can be
+//! stopped and started at any time. Only the first look has to succeed; later failures
+//! are logged and tried again.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use super::policy::{Decision, End, Limits, Observation, Policy};
 use super::setup::Setup;
 use super::workload::Workload;
 
-/// How long workers may take to be gone after they were asked to leave.
+/// How long workers may take to leave.
 const LEAVE_TIME: Duration = Duration::from_mins(3);
 
 /// Time between two looks at workers that leave.
@@ -192,8 +192,8 @@ impl Service {
     ) -> Result<Option<End>, FleetError> {
         let members = self.engine.list().await?;
         self.count(&members)?;
-        // Without the coordinator the last known work stands: the budget has to be
-        // kept meanwhile, and the workers wait for the coordinator as well.
+        // While the coordinator is away the last known work counts: the budget still
+        // has to be kept, and the workers wait for the coordinator as well.
         let load = match (studies.workload().await, self.load) {
             (Ok(load), _) => {
                 self.told.clear();
@@ -245,7 +245,7 @@ impl Service {
         Ok(None)
     }
 
-    /// Books what was seen, and notices workers that end as soon as they start.
+    /// Records what was seen, and notices workers that end as soon as they start.
     fn count(&mut self, members: &[Member]) -> Result<(), FleetError> {
         let change = self.ledger.observe(unix_now(), members);
         // Those asked for that were never listed ended between two looks. One that
@@ -304,7 +304,8 @@ impl Service {
     }
 }
 
-/// Takes everything of `engine` down, waits until it is gone, and books its time.
+/// Takes all workers of `engine` down, waits until they are gone, and records their
+/// time.
 pub async fn wait_gone(engine: &dyn Engine, ledger: &mut Ledger) -> Result<(), FleetError> {
     engine.down().await?;
     let deadline = Instant::now() + LEAVE_TIME;
@@ -331,8 +332,8 @@ fn in_state(members: &[Member], state: MemberState) -> u32 {
         .count() as u32
 }
 
-/// The workers that are missed least: those that are not made yet, those that
-/// wait, the last ones first, then those that came last.
+/// The workers to take down first: those that are not made yet, then those that wait
+/// for a machine, the last ones first, then the youngest that are up.
 fn dispensable(members: &[Member], count: u32, idle: bool) -> Vec<String> {
     let of = |state| members.iter().filter(move |member| member.state == state);
     let mut up: Vec<_> = of(MemberState::Up).collect();

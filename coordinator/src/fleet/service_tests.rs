@@ -227,7 +227,15 @@ async fn workers_that_die_at_once_are_not_asked_for_again_and_again() {
 async fn machines_that_get_their_name_later_hold_nothing_up() {
     let engine = Memory::default();
     engine.with(|machines| machines.requesting = true);
-    let tasks = [Some(1), Some(1), Some(2), Some(2), Some(3), Some(3), Some(3)];
+    let tasks = [
+        Some(1),
+        Some(1),
+        Some(2),
+        Some(2),
+        Some(3),
+        Some(3),
+        Some(3),
+    ];
     let (outcome, most, service) = run(&engine, &tasks, None, 7).await.unwrap();
     assert_eq!((outcome, most), (Outcome::Left, 3));
     assert_eq!(service.gone(), 0);

@@ -1,5 +1,5 @@
-//! What a fleet is: its engine, its workers' command line and its price, as they
-//! are kept in its directory, so that `status` and `down` need not be told again.
+//! The settings of a fleet: its engine, its workers' command line and its price. They
+//! are kept in the fleet's directory for `status` and `down`.
 
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,7 @@ impl Setup {
         self.engine_with(directory, Programs::on_path())
     }
 
-    /// The same with programs of one's own choice.
+    /// The same with other programs.
     pub fn engine_with(&self, directory: &Path, programs: Programs) -> Box<dyn Engine> {
         let directory: PathBuf = directory.to_owned();
         match &self.on {

@@ -1,4 +1,4 @@
-//! Decides on every request, and logs what was refused: once, with who asked.
+//! Decides on every request, and logs each refusal once, with the caller.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use crate::repeats::{Novelty, Repeats};
 /// The register in force, and what was refused lately.
 #[derive(Debug)]
 pub struct Access {
-    /// None where connections are in plaintext: then whoever reaches the address
+    /// `None` if connections are in plaintext: then everybody who reaches the address
     /// may do everything.
     register: Option<Mutex<Watched>>,
     refused: Mutex<Repeats<(IpAddr, String)>>,
@@ -81,7 +81,7 @@ impl Access {
     }
 }
 
-/// Who sent a request, and what for: lets a stream ask again whether it may go
+/// The sender of a request and its method; a stream asks it again whether it may go
 /// on.
 #[derive(Debug, Clone)]
 pub struct Caller {

@@ -69,7 +69,8 @@ impl Authority {
             path: path.clone(),
             expected,
         };
-        let key = KeyPair::from_pem(&files::read_key(&path)?).map_err(|_| damaged("private key"))?;
+        let key =
+            KeyPair::from_pem(&files::read_key(&path)?).map_err(|_| damaged("private key"))?;
         let issuer = Issuer::from_ca_cert_pem(&certificate, key)
             .map_err(|_| damaged("key of a certificate authority"))?;
         Ok(Self {

@@ -1,6 +1,5 @@
-//! Files of the security directory: written beside and renamed, so that a reader
-//! sees the old or the new content and never half of one; keys for their owner
-//! only.
+//! Files of the security directory. They are written under another name and renamed,
+//! so that a reader sees the old or the new content. Keys are for their owner only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -86,7 +85,7 @@ pub(super) fn fill(mut file: File, path: &Path, content: &str) -> Result<(), Sec
         .map_err(failed("write", path))
 }
 
-/// Takes back a file that came to nothing.
+/// Removes a file that was not completed.
 pub(super) fn remove(path: &Path) {
     // An empty file that stays does no harm.
     let _ = fs::remove_file(path);

@@ -1,7 +1,10 @@
 //! Any text gives a study or a report: no panic, no long wait, no report that
 //! is larger than a screen.
 
-#![expect(clippy::disallowed_methods, reason = "a test measures how long it waits")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test measures how long it waits"
+)]
 
 use std::time::{Duration, Instant};
 

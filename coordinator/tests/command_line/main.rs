@@ -103,7 +103,13 @@ fn wrong_arguments_are_wrong_input() {
             "--plaintext",
         ),
         (
-            &["serve", "--database", "postgres://a@b/c", "--state", "STATE"],
+            &[
+                "serve",
+                "--database",
+                "postgres://a@b/c",
+                "--state",
+                "STATE",
+            ],
             "--artifacts",
         ),
         (
@@ -170,7 +176,10 @@ fn help_shows_no_secret_and_every_exit_code() {
         assert!(found, "no exit code {code} in {help}");
     }
     let fleet = run(&["fleet", "up", "--help"], &[]).unwrap().data;
-    assert!(fleet.contains("5  budget spent") && !fleet.contains("4 budget"), "{fleet}");
+    assert!(
+        fleet.contains("5  budget spent") && !fleet.contains("4 budget"),
+        "{fleet}"
+    );
 }
 
 #[test]

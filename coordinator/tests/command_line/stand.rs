@@ -73,11 +73,7 @@ pub(crate) fn interrupted(
     finish(child)
 }
 
-fn start(
-    directory: &Path,
-    arguments: &[&OsStr],
-    variables: &[(&str, &str)],
-) -> io::Result<Child> {
+fn start(directory: &Path, arguments: &[&OsStr], variables: &[(&str, &str)]) -> io::Result<Child> {
     // A read without a bound ends here and not the machine.
     let mut command = Command::new("sh");
     command

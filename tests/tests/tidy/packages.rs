@@ -14,20 +14,48 @@ use super::{files, offenders, root};
 const FORBIDDEN: [(&str, &[&str]); 10] = [
     (
         "reprise-proto",
-        &[COORDINATOR, WORKER, "reprise-core", "reprise-stats", "reprise-study", "reprise-search", "reprise-data", TORCH, "tch"],
+        &[
+            COORDINATOR,
+            WORKER,
+            "reprise-core",
+            "reprise-stats",
+            "reprise-study",
+            "reprise-search",
+            "reprise-data",
+            TORCH,
+            "tch",
+        ],
     ),
     ("reprise-core", &PURE_FORBIDDEN),
     ("reprise-stats", &PURE_FORBIDDEN),
     ("reprise-study", &PURE_FORBIDDEN),
     ("reprise-search", &PURE_FORBIDDEN),
     (COORDINATOR, &["tch", "torch-sys", TORCH, WORKER]),
-    ("reprise-data", &["tokio", "tonic", "tch", "torch-sys", TORCH]),
+    (
+        "reprise-data",
+        &["tokio", "tonic", "tch", "torch-sys", TORCH],
+    ),
     (TORCH, &["tokio", "tonic", COORDINATOR, WORKER]),
-    (WORKER, &[COORDINATOR, "reprise-core", "reprise-stats", "reprise-study"]),
+    (
+        WORKER,
+        &[
+            COORDINATOR,
+            "reprise-core",
+            "reprise-stats",
+            "reprise-study",
+        ],
+    ),
     ("reprise-tests", &[COORDINATOR, WORKER, "tch"]),
 ];
 
-const PURE_FORBIDDEN: [&str; 6] = ["tokio", "tonic", "prost", "tch", "torch-sys", "reprise-proto"];
+const PURE_FORBIDDEN: [&str; 6] = [
+    "tokio",
+    "tonic",
+    "prost",
+    "tch",
+    "torch-sys",
+    "reprise-proto",
+];
 
 const COORDINATOR: &str = "reprise-coordinator";
 const WORKER: &str = "reprise-worker";
@@ -168,7 +196,9 @@ fn packages_keep_to_the_layout() {
         .map(|(_, name)| name.as_str());
     for package in own.filter(|name| *name != "reprise-bench") {
         if graph.direct(package).contains("reprise-tests") {
-            wrong.push(format!("{package} depends on reprise-tests outside its tests"));
+            wrong.push(format!(
+                "{package} depends on reprise-tests outside its tests"
+            ));
         }
     }
     assert_eq!(wrong, [""; 0]);

@@ -10,6 +10,7 @@ pub mod artifact;
 pub mod cli;
 pub mod client;
 pub mod engine;
+mod environment;
 pub mod fleet;
 pub mod instance;
 pub mod local;

@@ -4,9 +4,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use reprise_domain::status::StudyStatus;
+use reprise_domain::text::printable;
 
 /// Time between two lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Characters of a stage's name beside its bar.
+const STAGE_WIDTH: usize = 34;
 
 /// The display of one study.
 #[derive(Debug)]
@@ -89,7 +93,7 @@ impl Progress {
                     .with_style(style.clone())
                     .with_position(stage.finished);
                 bar.reset_eta();
-                bar.set_prefix(stage.stage.clone());
+                bar.set_prefix(printable(&stage.stage, STAGE_WIDTH));
                 self.stages.push(self.bars.add(bar));
             }
         }

@@ -28,7 +28,12 @@ pub(super) struct RemoteArgs {
     )]
     pub(super) coordinator: String,
     /// The credential to show it, where its address begins with `https`.
-    #[arg(long, env = "REPRISE_CREDENTIAL", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "REPRISE_CREDENTIAL",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub(super) credential: Option<PathBuf>,
 }
 

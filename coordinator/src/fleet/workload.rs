@@ -1,4 +1,4 @@
-//! How much work there is, told from what the coordinator says of its studies.
+//! How much work there is, from the status of the coordinator's studies.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Adds a study up.
+    /// Adds the work of a study.
     pub fn add(&mut self, study: &StudyStatus) {
         let total = study.total();
         match study.state {
@@ -49,8 +49,8 @@ fn runnable(study: &StudyStatus) -> u64 {
         .sum()
 }
 
-/// Of a stage whose tasks take the results of `input` in turn, those that run or
-/// may start.
+/// The tasks that run or may start, of a stage whose tasks take the results of
+/// `input` in turn.
 fn startable(stage: &StageStatus, input: &StageStatus) -> u64 {
     let a_result = stage.planned.div_ceil(input.planned.max(1));
     let fed = a_result.saturating_mul(input.finished);

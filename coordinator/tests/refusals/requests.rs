@@ -127,6 +127,7 @@ async fn put(stand: &Stand, announced: u64, data: &[u8]) -> anyhow::Result<ApiEr
             bytes: announced,
         }),
         data: data.to_vec(),
+        attempt: None,
     };
     match clients.artifact.put(tokio_stream::iter([chunk])).await {
         Ok(_) => anyhow::bail!("the artifact was stored"),

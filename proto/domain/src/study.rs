@@ -1,6 +1,6 @@
 //! A study as it is submitted: validated, defaults filled in, every outside file
-//! replaced by its digest. The text form that people write, and its error
-//! messages, live in the coordinator's `study_file` module.
+//! replaced by its digest. The text form that people write and its error
+//! messages are in `reprise-study`.
 
 use std::fmt;
 

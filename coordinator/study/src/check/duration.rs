@@ -25,7 +25,7 @@ enum Mistake {
     NoUnit,
     /// The unit is not known.
     Unit(String),
-    /// There is no number to begin with.
+    /// It does not begin with a number.
     Number,
 }
 

@@ -69,7 +69,7 @@ pub enum ParamsError {
 #[derive(Debug, thiserror::Error)]
 pub enum TensorFileError {
     /// Not safetensors at all.
-    #[error("the file is not safetensors: {0}")]
+    #[error("the file is not safetensors")]
     NotSafetensors(#[from] safetensors::SafeTensorError),
     /// A tensor is missing.
     #[error("tensor `{name}` is missing")]

@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod instance;
 pub mod local;
 mod repeats;
+pub mod reading;
 pub mod report;
 pub mod security;
 pub mod store;

@@ -2,8 +2,13 @@
 
 mod artifact;
 mod guard;
+mod logs;
+mod operation;
+mod page;
 mod server;
 mod study;
+mod task;
+mod watch;
 mod worker;
 
 pub use server::{Server, ServerError};

@@ -3,23 +3,24 @@
 
 mod benchmark;
 mod fleet;
+mod follow;
 mod journal;
+mod operation;
+mod output;
 mod progress;
 mod remote;
 mod run;
 mod serve;
+mod study;
+mod task;
 mod token;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use reprise_domain::StudyName;
 use reprise_proto::status::ApiError;
 use reprise_study::StudyFileError;
-
-use crate::engine::Control;
 
 /// Exit code when the study file or an argument is wrong.
 const WRONG_INPUT: u8 = 2;
@@ -53,69 +54,11 @@ enum Command {
     /// Make, list and revoke credentials.
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Submit a study to a coordinator.
-    Submit {
-        /// The study file.
-        study: PathBuf,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-        /// Replace a study of the same name whose spec differs.
-        #[arg(long)]
-        amend: bool,
-    },
-    /// Name the studies of a coordinator.
-    List {
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Say where a study stands.
-    Status {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Follow a study to its end.
-    Watch {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// End a study; what is finished stays.
-    Cancel {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Start nothing further of a study.
-    Pause {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Let a paused study go on.
-    Resume {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
     /// Back up, restore or shorten the journal.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
-    /// Write a study's tables, finished or not.
-    Export {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-        /// Where to write; `results/NAME` when not given.
-        #[arg(long)]
-        out: Option<PathBuf>,
-    },
+    #[command(flatten)]
+    Remote(remote::RemoteCommand),
     /// Keep workers alive on Slurm, Kubernetes or Google Cloud.
     #[command(subcommand)]
     Fleet(fleet::FleetCommand),
@@ -161,22 +104,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Journal(command) => journal::run(command).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::Token(command) => token::run(command),
-        Command::Submit {
-            study,
-            remote,
-            amend,
-        } => remote::submit(&study, &remote, amend).await,
-        Command::List { remote } => remote::list(&remote).await,
-        Command::Status { study, remote } => remote::status(&study, &remote).await,
-        Command::Watch { study, remote } => remote::watch(&study, &remote).await,
-        Command::Cancel { study, remote } => {
-            remote::control(&study, &remote, Control::Cancel).await
-        }
-        Command::Pause { study, remote } => remote::control(&study, &remote, Control::Pause).await,
-        Command::Resume { study, remote } => {
-            remote::control(&study, &remote, Control::Resume).await
-        }
-        Command::Export { study, remote, out } => remote::export(&study, &remote, out).await,
+        Command::Remote(command) => remote::run(command).await,
         Command::Fleet(command) => fleet::run(command).await,
     }
 }

@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod instance;
 pub mod local;
 mod repeats;
+pub mod reading;
 pub mod report;
 pub mod security;
 pub mod store;

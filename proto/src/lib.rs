@@ -35,6 +35,9 @@ pub mod pb {
     include!("gen/reprise.v1.rs");
 }
 
+/// The schema as server reflection tells it: a serialised `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!("gen/reprise.v1.bin");
+
 /// Version of the worker protocol.
 pub const PROTOCOL_VERSION: u32 = 1;
 

@@ -4,12 +4,17 @@
 mod benchmark;
 mod exit;
 mod fleet;
+mod follow;
 mod journal;
+mod operation;
+mod output;
 mod progress;
 mod remote;
 mod run;
 mod serve;
 mod signals;
+mod study;
+mod task;
 mod terminal;
 mod token;
 
@@ -18,10 +23,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use reprise_domain::StudyName;
-
 use self::terminal::{eprint_block, print_block};
-use crate::engine::Control;
 
 /// Schedules seeds and search trials over workers, resumes interrupted sweeps,
 /// and exports tables.
@@ -41,69 +43,11 @@ enum Command {
     /// Make, list and revoke credentials.
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Submit a study to a coordinator.
-    Submit {
-        /// The study file.
-        study: PathBuf,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-        /// Replace a study of the same name whose spec differs.
-        #[arg(long)]
-        amend: bool,
-    },
-    /// Name the studies of a coordinator.
-    List {
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Say where a study stands.
-    Status {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Follow a study to its end.
-    Watch {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// End a study; what is finished stays.
-    Cancel {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Start nothing further of a study.
-    Pause {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Let a paused study go on.
-    Resume {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
     /// Back up, restore or shorten the journal.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
-    /// Write a study's tables, finished or not.
-    Export {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-        /// Where to write; `results/NAME` when not given.
-        #[arg(long)]
-        out: Option<PathBuf>,
-    },
+    #[command(flatten)]
+    Remote(remote::RemoteCommand),
     /// Keep workers alive on Slurm, Kubernetes or Google Cloud.
     #[command(subcommand)]
     Fleet(fleet::FleetCommand),
@@ -145,22 +89,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Journal(command) => journal::run(command).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::Token(command) => token::run(command),
-        Command::Submit {
-            study,
-            remote,
-            amend,
-        } => remote::submit(&study, &remote, amend).await,
-        Command::List { remote } => remote::list(&remote).await,
-        Command::Status { study, remote } => remote::status(&study, &remote).await,
-        Command::Watch { study, remote } => remote::watch(&study, &remote).await,
-        Command::Cancel { study, remote } => {
-            remote::control(&study, &remote, Control::Cancel).await
-        }
-        Command::Pause { study, remote } => remote::control(&study, &remote, Control::Pause).await,
-        Command::Resume { study, remote } => {
-            remote::control(&study, &remote, Control::Resume).await
-        }
-        Command::Export { study, remote, out } => remote::export(&study, &remote, out).await,
+        Command::Remote(command) => remote::run(command).await,
         Command::Fleet(command) => fleet::run(command).await,
     }
 }

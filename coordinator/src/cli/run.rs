@@ -6,16 +6,14 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use nix::unistd::{AccessFlags, access};
-use reprise_domain::status::StudyStatus;
 use reprise_stats::export::markdown;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::benchmark::{Loaded, load};
-use super::exit::{Interrupted, OrWrongInput as _, TASKS_FAILED};
-use super::progress::Progress;
+use super::exit::{Interrupted, OrWrongInput as _};
+use super::follow::{WhenAway, follow, verdict};
 use super::signals::Signals;
-use super::terminal::indented;
 use super::{eprint_block, print_block};
 use crate::client::Client;
 use crate::instance::{Config, Instance};
@@ -86,9 +84,9 @@ async fn attend(
             .await
             .context("store the benchmark table")?;
     }
-    let resumed = client.submit(&spec, args.amend).await?;
+    let (resumed, _) = client.submit(&spec, args.amend).await?;
     let status = client.status(&spec.name).await?;
-    let before = status.total();
+    let before = *status.total();
     if resumed {
         eprint_block(&format!(
             "{}: taken up again; {} of {} tasks were finished already",
@@ -116,7 +114,7 @@ async fn attend(
         }
     }
     let watched = tokio::select! {
-        watched = watch(&mut client, &spec.name, status) => watched,
+        watched = follow(&mut client, &spec.name, &status, WhenAway::Stop) => watched,
         signal = signals.next() => Err(Interrupted {
             signal,
             said: "interrupted; finished tasks are kept, run the same command again to go on"
@@ -136,53 +134,4 @@ async fn attend(
     }
     eprint_block(&format!("written to `{}`", out.display()));
     Ok(verdict(&last))
-}
-
-/// Follows a study until nothing of it is left to run.
-pub(super) async fn watch(
-    client: &mut Client,
-    study: &reprise_domain::StudyName,
-    first: StudyStatus,
-) -> anyhow::Result<StudyStatus> {
-    let mut progress = Progress::new();
-    progress.begin(&first);
-    let mut last = first;
-    let mut stream = client.watch(study).await?;
-    while let Some(status) = stream.next().await? {
-        progress.show(&status);
-        last = status;
-    }
-    progress.finish(&last);
-    Ok(last)
-}
-
-/// Lists what failed; a study with a failed task never exits with 0.
-pub(super) fn verdict(status: &StudyStatus) -> ExitCode {
-    for failed in &status.failures {
-        let failure = &failed.failure;
-        eprint_block(&indented(&format!(
-            "failed: {} after {} attempts ({}): {}",
-            failed.title,
-            failed.attempts,
-            failure.class.as_str(),
-            failure.message
-        )));
-        for line in &failure.log {
-            eprint_block(&indented(&format!("    {line}")));
-        }
-    }
-    let total = status.total();
-    if total.finished == total.planned {
-        return ExitCode::SUCCESS;
-    }
-    eprint_block(&format!(
-        "{}: {} of {} tasks are missing: {} failed, {} blocked by them, {} cancelled",
-        status.name,
-        total.planned - total.finished,
-        total.planned,
-        total.failed,
-        total.blocked,
-        total.cancelled
-    ));
-    ExitCode::from(TASKS_FAILED)
 }

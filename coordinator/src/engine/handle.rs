@@ -1,14 +1,15 @@
 //! How the rest of the coordinator talks to the engine: requests with replies.
 
-use reprise_core::lifecycle::Refusal;
+use reprise_core::lifecycle::{Input, Refusal};
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::status::{StudyStatus, TaskRecord};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{
     AttemptId, AttemptOutcome, Capability, StudyName, TaskKey, TaskSpec, WorkerId,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::questions::Question;
+use super::told::{Ear, Listener};
 use crate::store::StoredResult;
 
 /// Requests that may wait for the engine. Workers and clients that send faster
@@ -55,17 +56,6 @@ pub struct Greeting {
     pub again: bool,
 }
 
-/// How a client controls a study.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    /// End it.
-    Cancel,
-    /// Start nothing further of it.
-    Pause,
-    /// Go on.
-    Resume,
-}
-
 /// A request to the engine.
 #[derive(Debug)]
 pub(super) enum Request {
@@ -74,22 +64,13 @@ pub(super) enum Request {
         amend: bool,
         reply: oneshot::Sender<Result<bool, SubmitError>>,
     },
-    Control {
-        study: StudyName,
-        control: Control,
-        reply: oneshot::Sender<Result<(), Refusal>>,
+    /// What a client wants done; answered with the number of tasks that it opened
+    /// again.
+    Command {
+        input: Box<Input>,
+        reply: oneshot::Sender<Result<u64, Refusal>>,
     },
-    List {
-        reply: oneshot::Sender<Vec<StudyName>>,
-    },
-    Status {
-        study: StudyName,
-        reply: oneshot::Sender<Option<StudyStatus>>,
-    },
-    Records {
-        study: StudyName,
-        reply: oneshot::Sender<Option<Vec<TaskRecord>>>,
-    },
+    Question(Question),
     Hello {
         worker: WorkerId,
         greeting: Greeting,
@@ -143,6 +124,7 @@ pub struct Unavailable;
 pub struct Handle {
     pub(super) inbox: mpsc::Sender<Request>,
     pub(super) changes: watch::Receiver<u64>,
+    pub(super) ear: Ear,
 }
 
 impl Handle {
@@ -158,38 +140,6 @@ impl Handle {
             reply,
         })
         .await
-    }
-
-    /// Cancels, pauses or resumes a study.
-    pub async fn control(
-        &self,
-        study: StudyName,
-        control: Control,
-    ) -> Result<Result<(), Refusal>, Unavailable> {
-        self.ask(|reply| Request::Control {
-            study,
-            control,
-            reply,
-        })
-        .await
-    }
-
-    /// Names of all studies.
-    pub async fn list(&self) -> Result<Vec<StudyName>, Unavailable> {
-        self.ask(|reply| Request::List { reply }).await
-    }
-
-    /// Where a study stands.
-    pub async fn status(&self, study: StudyName) -> Result<Option<StudyStatus>, Unavailable> {
-        self.ask(|reply| Request::Status { study, reply }).await
-    }
-
-    /// Every task of a study in plan order, with what became of it.
-    pub(crate) async fn records(
-        &self,
-        study: StudyName,
-    ) -> Result<Option<Vec<TaskRecord>>, Unavailable> {
-        self.ask(|reply| Request::Records { study, reply }).await
     }
 
     /// A worker has connected. Messages to it come out of `outbox`'s other end.
@@ -257,6 +207,12 @@ impl Handle {
         self.tell(Request::Gone { worker, session }).await
     }
 
+    /// Listens to the newest `recent` events, and to what comes where `follow` says
+    /// so.
+    pub fn listen(&self, recent: u64, follow: bool) -> Listener {
+        self.ear.listen(recent, follow)
+    }
+
     /// A number that grows whenever anything that clients see has changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
@@ -266,7 +222,7 @@ impl Handle {
         self.inbox.send(request).await.map_err(|_| Unavailable)
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Unavailable> {

@@ -6,14 +6,19 @@
 //! commit fails the loop ends and the process with it: nothing that was not
 //! durable has been seen outside, and a restart reads what is.
 
+mod attempts;
 mod compactor;
 mod handle;
 mod history;
+mod questions;
 mod service;
+mod told;
 mod turn;
 
 pub use handle::{
-    Assignment, Control, Greeting, Handle, OutboxMessage, SessionId, SubmitError, Unavailable,
+    Assignment, Greeting, Handle, OutboxMessage, SessionId, SubmitError, Unavailable,
 };
 pub(crate) use history::shorten;
+pub use questions::{FailurePage, Standing};
 pub use service::{Config, EngineError, Service};
+pub use told::Listener;

@@ -11,8 +11,10 @@ use reprise_domain::{AttemptId, TaskKey, WorkerId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::attempts::Attempts;
 use super::handle::{Handle, INBOX, OutboxMessage, Request, SessionId};
 use super::history::History;
+use super::told::Teller;
 use super::turn::Turn;
 use crate::artifact::ArtifactStore;
 use crate::repeats::Repeats;
@@ -65,6 +67,8 @@ pub struct Service {
     pub(super) inputs: HashMap<TaskKey, StoredResult>,
     pub(super) history: History,
     /// Reports that came after the end of their attempt, each logged once.
+    pub(super) attempts: Attempts,
+    pub(super) teller: Teller,
     pub(super) late: Repeats<(WorkerId, AttemptId)>,
     inbox: mpsc::Receiver<Request>,
     changes: watch::Sender<u64>,
@@ -80,6 +84,8 @@ impl Service {
         let (core, history) = History::read(config.core, &store).await?;
         let (requests, inbox) = mpsc::channel(INBOX);
         let (changes, watcher) = watch::channel(0);
+        let (teller, ear) = Teller::new();
+        let attempts = Attempts::of(&core);
         let service = Self {
             core,
             store,
@@ -88,6 +94,8 @@ impl Service {
             last_session: 0,
             inputs: HashMap::new(),
             history,
+            attempts,
+            teller,
             late: Repeats::new(),
             inbox,
             changes,
@@ -97,6 +105,7 @@ impl Service {
             Handle {
                 inbox: requests,
                 changes: watcher,
+                ear,
             },
         ))
     }

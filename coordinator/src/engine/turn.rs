@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use reprise_core::Timestamp;
-use reprise_core::lifecycle::{Action, AttemptEnd, Event, Input, Refusal, Step, TaskPhase};
+use reprise_core::lifecycle::{Action, AttemptEnd, Event, Input, Refusal, Step};
 use reprise_core::plan::{plan, study_digest};
 use reprise_data::digest as digest_of;
-use reprise_domain::status::{TaskFate, TaskRecord};
 use reprise_domain::study::StudySpec;
-use reprise_domain::{AttemptId, AttemptOutcome, Digest, StudyName, TaskKey, WorkerId};
+use reprise_domain::{AttemptId, AttemptOutcome, TaskKey, WorkerId};
 
 use super::handle::{
-    Assignment, Control, Greeting, OutboxMessage, Request, SessionId, SubmitError,
+    Assignment, Greeting, OutboxMessage, Request, SessionId, SubmitError,
 };
+use super::questions::Question;
 use super::service::{EngineError, Service, Session};
 use crate::architectures;
 use crate::repeats::Novelty;
@@ -34,7 +34,7 @@ pub(super) struct Turn<'a> {
     /// Payloads of reports, until the core says which of them counts.
     payloads: HashMap<AttemptId, StoredResult>,
     /// Questions about the state, answered after the commit.
-    questions: Vec<Request>,
+    questions: Vec<Question>,
 }
 
 impl<'a> Turn<'a> {
@@ -66,17 +66,11 @@ impl<'a> Turn<'a> {
                 let answer = self.submit(*spec, amend);
                 self.reply(move || drop(reply.send(answer)));
             }
-            Request::Control {
-                study,
-                control,
-                reply,
-            } => {
-                let answer = self.handle(match control {
-                    Control::Cancel => Input::Cancel { study },
-                    Control::Pause => Input::Pause { study },
-                    Control::Resume => Input::Resume { study },
-                });
-                self.reply(move || drop(reply.send(answer)));
+            Request::Command { input, reply } => {
+                let before = self.batch.events.len();
+                let answer = self.handle(*input);
+                let opened = opened(&self.batch.events[before..]);
+                self.reply(move || drop(reply.send(answer.map(|()| opened))));
             }
             Request::Hello {
                 worker,
@@ -143,10 +137,7 @@ impl<'a> Turn<'a> {
                     let _ = self.handle(Input::Disconnected { worker });
                 }
             }
-            question
-            @ (Request::List { .. } | Request::Status { .. } | Request::Records { .. }) => {
-                self.questions.push(question);
-            }
+            Request::Question(question) => self.questions.push(question),
         }
     }
 
@@ -157,8 +148,12 @@ impl<'a> Turn<'a> {
         self.collect(step);
         let changed = !self.batch.is_empty();
         if changed {
+            let (events, actions) = (&self.batch.events, &self.actions);
+            self.batch.attempts = self.engine.attempts.follow(events, actions, self.now);
             let bytes = self.engine.store.commit(&self.batch).await?;
             self.engine.history.grow(bytes);
+            let events = std::mem::take(&mut self.batch.events);
+            self.engine.teller.tell(self.now, events);
         }
         for reply in self.replies {
             reply();
@@ -171,7 +166,7 @@ impl<'a> Turn<'a> {
             self.engine.act(action).await?;
         }
         for question in self.questions {
-            self.engine.answer(question).await?;
+            question.answer(&self.engine.core);
         }
         Ok(changed)
     }
@@ -360,67 +355,6 @@ impl Service {
             let _ = session.outbox.send(message);
         }
     }
-
-    async fn answer(&self, question: Request) -> Result<(), EngineError> {
-        match question {
-            Request::List { reply } => drop(reply.send(self.core.studies().cloned().collect())),
-            Request::Status { study, reply } => {
-                let connected = self
-                    .core
-                    .workers()
-                    .iter()
-                    .filter(|worker| worker.connected)
-                    .count();
-                let status = self
-                    .core
-                    .study(&study)
-                    .map(|view| view.status(connected as u32));
-                drop(reply.send(status));
-            }
-            Request::Records { study, reply } => drop(reply.send(self.records(&study).await?)),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    async fn records(&self, study: &StudyName) -> Result<Option<Vec<TaskRecord>>, EngineError> {
-        let Some(tasks) = self.core.study_tasks(study) else {
-            return Ok(None);
-        };
-        let states: Vec<_> = tasks
-            .map(|task| (task.key, task.spec, task.attempts, fate(&task.phase)))
-            .collect();
-        let finished: Vec<_> = states
-            .iter()
-            .filter_map(|(key, .., fate)| match fate {
-                Fate::Finished(digest) => Some((*key, *digest)),
-                Fate::Other(_) => None,
-            })
-            .collect();
-        let mut stored = self.store.reader().results(&finished).await?.into_iter();
-        let mut records = Vec::with_capacity(states.len());
-        for (key, spec, attempts, fate) in states {
-            let fate = match fate {
-                Fate::Finished(_) => {
-                    stored
-                        .next()
-                        .map_or(TaskFate::Unfinished, |stored| TaskFate::Finished {
-                            result: stored.result,
-                            usage: stored.usage,
-                            host: stored.host,
-                        })
-                }
-                Fate::Other(fate) => *fate,
-            };
-            records.push(TaskRecord {
-                key,
-                spec,
-                fate,
-                attempts,
-            });
-        }
-        Ok(Some(records))
-    }
 }
 
 /// Whether an event says that a report counted, or that it is a defect, which is
@@ -435,18 +369,11 @@ const fn is_heeded(event: &Event) -> bool {
     )
 }
 
-enum Fate {
-    /// With the digest of its result.
-    Finished(Digest),
-    Other(Box<TaskFate>),
-}
-
-fn fate(phase: &TaskPhase<'_>) -> Fate {
-    match phase {
-        TaskPhase::Finished { result, .. } => Fate::Finished(*result),
-        TaskPhase::GivenUp(failure) | TaskPhase::Blocked { failure, .. } => {
-            Fate::Other(Box::new(TaskFate::Failed((*failure).clone())))
-        }
-        _ => Fate::Other(Box::new(TaskFate::Unfinished)),
-    }
+/// Tasks that these events opened again.
+fn opened(events: &[Event]) -> u64 {
+    let opened = events.iter().map(|event| match event {
+        Event::Reopened { tasks, .. } | Event::Retried { tasks } => tasks.len() as u64,
+        _ => 0,
+    });
+    opened.sum()
 }

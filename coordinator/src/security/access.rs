@@ -8,6 +8,7 @@ use reprise_proto::status::{ApiError, ErrorCode};
 
 use super::acceptor::Peer;
 use super::register::{Standing, Watched};
+use super::scope::Scope;
 use crate::repeats::{Novelty, Repeats};
 
 /// The register in force, and what was refused lately.
@@ -110,6 +111,13 @@ impl Caller {
         self.peer
             .identity()
             .map_or_else(|| "anybody".to_owned(), ToString::to_string)
+    }
+
+    /// The name in the credential of somebody who may not do everything.
+    pub fn client(&self) -> Option<&str> {
+        let identity = self.peer.identity();
+        let limited = identity.filter(|identity| identity.scope != Scope::Admin);
+        limited.map(|identity| identity.name.as_str())
     }
 
     /// Where it came from.

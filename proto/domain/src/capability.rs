@@ -1,5 +1,7 @@
 //! What a worker offers when it joins.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A worker's offer.
@@ -33,4 +35,13 @@ pub enum Device {
         /// Its name.
         model: String,
     },
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu { model } => f.write_str(model),
+            Self::Cuda { index, model } => write!(f, "{model} (cuda:{index})"),
+        }
+    }
 }

@@ -17,7 +17,9 @@ pub mod limits;
 pub mod measure;
 pub mod outcome;
 pub mod protocol;
+pub mod record;
 pub mod space;
+pub mod stage;
 pub mod status;
 pub mod study;
 pub mod task;
@@ -37,7 +39,9 @@ pub use measure::{
 };
 pub use outcome::{AttemptOutcome, Failure, FailureClass};
 pub use protocol::{Protocol, Quirks};
+
 pub use space::{ArchIndex, Dataset, SpaceName};
+pub use stage::Stage;
 pub use task::{
     Budget, EncodingName, EvaluateSpec, MethodSpec, ModelName, NoopSpec, PretrainSpec, Recipe,
     SearchSpec, TaskSpec,

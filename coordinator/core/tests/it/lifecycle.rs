@@ -180,9 +180,14 @@ fn a_failing_task_is_retried_with_doubling_waits_and_then_given_up() {
     lab.fail(worker(1), attempts[0], FailureClass::OutOfMemory);
     let view = lab.core.study(&noops("s", 1).name).unwrap();
     assert!(view.done);
-    assert_eq!(view.failures[0].attempts, 3);
-    assert_eq!(view.failures[0].failure.class, FailureClass::OutOfMemory);
-    assert_eq!(view.failures[0].failure.log, ["the last line"]);
+    let name = noops("s", 1).name;
+    let failed = lab.core.failed_page(&name, 0).unwrap();
+    assert_eq!(failed.tasks.len(), 1);
+    let (entry, studies) = lab.core.task_entry(failed.tasks[0].key).unwrap();
+    assert_eq!((entry.task.attempts, studies), (3, vec![name]));
+    let failure = entry.task.state.failure().unwrap();
+    assert_eq!(failure.class, FailureClass::OutOfMemory);
+    assert_eq!(failure.log, ["the last line"]);
 }
 
 #[test]

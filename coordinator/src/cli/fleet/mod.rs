@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Subcommand;
-use reprise_domain::StudyName;
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
@@ -156,9 +155,8 @@ impl Remote {
             missing => missing.insert(self.args.client().await?),
         };
         let mut load = Workload::default();
-        for name in client.list().await? {
-            let name: StudyName = name.parse()?;
-            load.add(&client.status(&name).await?);
+        for study in client.studies().await? {
+            load.add(&study);
         }
         Ok(load)
     }

@@ -1,6 +1,6 @@
 //! How the rest of the coordinator talks to the engine: requests with replies.
 
-use reprise_core::lifecycle::{Input, Refusal};
+use reprise_core::lifecycle::{Actor, Checkpoint, Input, Progress, Refusal};
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::StudySpec;
 use reprise_domain::{
@@ -42,7 +42,7 @@ pub struct Assignment {
     /// Results of the tasks that it reads.
     pub inputs: Vec<(TaskKey, StoredResult)>,
     /// Where an earlier attempt stood.
-    pub checkpoint: Option<ArtifactRef>,
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// What a worker says when it connects.
@@ -62,6 +62,7 @@ pub(super) enum Request {
     Submit {
         spec: Box<StudySpec>,
         amend: bool,
+        by: Actor,
         reply: oneshot::Sender<Result<bool, SubmitError>>,
     },
     /// What a client wants done; answered with the number of tasks that it opened
@@ -88,10 +89,16 @@ pub(super) enum Request {
         session: SessionId,
         attempt: AttemptId,
         checkpoint: ArtifactRef,
+        done: u64,
+    },
+    /// A file of a finished task's result is lost or damaged.
+    ArtifactLost {
+        task: TaskKey,
     },
     Heartbeat {
         worker: WorkerId,
         session: SessionId,
+        progress: Vec<(AttemptId, Progress)>,
     },
     Draining {
         worker: WorkerId,
@@ -133,10 +140,12 @@ impl Handle {
         &self,
         spec: StudySpec,
         amend: bool,
+        by: Actor,
     ) -> Result<Result<bool, SubmitError>, Unavailable> {
         self.ask(|reply| Request::Submit {
             spec: Box::new(spec),
             amend,
+            by,
             reply,
         })
         .await
@@ -182,19 +191,31 @@ impl Handle {
         session: SessionId,
         attempt: AttemptId,
         checkpoint: ArtifactRef,
+        done: u64,
     ) -> Result<(), Unavailable> {
         self.tell(Request::Checkpointed {
             worker,
             session,
             attempt,
             checkpoint,
+            done,
         })
         .await
     }
 
-    /// A sign of life.
-    pub async fn heartbeat(&self, worker: WorkerId, session: SessionId) -> Result<(), Unavailable> {
-        self.tell(Request::Heartbeat { worker, session }).await
+    /// A sign of life, with how far the attempts are that have moved.
+    pub async fn heartbeat(
+        &self,
+        worker: WorkerId,
+        session: SessionId,
+        progress: Vec<(AttemptId, Progress)>,
+    ) -> Result<(), Unavailable> {
+        self.tell(Request::Heartbeat {
+            worker,
+            session,
+            progress,
+        })
+        .await
     }
 
     /// A worker takes nothing more.

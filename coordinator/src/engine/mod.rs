@@ -6,11 +6,13 @@
 //! commit fails the loop ends and the process with it: nothing that was not
 //! durable has been seen outside, and a restart reads what is.
 
+mod act;
 mod attempts;
 mod compactor;
 mod handle;
 mod history;
 mod questions;
+mod report;
 mod service;
 mod told;
 mod turn;

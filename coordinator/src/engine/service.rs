@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Core, Misfit, Settings};
 use reprise_core::plan::PlanError;
-use reprise_domain::{AttemptId, TaskKey, WorkerId};
+use reprise_data::digest as digest_of;
+use reprise_domain::{AttemptId, Capability, Digest, TaskKey, WorkerId};
+use reprise_proto::convert;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +55,29 @@ pub(super) struct Session {
     /// in it is bounded by the worker's credit.
     pub(super) outbox: mpsc::UnboundedSender<OutboxMessage>,
     pub(super) host: String,
+    /// What its results name as where they were made.
+    pub(super) provenance_digest: Digest,
+    /// The record of that, until a result is committed with it.
+    pub(super) provenance: Option<(Digest, String)>,
+}
+
+impl Session {
+    /// A session of a worker that offers `capability`, without a number yet.
+    pub(super) fn new(
+        outbox: mpsc::UnboundedSender<OutboxMessage>,
+        capability: &Capability,
+    ) -> Self {
+        let record = convert::to_json(capability);
+        let digest = digest_of(&record);
+        let record = String::from_utf8_lossy(&record).into_owned();
+        Self {
+            id: SessionId(0),
+            outbox,
+            host: capability.host.clone(),
+            provenance_digest: digest,
+            provenance: Some((digest, record)),
+        }
+    }
 }
 
 /// The engine before it runs.
@@ -66,11 +91,13 @@ pub struct Service {
     /// Results of tasks that others read: few, small, and read for every trial.
     pub(super) inputs: HashMap<TaskKey, StoredResult>,
     pub(super) history: History,
-    /// Reports that came after the end of their attempt, each logged once.
     pub(super) attempts: Attempts,
     pub(super) teller: Teller,
+    /// Reports that came after the end of their attempt, each logged once.
     pub(super) late: Repeats<(WorkerId, AttemptId)>,
     inbox: mpsc::Receiver<Request>,
+    /// For what the engine has others find out.
+    pub(super) own_inbox: mpsc::WeakSender<Request>,
     changes: watch::Sender<u64>,
 }
 
@@ -98,6 +125,7 @@ impl Service {
             teller,
             late: Repeats::new(),
             inbox,
+            own_inbox: requests.downgrade(),
             changes,
         };
         Ok((

@@ -85,6 +85,7 @@ impl Server {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServerError> {
         let worker = WorkerApi::new(
             self.engine.clone(),
+            self.artifacts.clone(),
             self.heartbeat_timeout,
             shutdown.clone(),
         );

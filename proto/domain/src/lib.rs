@@ -17,6 +17,7 @@ pub mod space;
 pub mod status;
 pub mod study;
 pub mod task;
+pub mod text;
 pub mod units;
 
 pub use uuid::Uuid;

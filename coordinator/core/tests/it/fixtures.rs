@@ -133,6 +133,7 @@ pub(crate) fn offer(slots: u32) -> Capability {
         },
         version: "1".to_owned(),
         libtorch: "2".to_owned(),
+        ..Capability::default()
     }
 }
 

@@ -45,6 +45,8 @@ async fn another_protocol_version_is_refused_with_both_named() {
 
 #[tokio::test]
 async fn a_session_must_begin_with_a_hello() {
-    let status = refusal(Message::Heartbeat(Heartbeat::default())).await.unwrap();
+    let status = refusal(Message::Heartbeat(Heartbeat::default()))
+        .await
+        .unwrap();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
 }

@@ -97,7 +97,11 @@ mod tests {
 
     #[test]
     fn a_text_is_one_line() {
-        check("one\nerror: two\r\nthree\tfour", 40, "one error: two  three four");
+        check(
+            "one\nerror: two\r\nthree\tfour",
+            40,
+            "one error: two  three four",
+        );
         check("a\u{2028}b\u{85}c", 40, "a b c");
     }
 

@@ -151,12 +151,20 @@ impl Service {
             };
             match connected {
                 Ok(connection) => {
-                    wait = FIRST_WAIT;
                     self.welcomed = true;
                     tracing::info!(coordinator = self.config.coordinator, "connected");
                     self.clients.send_replace(Some(connection.clients.clone()));
+                    let (began, beat) = (Instant::now(), connection.heartbeat);
                     self.converse(connection, shutdown).await;
                     self.clients.send_replace(None);
+                    if began.elapsed() >= beat {
+                        wait = FIRST_WAIT;
+                    } else if !self.has_left() {
+                        // A session that is ended as soon as it is open would be opened
+                        // again and again.
+                        self.work_alone(wait, shutdown).await;
+                        wait = (wait * 2).min(LONGEST_WAIT);
+                    }
                 }
                 Err(error)
                     if error.is_not_allowed()

@@ -76,7 +76,7 @@ impl Gate {
         // Below the first cell it stands for all that is lower.
         let cell = ((mean - self.low) / self.width).max(0.0) as usize;
         let needed = self.variances.get(cell);
-        // Also what is not a number passes.
+        // A variance that is not a number passes too.
         !needed.is_some_and(|&needed| variance < needed)
     }
 

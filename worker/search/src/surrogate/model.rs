@@ -108,8 +108,8 @@ impl Surrogate {
         })
     }
 
-    /// Offers every row of `table` with its expected improvement. What
-    /// [`Self::choose`] is faster than and agrees with.
+    /// Offers every row of `table` with its expected improvement. [`Self::choose`]
+    /// chooses the same rows, and is faster.
     pub fn choose_from_all(
         &self,
         table: &Embedding,

@@ -51,7 +51,7 @@ impl Drop for Capturing {
 /// else: what would fill the worker's own log.
 macro_rules! note {
     ($($said:tt)*) => {
-        tracing::debug!(target: "reprise_worker::attempt", $($said)*)
+        tracing::info!(target: "reprise_worker::attempt", $($said)*)
     };
 }
 pub(crate) use note;
@@ -66,7 +66,7 @@ pub fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    Capture.with_filter(FilterFn::new(is_wanted).with_max_level_hint(Level::DEBUG))
+    Capture.with_filter(FilterFn::new(is_wanted).with_max_level_hint(Level::INFO))
 }
 
 /// Whether the worker's own log may have an event or span.
@@ -75,7 +75,7 @@ pub fn is_for_all(metadata: &Metadata<'_>) -> bool {
 }
 
 fn is_wanted(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event() && (*metadata.level() <= Level::INFO || metadata.target() == ATTEMPT)
+    metadata.is_event() && *metadata.level() <= Level::INFO
 }
 
 impl<S: Subscriber> Layer<S> for Capture {
@@ -170,7 +170,7 @@ mod tests {
             [
                 of_both,
                 "  WARN of the second error=\\u{1b}[31mtorn file",
-                " DEBUG an epoch"
+                "  INFO an epoch"
             ]
         );
     }

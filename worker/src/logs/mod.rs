@@ -2,8 +2,9 @@
 //! level, in memory while the attempt runs and in a file of its own for whatever
 //! kills the process. The file stays until the coordinator has the log.
 //!
-//! Only logs that say something are kept: of an attempt that failed, that ran for
-//! seconds, or that logged something itself. Millions of short tasks cost no file.
+//! Only logs that say something outlive their attempt: of one that failed, that was
+//! killed, or that logged something itself. Of a million trials that finish without a
+//! word, nothing is stored.
 //!
 //! Not here: when a log is sent, which is the session's part.
 
@@ -156,7 +157,11 @@ impl Logs {
             AttemptOutcome::Failed(failure) => Some(failure),
             AttemptOutcome::Finished { .. } | AttemptOutcome::Returned => None,
         };
-        if failure.is_none() && log.lines() == 0 && file.lines.is_none() {
+        if failure.is_none() && log.lines() == 0 {
+            if file.lines.is_some() {
+                // One that stays is sent after the next start.
+                let _ = fs::remove_file(self.0.path(attempt));
+            }
             return;
         }
         log.push(match (outcome, failure) {
@@ -349,6 +354,19 @@ mod tests {
         assert!(text(&logs, 3).starts_with("resumed\n"));
         logs.remove(attempt(2));
         assert_eq!(files(directory.path()), 1);
+    }
+
+    #[test]
+    fn the_file_of_an_attempt_that_had_nothing_to_say_goes_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = open(directory.path());
+        let silent = AttemptLog::default();
+        logs.begin(attempt(1), &noop(), &silent);
+        logs.0.write(attempt(1), &silent, &mut lock(&silent.0.file));
+        assert_eq!(files(directory.path()), 1);
+        logs.end(attempt(1), &silent, &AttemptOutcome::Returned);
+        assert_eq!(files(directory.path()), 0);
+        assert_eq!(logs.all_kept(), []);
     }
 
     #[test]

@@ -398,7 +398,7 @@ impl Service {
     /// Takes back what has not begun, to be handed back, and stops what runs.
     fn begin_to_leave(&mut self) -> Vec<(AttemptId, AttemptOutcome)> {
         self.draining = true;
-        let unbegun = self.slots.withdraw(|_| false);
+        let unbegun: HashSet<_> = self.slots.withdraw(|_| false).into_iter().collect();
         let begun = self.held.attempts();
         let begun = begun.filter(|attempt| !unbegun.contains(attempt));
         for cancel in begun.filter_map(|attempt| self.held.cancel(attempt)) {

@@ -16,7 +16,7 @@ use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, TaskKey};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::slots::{Cancel, StoredCheckpoint};
+use crate::slots::Cancel;
 
 /// Time between two checkpoints on the own disk: a local write costs next to
 /// nothing.
@@ -35,6 +35,15 @@ pub struct Announced {
     pub artifact: ArtifactRef,
     /// Units of work that are done in it.
     pub done: u64,
+}
+
+/// A checkpoint that the coordinator has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredCheckpoint {
+    /// Its content.
+    pub artifact: ArtifactRef,
+    /// The attempt that made it, in whose area it is; the shared one without.
+    pub of: Option<AttemptId>,
 }
 
 /// The checkpoints of all slots.

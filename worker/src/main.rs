@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use reprise_worker::cli::{Cli, run};
 use reprise_worker::logs;
-use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -19,8 +19,7 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         // A log in a file is for `grep`.
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-        .with_filter(filter)
-        .with_filter(FilterFn::new(logs::is_for_all));
+        .with_filter(filter.and(logs::for_all()));
     tracing_subscriber::registry()
         .with(stderr)
         .with(logs::layer())

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, AttemptOutcome, TaskKey, TaskResult, TaskSpec};
 
+use crate::checkpoints::StoredCheckpoint;
 use crate::logs::{AttemptLog, capture};
 use crate::outcome::{Start, outcome, panicked};
 use crate::packing::{Packs, train_packs};
@@ -32,15 +32,6 @@ pub struct Assignment {
     pub progress: Progress,
     /// What its run logs.
     pub log: AttemptLog,
-}
-
-/// A checkpoint that the coordinator has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredCheckpoint {
-    /// The file.
-    pub artifact: ArtifactRef,
-    /// The attempt in whose area it is; none where the coordinator does not say.
-    pub of: Option<AttemptId>,
 }
 
 /// Tells a running task to stop soon, and why.

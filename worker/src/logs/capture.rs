@@ -20,7 +20,7 @@ use super::AttemptLog;
 const LONGEST_LINE: usize = 2000;
 
 /// Target of events that are for the log of an attempt alone.
-const ATTEMPT: &str = "reprise_worker::attempt";
+pub(crate) const ATTEMPT: &str = "reprise_worker::attempt";
 
 thread_local! {
     /// Logs of the attempts that this thread runs.
@@ -51,7 +51,7 @@ impl Drop for Capturing {
 /// else: what would fill the worker's own log.
 macro_rules! note {
     ($($said:tt)*) => {
-        tracing::info!(target: "reprise_worker::attempt", $($said)*)
+        tracing::info!(target: $crate::logs::ATTEMPT, $($said)*)
     };
 }
 pub(crate) use note;
@@ -69,8 +69,13 @@ where
     Capture.with_filter(FilterFn::new(is_wanted).with_max_level_hint(Level::INFO))
 }
 
-/// Whether the worker's own log may have an event or span.
-pub fn is_for_all(metadata: &Metadata<'_>) -> bool {
+/// What the worker's own log may have, at any level.
+pub fn for_all() -> FilterFn {
+    // The hint lets the filter that this one is joined to switch levels off.
+    FilterFn::new(is_for_all as fn(&Metadata<'_>) -> bool).with_max_level_hint(Level::TRACE)
+}
+
+fn is_for_all(metadata: &Metadata<'_>) -> bool {
     metadata.target() != ATTEMPT
 }
 
@@ -135,6 +140,8 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::{FilterExt as _, LevelFilter};
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
@@ -144,6 +151,15 @@ mod tests {
         // Without the time.
         let said = lines.map(|line| line[line.find('Z').unwrap() + 1..].to_owned());
         said.collect()
+    }
+
+    #[test]
+    fn what_no_log_wants_is_switched_off_for_all() {
+        let own = EnvFilter::new("info").and(for_all());
+        let own = tracing_subscriber::fmt::layer().with_filter(own);
+        let subscriber = tracing_subscriber::registry().with(own).with(layer());
+        // Otherwise every event of the transport would be looked at.
+        assert_eq!(subscriber.max_level_hint(), Some(LevelFilter::INFO));
     }
 
     #[test]

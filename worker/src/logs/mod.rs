@@ -23,8 +23,8 @@ use tracing::Level;
 
 use self::capture::line;
 use self::ring::Ring;
-pub(crate) use capture::note;
-pub use capture::{Capturing, capture, is_for_all, layer};
+pub(crate) use capture::{ATTEMPT, note};
+pub use capture::{Capturing, capture, for_all, layer};
 
 /// Time between two looks at which running attempts have logged something: what a
 /// killed process loses of its logs.

@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
-use crate::checkpoints::Announced;
+use crate::checkpoints::{Announced, StoredCheckpoint};
 use crate::logs::AttemptLog;
 use crate::progress::{Progress, Reached};
-use crate::slots::{Assignment, StoredCheckpoint};
+use crate::slots::Assignment;
 
 /// Attempts that a hello lists at most: its message stays under 3 MB. What is not
 /// listed counts as lost until it is reported.
@@ -211,12 +211,6 @@ fn assignment(wire: pb::Assignment) -> Result<Assignment, ConvertError> {
             convert::from_json("start.assignments.inputs.result", &input.result)?,
         ))
     };
-    let stored = |artifact: pb::Artifact| {
-        Ok::<_, ConvertError>(StoredCheckpoint {
-            artifact: artifact.try_into()?,
-            of: wire.checkpoint_of.map(TryInto::try_into).transpose()?,
-        })
-    };
     Ok(Assignment {
         attempt: attempt.try_into()?,
         spec: convert::from_json("start.assignments.spec", &wire.spec)?,
@@ -225,8 +219,21 @@ fn assignment(wire: pb::Assignment) -> Result<Assignment, ConvertError> {
             .into_iter()
             .map(input)
             .collect::<Result<_, ConvertError>>()?,
-        checkpoint: wire.checkpoint.map(stored).transpose()?,
+        checkpoint: stored_checkpoint(wire.checkpoint, wire.checkpoint_of)?,
         progress: Progress::default(),
         log: AttemptLog::default(),
     })
+}
+
+fn stored_checkpoint(
+    artifact: Option<pb::Artifact>,
+    of: Option<pb::Attempt>,
+) -> Result<Option<StoredCheckpoint>, ConvertError> {
+    let Some(artifact) = artifact else {
+        return Ok(None);
+    };
+    Ok(Some(StoredCheckpoint {
+        artifact: artifact.try_into()?,
+        of: of.map(TryInto::try_into).transpose()?,
+    }))
 }

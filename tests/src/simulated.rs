@@ -124,6 +124,7 @@ impl SimulatedWorker {
             },
             version: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: "none".to_owned(),
+            ..Capability::default()
         };
         pb::Hello {
             protocol: PROTOCOL_VERSION,

@@ -18,7 +18,9 @@ pub fn waiting(directory: &Path) -> io::Result<usize> {
         .split_inclusive('\n')
         .filter(|line| line.ends_with('\n'))
     {
-        let line: serde_json::Value = serde_json::from_str(line)?;
+        // Before the text of a line stands its checksum.
+        let json = line.find('{').map_or(line, |start| &line[start..]);
+        let line: serde_json::Value = serde_json::from_str(json)?;
         if let Some(attempt) = line["kept"][0].as_str() {
             waiting.insert(attempt.to_owned());
         } else if let Some(attempt) = line["forgotten"].as_str() {

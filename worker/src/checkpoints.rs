@@ -2,7 +2,7 @@
 //! loses little, and at the coordinator, so that a lost machine does not lose much
 //! more.
 //!
-//! What a checkpoint holds is the task's affair; here are bytes.
+//! What a checkpoint holds is the task's affair; to this module it is bytes.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -26,7 +26,25 @@ const LOCAL_INTERVAL: Duration = Duration::from_secs(10);
 const DIGEST_BYTES: usize = 32;
 
 /// What is called when a checkpoint is ready to be sent.
-type Announce = dyn Fn(AttemptId, ArtifactRef) + Send + Sync;
+type Announce = dyn Fn(AttemptId, Announced) + Send + Sync;
+
+/// A checkpoint that is ready to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announced {
+    /// The file.
+    pub artifact: ArtifactRef,
+    /// Units of work that are done in it.
+    pub done: u64,
+}
+
+/// A checkpoint that the coordinator has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredCheckpoint {
+    /// Its content.
+    pub artifact: ArtifactRef,
+    /// The attempt that made it, in whose area it is; the shared one without.
+    pub of: Option<AttemptId>,
+}
 
 /// The checkpoints of all slots.
 #[derive(Clone)]
@@ -63,7 +81,7 @@ impl Checkpoints {
         directory: PathBuf,
         artifacts: Artifacts,
         interval: Duration,
-        announce: impl Fn(AttemptId, ArtifactRef) + Send + Sync + 'static,
+        announce: impl Fn(AttemptId, Announced) + Send + Sync + 'static,
     ) -> Self {
         Self {
             directory: Arc::new(directory),
@@ -96,13 +114,13 @@ impl AttemptCheckpoints<'_> {
     /// further along.
     pub fn found(
         &self,
-        stored: Option<ArtifactRef>,
+        stored: Option<StoredCheckpoint>,
         cancel: &Cancel,
     ) -> Result<Vec<Vec<u8>>, ArtifactError> {
         let local = fs::read(&self.path).ok();
         let mut found: Vec<_> = local.and_then(unsealed).into_iter().collect();
         if let Some(stored) = stored {
-            match self.all.artifacts.fetch(stored.digest, cancel) {
+            match self.all.artifacts.fetch(stored.artifact.digest, cancel) {
                 Ok(content) => found.push(content),
                 Err(stopped @ ArtifactError::Stopped(_)) => return Err(stopped),
                 // Without it the attempt begins anew: slower, not wrong.
@@ -114,14 +132,28 @@ impl AttemptCheckpoints<'_> {
         Ok(found)
     }
 
-    /// Saves where the attempt stands if it is time, or if the attempt is
-    /// `stopping`; then it is announced as well.
-    pub fn save(&mut self, stopping: bool, content: impl FnOnce() -> Vec<u8>) {
-        self.save_if_any(stopping, || Some(content()));
+    /// Sends the checkpoint that the attempt goes on from, unless the coordinator has
+    /// it already: what a killed process had saved counts as progress at once.
+    pub fn resumed(&mut self, stored: Option<StoredCheckpoint>, content: &[u8], done: u64) {
+        let is_stored = stored.is_some_and(|stored| stored.artifact.digest == digest_of(content));
+        if !is_stored {
+            self.announce(content, done);
+        }
+    }
+
+    /// Saves where the attempt stands, `done` units into its task, if it is time, or
+    /// if the attempt is `stopping`; then it is announced as well.
+    pub fn save(&mut self, stopping: bool, done: u64, content: impl FnOnce() -> Vec<u8>) {
+        self.save_if_any(stopping, done, || Some(content()));
     }
 
     /// The same where there may be nothing to go on from.
-    pub fn save_if_any(&mut self, stopping: bool, content: impl FnOnce() -> Option<Vec<u8>>) {
+    pub fn save_if_any(
+        &mut self,
+        stopping: bool,
+        done: u64,
+        content: impl FnOnce() -> Option<Vec<u8>>,
+    ) {
         if !stopping && self.saved.elapsed() < LOCAL_INTERVAL.min(self.all.interval) {
             return;
         }
@@ -133,13 +165,17 @@ impl AttemptCheckpoints<'_> {
         }
         self.saved = Instant::now();
         if stopping || self.sent.elapsed() >= self.all.interval {
-            match self.all.artifacts.store(&content) {
-                Ok(artifact) => (self.all.announce)(self.attempt, artifact),
-                Err(error) => {
-                    tracing::warn!(%error, attempt = %self.attempt, "checkpoint not sent");
-                }
-            }
+            self.announce(&content, done);
             self.sent = self.saved;
+        }
+    }
+
+    fn announce(&self, content: &[u8], done: u64) {
+        match self.all.artifacts.store(content) {
+            Ok(artifact) => (self.all.announce)(self.attempt, Announced { artifact, done }),
+            Err(error) => {
+                tracing::warn!(%error, attempt = %self.attempt, "checkpoint not sent");
+            }
         }
     }
 

@@ -1,7 +1,9 @@
 //! The command line of `reprise-worker`.
 
 mod device;
+mod fault;
 mod model;
+mod provenance;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
@@ -11,13 +13,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use reprise_domain::{Capability, SpaceName};
+use reprise_domain::SpaceName;
 use reprise_proto::credential::Credential;
 use tokio_util::sync::CancellationToken;
 
 use self::device::DeviceArg;
+use self::fault::wrong_input;
 use crate::preemption::{NoticeSource, notice};
-use crate::session::{Config, Service, SessionError};
+use crate::session::{Config, Service};
 
 /// Runs tasks for a Reprise coordinator.
 #[derive(Debug, Parser)]
@@ -25,7 +28,8 @@ use crate::session::{Config, Service, SessionError};
     name = "reprise-worker",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Exit codes: 0 left as asked; 1 error; 4 the coordinator does not allow it"
+    after_help = "Exit codes: 0 left as asked; 1 error; 2 wrong input; \
+                  4 the coordinator does not allow it"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -104,21 +108,13 @@ struct WorkArgs {
     exit_with_parent: bool,
 }
 
-/// Exit code when the coordinator does not allow this worker.
-const NOT_ALLOWED: u8 = 4;
-
 /// Runs a parsed command line and tells its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
     match dispatch(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
-            match error.downcast_ref() {
-                Some(SessionError::Refused(reason)) if reason.is_not_allowed() => {
-                    ExitCode::from(NOT_ALLOWED)
-                }
-                _ => ExitCode::FAILURE,
-            }
+            fault::say(&error);
+            fault::exit_code(&error)
         }
     }
 }
@@ -142,26 +138,20 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn work(args: WorkArgs) -> anyhow::Result<()> {
-    let coordinator = args
-        .coordinator
-        .context("no coordinator given; pass `--coordinator http://HOST:PORT`")?;
-    let credential = args
-        .credential
-        .as_deref()
-        .map(Credential::read)
-        .transpose()?;
+    let coordinator = args.coordinator.ok_or_else(|| {
+        let hint = anyhow::anyhow!("pass `--coordinator https://HOST:PORT`");
+        wrong_input("no coordinator given")(hint)
+    })?;
+    let credential = args.credential.as_deref().map(Credential::read).transpose();
+    let credential = credential
+        .map_err(anyhow::Error::from)
+        .map_err(wrong_input("use the credential"))?;
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let device = args.device.device()?;
+    let device = args.device.device();
+    let device = device.map_err(wrong_input("use the device"))?;
     let packs = device::packs(device, args.pack);
     let seeds = packs.map_or(1, |packs| packs.most);
     let slots = args.slots.unwrap_or(cores.max(seeds) as u32).max(1);
-    let capability = Capability {
-        slots,
-        host: host_name(),
-        device: device::described(device),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        libtorch: "2.11.0".to_owned(),
-    };
     let service = Service::open(Config {
         coordinator,
         credential,
@@ -174,7 +164,7 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
         packs,
         checkpoint_interval: Duration::from_secs(args.checkpoint_every),
         directory: args.directory,
-        capability,
+        capability: provenance::offer(slots, device),
     })?;
     let shutdown = CancellationToken::new();
     let orphaned = CancellationToken::new();
@@ -215,9 +205,4 @@ async fn termination() -> io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

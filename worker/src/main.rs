@@ -5,17 +5,24 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use reprise_worker::cli::{Cli, run};
-use tracing_subscriber::EnvFilter;
+use reprise_worker::logs;
+use tracing_subscriber::filter::FilterExt as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("REPRISE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         // A log in a file is for `grep`.
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_filter(filter.and(logs::for_all()));
+    tracing_subscriber::registry()
+        .with(stderr)
+        .with(logs::layer())
         .init();
     run(cli).await
 }

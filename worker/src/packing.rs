@@ -3,15 +3,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use reprise_domain::PretrainSpec;
 use reprise_torch::autoencoder::TorchDevice;
 
-use crate::queue::{Waiting, settings};
+use crate::logs::capture;
+use crate::outcome::{Start, lacked_memory, outcome, panicked};
+use crate::queue::{Attempt, Waiting, settings};
 use crate::runner::Runner;
 use crate::runner::pack::pack_size;
-use crate::slots::{Ended, lacked_memory, outcome, panicked};
+use crate::slots::Ended;
 
 /// How pretraining is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Packs {
     pub probe: bool,
 }
 
-/// Takes packs and trains them until there will be none.
+/// Takes packs and trains them until the worker ends.
 pub(crate) fn train_packs(
     packs: Packs,
     waiting: &Waiting,
@@ -39,24 +40,35 @@ pub(crate) fn train_packs(
         let Some(spec) = members.first().and_then(settings) else {
             continue;
         };
-        let started = Instant::now();
+        let start = Start::now();
+        for (assignment, _) in &members {
+            runner.begin(assignment);
+        }
+        let logs = members.iter().map(|(assignment, _)| assignment.log.clone());
+        let capturing = capture(logs.collect());
         // Libtorch reports its errors by unwinding; one bad pack must not take the
         // others down with it.
         let trained = catch_unwind(AssertUnwindSafe(|| {
             runner.pretrain_pack(packs.device, &members)
         }));
+        drop(capturing);
+        let end = |(assignment, _): Attempt, outcome| {
+            runner.end(&assignment, &outcome);
+            ended(Ended {
+                attempt: assignment.attempt,
+                outcome,
+            });
+        };
         match trained {
             Ok(results) => {
-                for ((assignment, _), result) in members.into_iter().zip(results) {
-                    ended(Ended {
-                        attempt: assignment.attempt,
-                        outcome: outcome(result, started.elapsed()),
-                    });
+                for (member, result) in members.into_iter().zip(results) {
+                    let outcome = outcome(result, &start, &member.0.log);
+                    end(member, outcome);
                 }
             }
             Err(panic) => {
-                let failure = panicked(panic.as_ref());
-                if lacked_memory(&failure) && members.len() > 1 {
+                let lacked = lacked_memory(&panicked(panic.as_ref(), &members[0].0.log));
+                if lacked && members.len() > 1 {
                     let half = members.len() / 2;
                     tracing::warn!(
                         seeds = members.len(),
@@ -67,11 +79,9 @@ pub(crate) fn train_packs(
                     waiting.put_back(members);
                     continue;
                 }
-                for (assignment, _) in members {
-                    ended(Ended {
-                        attempt: assignment.attempt,
-                        outcome: failure.clone(),
-                    });
+                for member in members {
+                    let outcome = panicked(panic.as_ref(), &member.0.log);
+                    end(member, outcome);
                 }
             }
         }

@@ -82,7 +82,7 @@ impl Waiting {
         withdrawn
     }
 
-    /// The next attempt for a slot; `None` once there will be none.
+    /// The next attempt for a slot; `None` once the worker ends.
     pub(crate) fn next(&self) -> Option<Attempt> {
         let mut queue = self.lock();
         loop {
@@ -97,7 +97,7 @@ impl Waiting {
     }
 
     /// The next pack: attempts that differ in their seeds alone, up to the number that
-    /// `most` says for their settings; `None` once there will be none.
+    /// `most` says for their settings; `None` once the worker ends.
     pub(crate) fn next_pack(
         &self,
         mut most: impl FnMut(&PretrainSpec) -> usize,
@@ -188,6 +188,8 @@ mod tests {
     use reprise_domain::{Digest, ModelName, NoopSpec, SpaceName, TaskKey};
 
     use super::*;
+    use crate::logs::AttemptLog;
+    use crate::progress::Progress;
 
     fn pretraining(seed: u64, epochs: u32) -> Attempt {
         attempt(
@@ -227,6 +229,8 @@ mod tests {
             spec,
             inputs: Vec::new(),
             checkpoint: None,
+            progress: Progress::default(),
+            log: AttemptLog::default(),
         };
         (assignment, Cancel::default())
     }

@@ -1,22 +1,21 @@
 //! The slots: one thread each, with one intra-op thread, so that two tasks on two
 //! cores do not fight over both, and so that training never holds up the session.
 
-use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{
-    AttemptId, AttemptOutcome, Failure, FailureClass, Seconds, TaskKey, TaskResult, TaskSpec, Usage,
-};
+use reprise_domain::{AttemptId, AttemptOutcome, TaskKey, TaskResult, TaskSpec};
 
+use crate::checkpoints::StoredCheckpoint;
+use crate::logs::{AttemptLog, capture};
+use crate::outcome::{Start, outcome, panicked};
 use crate::packing::{Packs, train_packs};
+use crate::progress::Progress;
 use crate::queue::Waiting;
-use crate::runner::{Done, RunError, Runner};
+use crate::runner::Runner;
 
 /// An attempt with all that it needs.
 #[derive(Debug, Clone)]
@@ -27,8 +26,12 @@ pub struct Assignment {
     pub spec: TaskSpec,
     /// Results of the tasks that it reads.
     pub inputs: Vec<(TaskKey, TaskResult)>,
-    /// Where an attempt on another worker stood.
-    pub checkpoint: Option<ArtifactRef>,
+    /// Where an earlier attempt stood.
+    pub checkpoint: Option<StoredCheckpoint>,
+    /// Where its run says how far it is.
+    pub progress: Progress,
+    /// What its run logs.
+    pub log: AttemptLog,
 }
 
 /// Tells a running task to stop soon, and why.
@@ -135,119 +138,16 @@ impl Drop for Slots {
 }
 
 fn run(runner: &Runner, assignment: &Assignment, cancel: &Cancel) -> AttemptOutcome {
-    let started = Instant::now();
+    let start = Start::now();
+    runner.begin(assignment);
+    let capturing = capture(vec![assignment.log.clone()]);
     // libtorch reports its errors by unwinding; one bad task must not take the
     // slot down with it.
-    match catch_unwind(AssertUnwindSafe(|| runner.run(assignment, cancel))) {
-        Ok(result) => outcome(result, started.elapsed()),
-        Err(panic) => panicked(panic.as_ref()),
-    }
-}
-
-/// How an attempt that took so long ended.
-pub(crate) fn outcome(result: Result<Done, RunError>, wall: Duration) -> AttemptOutcome {
-    match result {
-        Ok(done) => AttemptOutcome::Finished {
-            result: done.result,
-            usage: Usage {
-                wall: Seconds::new(wall.as_secs_f64()).unwrap_or_default(),
-                training: done.training,
-            },
-        },
-        Err(RunError::Stopped) => AttemptOutcome::Returned,
-        Err(error) => failed(error.class(), &error),
-    }
-}
-
-/// How an attempt that unwound ended.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> AttemptOutcome {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("the task panicked without a message");
-    let class = if is_out_of_memory(message) {
-        FailureClass::OutOfMemory
-    } else {
-        FailureClass::Task
+    let ended = match catch_unwind(AssertUnwindSafe(|| runner.run(assignment, cancel))) {
+        Ok(result) => outcome(result, &start, &assignment.log),
+        Err(panic) => panicked(panic.as_ref(), &assignment.log),
     };
-    let message = format!("task panicked: {message}");
-    AttemptOutcome::Failed(failure(class, &message, Vec::new()))
-}
-
-/// Whether an attempt failed for want of memory.
-pub(crate) fn lacked_memory(outcome: &AttemptOutcome) -> bool {
-    matches!(outcome, AttemptOutcome::Failed(failure) if failure.class == FailureClass::OutOfMemory)
-}
-
-/// Whether a message of libtorch says that memory was short: its two allocators
-/// and the driver say it in these words.
-fn is_out_of_memory(message: &str) -> bool {
-    [
-        "out of memory",
-        "can't allocate memory",
-        "not enough memory",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
-}
-
-fn failed(class: FailureClass, error: &RunError) -> AttemptOutcome {
-    let mut class = class;
-    let mut log = Vec::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if class == FailureClass::Task && is_out_of_memory(&cause_text) {
-            class = FailureClass::OutOfMemory;
-        }
-        log.push(format!("caused by: {cause_text}"));
-        source = cause.source();
-    }
-    AttemptOutcome::Failed(failure(class, &error.to_string(), log))
-}
-
-fn failure(class: FailureClass, message: &str, log: Vec<String>) -> Failure {
-    // One line, of a length that a table of failures can show.
-    let message = message
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(500)
-        .collect();
-    Failure {
-        class,
-        message,
-        log,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shortage_of_memory_is_told_from_other_failures() {
-        let check = |message: &str, expected: FailureClass| {
-            let source = io::Error::other(message.to_owned());
-            let error = RunError::Failed {
-                doing: "pretrain".to_owned(),
-                source: source.into(),
-            };
-            let AttemptOutcome::Failed(failure) = failed(error.class(), &error) else {
-                panic!("a failure is a failure")
-            };
-            assert_eq!(failure.class, expected, "{message}");
-        };
-        check(
-            "CUDA out of memory. Tried to allocate 2.00 GiB",
-            FailureClass::OutOfMemory,
-        );
-        check(
-            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
-            FailureClass::OutOfMemory,
-        );
-        check("the gradient is not finite", FailureClass::Task);
-    }
+    drop(capturing);
+    runner.end(assignment, &ended);
+    ended
 }

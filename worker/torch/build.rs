@@ -1,15 +1,44 @@
 //! Lets this package's test binaries find libtorch at run time, without an
-//! environment variable to export. Finding it at link time is `torch-sys`'s part.
+//! environment variable to export, and tells the package which version it is built
+//! against. Finding libtorch at link time is `torch-sys`'s part.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Where libtorch's headers say their version.
+const VERSION_HEADERS: [&str; 2] = [
+    "include/torch/headeronly/version.h",
+    "include/torch/csrc/api/include/torch/version.h",
+];
 
 fn main() {
     println!("cargo::rerun-if-env-changed=LIBTORCH");
-    let Some(home) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
+    let home = std::env::var_os("LIBTORCH").map(PathBuf::from);
+    let version = home.as_deref().and_then(version);
+    let version = version.unwrap_or_else(|| "unknown".to_owned());
+    println!("cargo::rustc-env=REPRISE_LIBTORCH_VERSION={version}");
+    let Some(home) = home else {
         return;
     };
     let lib = home.join("lib");
     // The link in the checkout may move; a binary keeps the library it was built with.
     let lib = lib.canonicalize().unwrap_or(lib);
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+}
+
+fn version(home: &Path) -> Option<String> {
+    VERSION_HEADERS.iter().find_map(|header| {
+        let header = home.join(header);
+        let text = std::fs::read_to_string(&header).ok()?;
+        println!("cargo::rerun-if-changed={}", header.display());
+        let number = |part: &str| {
+            let name = format!("TORCH_VERSION_{part}");
+            text.lines().find_map(|line| {
+                let mut words = line.split_whitespace();
+                let is_it = words.next() == Some("#define") && words.next() == Some(&name);
+                is_it.then(|| words.next()?.parse::<u32>().ok()).flatten()
+            })
+        };
+        let (major, minor, patch) = (number("MAJOR")?, number("MINOR")?, number("PATCH")?);
+        Some(format!("{major}.{minor}.{patch}"))
+    })
 }

@@ -172,6 +172,7 @@ fn offer() -> Capability {
         },
         version: "1".to_owned(),
         libtorch: "2".to_owned(),
+        ..Capability::default()
     }
 }
 

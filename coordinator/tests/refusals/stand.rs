@@ -128,6 +128,7 @@ impl Session {
             },
             version: "0".to_owned(),
             libtorch: "0".to_owned(),
+            ..Capability::default()
         };
         let hello = FromMessage::Hello(Hello {
             protocol: PROTOCOL_VERSION,

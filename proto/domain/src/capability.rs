@@ -1,11 +1,15 @@
-//! What a worker offers when it joins.
+//! What a worker offers when it joins, and what it runs on.
+//!
+//! The program, libraries and machine named here are the provenance of every result
+//! of the session: they are said once a session, and results name the session's
+//! worker.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// A worker's offer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capability {
     /// Tasks it runs at once.
     pub slots: u32,
@@ -17,6 +21,22 @@ pub struct Capability {
     pub version: String,
     /// Version of libtorch.
     pub libtorch: String,
+    /// Git commit that the worker program was built from; empty where the build does
+    /// not know it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub commit: String,
+    /// Operating system and processor architecture.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub os: String,
+    /// Version of the graphics driver; empty where the worker does not use one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub driver: String,
+    /// Processor cores that the worker may use; 0 when it does not know.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cores: u32,
+    /// Memory that the worker may use, in bytes; 0 when it does not know.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub memory_bytes: u64,
 }
 
 /// A compute device.
@@ -43,5 +63,30 @@ impl fmt::Display for Device {
             Self::Cpu { model } => f.write_str(model),
             Self::Cuda { index, model } => write!(f, "{model} (cuda:{index})"),
         }
+    }
+}
+impl Default for Device {
+    fn default() -> Self {
+        Self::Cpu {
+            model: String::new(),
+        }
+    }
+}
+
+/// Numbers that are not known are left out.
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_without_provenance_is_read_and_written_as_before() {
+        let before = r#"{"slots":2,"host":"a","device":{"type":"cpu","model":"m"},"version":"0.1.0","libtorch":"2.11.0"}"#;
+        let offer: Capability = serde_json::from_str(before).unwrap();
+        assert_eq!(offer.slots, 2);
+        assert_eq!(serde_json::to_string(&offer).unwrap(), before);
     }
 }

@@ -159,6 +159,12 @@ pub struct Usage {
     pub wall: Seconds,
     /// Wall-clock seconds of the training loop alone, where there is one.
     pub training: Option<Seconds>,
+    /// When it began by the worker's clock, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_ms: Option<u64>,
+    /// When it ended by the worker's clock, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use reprise_domain::Device;
 use reprise_torch::autoencoder::TorchDevice;
 
 use crate::packing::Packs;
@@ -62,24 +61,6 @@ pub(super) fn packs(device: TorchDevice, most: Option<u32>) -> Option<Packs> {
             probe: true,
         }),
     }
-}
-
-/// The device for people and manifests.
-pub(super) fn described(device: TorchDevice) -> Device {
-    match device {
-        TorchDevice::Cpu => Device::Cpu { model: cpu_model() },
-        TorchDevice::Cuda(index) => Device::Cuda {
-            index,
-            model: reprise_torch::cuda_name(index).unwrap_or_else(|| "unknown".to_owned()),
-        },
-    }
-}
-
-fn cpu_model() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split_once(':'))
-        .map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 #[cfg(test)]

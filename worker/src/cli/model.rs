@@ -9,19 +9,27 @@ use reprise_data::torch_checkpoint::read_checkpoint_file;
 use reprise_torch::autoencoder::selftest::{self, Comparison};
 use reprise_torch::autoencoder::{Backend, Params, TorchDevice};
 
+use super::fault::wrong_input;
+
+/// Most bytes of a fixture: parameters, inputs and values of models a hundred times
+/// as large as those in use.
+const LARGEST_FIXTURE: u64 = 256 << 20;
+
 /// Compares both engines with the expected values of a fixture and writes each
 /// value's largest absolute difference.
 pub(super) fn selftest(fixture: &Path, as_json: bool) -> anyhow::Result<()> {
     reprise_torch::use_one_thread();
-    let bytes =
-        std::fs::read(fixture).with_context(|| format!("read fixture `{}`", fixture.display()))?;
+    let bytes = reprise_data::bytes::read_file(fixture, LARGEST_FIXTURE)
+        .map_err(anyhow::Error::from)
+        .map_err(wrong_input("read the fixture"))?;
     let mut all: Vec<(&str, Comparison)> = Vec::new();
     for (engine, backend) in [
         ("native", Backend::Native),
         ("libtorch", Backend::Libtorch(TorchDevice::Cpu)),
     ] {
         let report = selftest::run(&bytes, backend)
-            .with_context(|| format!("run fixture `{}`", fixture.display()))?;
+            .with_context(|| format!("`{}` is no fixture", fixture.display()))
+            .map_err(wrong_input("run the fixture"))?;
         all.extend(report.into_iter().map(|comparison| (engine, comparison)));
     }
     let mut out = io::stdout().lock();
@@ -62,13 +70,15 @@ fn json(engine: &str, comparison: &Comparison) -> serde_json::Value {
 /// Converts a `.pt` checkpoint. Every array of the model must be in it.
 pub(super) fn import(checkpoint: &Path, out: &Path) -> anyhow::Result<()> {
     let tensors = read_checkpoint_file(checkpoint)
-        .with_context(|| format!("read checkpoint `{}`", checkpoint.display()))?;
+        .map_err(anyhow::Error::from)
+        .map_err(wrong_input("read the checkpoint"))?;
     let arrays = tensors
         .into_iter()
         .map(|(name, tensor)| (name, (tensor.shape, tensor.data)))
         .collect();
     let params = Params::from_named(arrays)
-        .with_context(|| format!("take the model of `{}` over", checkpoint.display()))?;
+        .with_context(|| format!("`{}` holds another model", checkpoint.display()))
+        .map_err(wrong_input("convert the checkpoint"))?;
     let fresh = out.with_extension("safetensors.new");
     std::fs::write(&fresh, params.to_safetensors())
         .and_then(|()| std::fs::rename(&fresh, out))

@@ -5,22 +5,35 @@ use reprise_search::space::Nasbench201;
 use reprise_torch::cellnet::{self, CellNetError, CellOp, Trained};
 
 use super::{Done, RunError};
+use crate::progress::Progress;
 use crate::slots::Cancel;
 
 /// Runs an evaluation.
-pub(super) fn run(spec: &EvaluateSpec, cancel: &Cancel) -> Result<Done, RunError> {
-    let trained = train(spec, cancel)?;
+pub(super) fn run(
+    spec: &EvaluateSpec,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<Done, RunError> {
+    let mut steps = 0;
+    let trained = train(spec, &mut || {
+        // Asked before every step.
+        progress.set(steps, 0);
+        steps += 1;
+        cancel.is_cancelled()
+    })?;
     Ok(Done {
         result: TaskResult::Evaluate(trained.result),
         training: Some(trained.training),
     })
 }
 
-/// Trains the architecture of a spec.
-pub(super) fn train(spec: &EvaluateSpec, cancel: &Cancel) -> Result<Trained, RunError> {
+/// Trains the architecture of a spec; `should_stop` is asked before every step.
+pub(super) fn train(
+    spec: &EvaluateSpec,
+    should_stop: &mut dyn FnMut() -> bool,
+) -> Result<Trained, RunError> {
     let cell = cell(spec.space, spec.arch)?;
-    cellnet::train(cell, spec, &mut || cancel.is_cancelled())
-        .map_err(|CellNetError::Stopped| RunError::Stopped)
+    cellnet::train(cell, spec, should_stop).map_err(|CellNetError::Stopped| RunError::Stopped)
 }
 
 fn cell(space: SpaceName, arch: ArchIndex) -> Result<[CellOp; 6], RunError> {

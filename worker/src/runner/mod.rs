@@ -8,10 +8,12 @@ mod pretrain;
 mod search;
 mod spaces;
 
-use reprise_domain::{FailureClass, Seconds, TaskResult, TaskSpec};
+use reprise_domain::{AttemptOutcome, FailureClass, Seconds, TaskResult, TaskSpec};
+use reprise_proto::status::ErrorCode;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::checkpoints::Checkpoints;
+use crate::logs::Logs;
 use crate::slots::{Assignment, Cancel};
 use benchmarks::Benchmarks;
 
@@ -20,6 +22,7 @@ use benchmarks::Benchmarks;
 pub struct Runner {
     artifacts: Artifacts,
     checkpoints: Checkpoints,
+    logs: Logs,
     benchmarks: Benchmarks,
     embeddings: search::Embeddings,
 }
@@ -67,6 +70,11 @@ impl RunError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Impossible { .. } => FailureClass::Permanent,
+            Self::Artifact(ArtifactError::Fetch { source, .. })
+                if matches!(source.code, ErrorCode::NotFound | ErrorCode::Corrupt) =>
+            {
+                FailureClass::InputLost
+            }
             Self::Stopped | Self::Artifact(_) | Self::Failed { .. } => FailureClass::Task,
         }
     }
@@ -106,23 +114,59 @@ fn fitting(spec: &TaskSpec, done: Done) -> Result<Done, RunError> {
 
 impl Runner {
     /// A runner with nothing read yet.
-    pub fn new(artifacts: Artifacts, checkpoints: Checkpoints) -> Self {
+    pub fn new(artifacts: Artifacts, checkpoints: Checkpoints, logs: Logs) -> Self {
         Self {
             artifacts,
             checkpoints,
+            logs,
             benchmarks: Benchmarks::default(),
             embeddings: search::Embeddings::default(),
         }
+    }
+
+    /// Notes that an attempt begins.
+    pub(crate) fn begin(&self, assignment: &Assignment) {
+        let Assignment {
+            attempt, spec, log, ..
+        } = assignment;
+        self.logs.begin(*attempt, spec, log);
+    }
+
+    /// Notes how an attempt has ended.
+    pub(crate) fn end(&self, assignment: &Assignment, outcome: &AttemptOutcome) {
+        self.logs.end(assignment.attempt, &assignment.log, outcome);
     }
 
     /// Runs one attempt to its end.
     pub fn run(&self, assignment: &Assignment, cancel: &Cancel) -> Result<Done, RunError> {
         let done = match &assignment.spec {
             TaskSpec::Noop(spec) => noop::run(spec, assignment.attempt.number, cancel),
-            TaskSpec::Evaluate(spec) => evaluate::run(spec, cancel),
+            TaskSpec::Evaluate(spec) => evaluate::run(spec, &assignment.progress, cancel),
             TaskSpec::Pretrain(spec) => self.pretrain(spec, assignment, cancel),
-            TaskSpec::Search(spec) => self.search(spec, &assignment.inputs, cancel),
+            TaskSpec::Search(spec) => self.search(spec, assignment, cancel),
         }?;
         fitting(&assignment.spec, done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reprise_domain::Digest;
+    use reprise_proto::status::ApiError;
+
+    use super::*;
+
+    #[test]
+    fn an_input_that_is_lost_or_damaged_is_no_fault_of_the_task() {
+        let check = |code, expected: FailureClass| {
+            let error = RunError::from(ArtifactError::Fetch {
+                digest: Digest::from_bytes([1; 32]),
+                source: ApiError::new(code, "no"),
+            });
+            assert_eq!(error.class(), expected, "{code:?}");
+        };
+        check(ErrorCode::NotFound, FailureClass::InputLost);
+        check(ErrorCode::Corrupt, FailureClass::InputLost);
+        check(ErrorCode::TooLarge, FailureClass::Task);
     }
 }

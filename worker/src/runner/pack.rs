@@ -12,11 +12,12 @@ use reprise_torch::autoencoder::{
     GraphSet, Pack, Position, Pretrained, TorchDevice, best, embed, probe,
 };
 
-use super::pretrain::furthest;
+use super::pretrain::{furthest, said};
 use super::{Done, RunError, Runner, fitting, spaces};
 use crate::checkpoints::AttemptCheckpoints;
+use crate::logs::capture;
 use crate::queue::{Attempt, settings};
-use crate::slots::Cancel;
+use crate::slots::{Assignment, Cancel};
 
 /// Steps between two looks at the clock and at whether the tasks are still wanted:
 /// about half a second.
@@ -27,6 +28,7 @@ struct Member<'a> {
     /// Place among the attempts.
     place: usize,
     spec: PretrainSpec,
+    assignment: &'a Assignment,
     cancel: &'a Cancel,
     checkpoints: AttemptCheckpoints<'a>,
     /// The furthest of its checkpoints.
@@ -86,6 +88,7 @@ impl Runner {
             let TaskSpec::Pretrain(spec) = assignment.spec else {
                 continue;
             };
+            let _capturing = capture(vec![assignment.log.clone()]);
             let checkpoints = self.checkpoints.of(assignment.attempt);
             let found = match checkpoints.found(assignment.checkpoint, cancel) {
                 Ok(found) => found,
@@ -98,6 +101,7 @@ impl Runner {
             by_position.entry(at).or_default().push(Member {
                 place,
                 spec,
+                assignment,
                 cancel,
                 checkpoints,
                 found,
@@ -118,6 +122,8 @@ impl Runner {
         results: &mut [Result<Done, RunError>],
     ) {
         let started = Instant::now();
+        let logs = members.iter().map(|member| member.assignment.log.clone());
+        let _capturing = capture(logs.collect());
         let starts: Vec<_> = members
             .iter_mut()
             .map(|member| (member.spec, member.found.take()))
@@ -134,10 +140,25 @@ impl Runner {
                 return;
             }
         };
-        drop(starts);
+        let mut reached = pack.progress();
+        for (member, (_, found)) in members.iter_mut().zip(starts) {
+            if let Some(found) = found {
+                let stored = member.assignment.checkpoint;
+                member.checkpoints.resumed(stored, &found, reached.done());
+            }
+        }
         tracing::info!(seeds = members.len(), ?device, "pretraining a pack");
         while !pack.is_over() {
-            pack.advance(STEPS);
+            let epochs = reached.epochs_done;
+            reached = pack.advance(STEPS);
+            for (member, last) in members.iter().zip(pack.last()) {
+                let progress = &member.assignment.progress;
+                progress.set(reached.done(), reached.total());
+                if reached.epochs_done > epochs {
+                    let _capturing = capture(vec![member.assignment.log.clone()]);
+                    said(progress, &reached, last);
+                }
+            }
             if members.iter().all(|member| member.cancel.is_unwanted()) {
                 for member in members {
                     member.checkpoints.clear();
@@ -145,7 +166,7 @@ impl Runner {
                 return;
             }
             let stopping = members.iter().all(|member| member.cancel.is_cancelled());
-            save(&pack, &mut members, stopping);
+            save(&pack, &mut members, stopping, reached.done());
             if stopping {
                 return;
             }
@@ -188,10 +209,10 @@ impl Runner {
 
 /// Saves where every member stands, if it is time; what they are is asked of the
 /// device once for all.
-fn save(pack: &Pack, members: &mut [Member<'_>], stopping: bool) {
+fn save(pack: &Pack, members: &mut [Member<'_>], stopping: bool, done: u64) {
     let contents = OnceCell::new();
     for (place, member) in members.iter_mut().enumerate() {
         let content = || contents.get_or_init(|| pack.checkpoints())[place].clone();
-        member.checkpoints.save_if_any(stopping, content);
+        member.checkpoints.save_if_any(stopping, done, content);
     }
 }

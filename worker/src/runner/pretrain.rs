@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use reprise_domain::{PretrainResult, PretrainSpec, Seconds, TaskResult};
+use reprise_domain::{EpochMeasures, PretrainResult, PretrainSpec, Seconds, TaskResult};
 use reprise_search::space::SearchSpace;
 use reprise_torch::autoencoder::{
-    Backend, GraphSet, Position, PretrainError, Pretrainer, embed, position,
+    Backend, GraphSet, Position, PretrainError, Pretrainer, Progress as Reached, embed, position,
 };
 
 use super::{Done, RunError, Runner, spaces};
+use crate::logs::note;
+use crate::progress::Progress;
 use crate::slots::{Assignment, Cancel};
 
 /// Steps between two looks at the clock and at whether the task is still wanted:
@@ -35,26 +37,39 @@ impl Runner {
         let found = checkpoints.found(assignment.checkpoint, cancel)?;
         let (_, found) = furthest(found, *spec, &space, &graphs);
         let (set, backend) = (Arc::clone(&graphs), Backend::default());
-        let mut pretrainer = match found {
-            Some(bytes) => Pretrainer::resume(&bytes, *spec, space, set, backend),
+        let mut pretrainer = match &found {
+            Some(bytes) => Pretrainer::resume(bytes, *spec, space, set, backend),
             None => Pretrainer::new(*spec, space, set, backend),
         }
         .map_err(|error| RunError::impossible("start pretraining")(error.into()))?;
+        let mut reached = pretrainer.progress();
+        let progress = &assignment.progress;
+        progress.set(reached.done(), reached.total());
+        if let Some(found) = found {
+            checkpoints.resumed(assignment.checkpoint, &found, reached.done());
+        }
         loop {
-            match pretrainer.advance(STEPS) {
-                Ok(progress) if progress.is_finished() => break,
-                Ok(_) => {}
+            let epochs = reached.epochs_done;
+            reached = match pretrainer.advance(STEPS) {
+                Ok(reached) => reached,
                 Err(error) => {
                     checkpoints.clear();
                     return Err(failed("pretrain")(error));
                 }
+            };
+            progress.set(reached.done(), reached.total());
+            if reached.epochs_done > epochs {
+                said(progress, &reached, reached.last);
+            }
+            if reached.is_finished() {
+                break;
             }
             if cancel.is_unwanted() {
                 checkpoints.clear();
                 return Err(RunError::Stopped);
             }
             let stopping = cancel.is_cancelled();
-            checkpoints.save(stopping, || pretrainer.checkpoint());
+            checkpoints.save(stopping, reached.done(), || pretrainer.checkpoint());
             if stopping {
                 return Err(RunError::Stopped);
             }
@@ -77,6 +92,15 @@ impl Runner {
             result: TaskResult::Pretrain(result),
             training,
         })
+    }
+}
+
+/// Says in the attempt's log and in its progress that an epoch is done.
+pub(super) fn said(progress: &Progress, reached: &Reached, last: Option<EpochMeasures>) {
+    if let Some(EpochMeasures { loss, validity, .. }) = last {
+        let (epoch, epochs) = (reached.epochs_done, reached.epochs);
+        progress.note(&format!("epoch {epoch} of {epochs} done, loss {loss:.4}"));
+        note!(epoch, epochs, loss, validity, "epoch done");
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reprise_data::Benchmark;
 use reprise_domain::protocol::SearchQuirks;
 use reprise_domain::{
-    ArchIndex, BenchmarkRef, Dataset, Digest, EncodingName, EvaluateResult, EvaluateSpec, Recipe,
-    SearchResult, SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
+    ArchIndex, BenchmarkRef, Budget, Dataset, Digest, EncodingName, EvaluateResult, EvaluateSpec,
+    Recipe, SearchResult, SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
 };
 use reprise_search::embedding::Embedding;
 use reprise_search::method;
@@ -16,7 +16,8 @@ use reprise_search::trial::{Guiding, Oracle, OracleError, Reported, TrialError, 
 use reprise_torch::autoencoder::embed;
 
 use super::{Done, RunError, Runner, evaluate, spaces};
-use crate::slots::Cancel;
+use crate::progress::Progress;
+use crate::slots::{Assignment, Cancel};
 
 /// Embeddings that are kept in memory: one of NAS-Bench-101 takes 27 MB, and trials
 /// of one embedding follow each other.
@@ -50,19 +51,20 @@ impl Runner {
     pub(super) fn search(
         &self,
         spec: &SearchSpec,
-        inputs: &[(TaskKey, TaskResult)],
+        assignment: &Assignment,
         cancel: &Cancel,
     ) -> Result<Done, RunError> {
         let space = spaces::open(spec.space);
         let embedding = match spec.encoding {
             EncodingName::Discrete => None,
             EncodingName::Embedding { pretrain } => {
+                let inputs = &assignment.inputs;
                 Some(self.embedding(pretrain, inputs, space.as_ref(), cancel)?)
             }
         };
         let mut method = method::build(spec, space, embedding)
             .map_err(|error| RunError::impossible("set the search method up")(error.into()))?;
-        let mut oracle: Box<dyn Oracle> = match spec.benchmark {
+        let oracle: Box<dyn Oracle> = match spec.benchmark {
             BenchmarkRef::Table { digest } => Box::new(TableOracle {
                 table: self.benchmarks.table(digest, &self.artifacts, cancel)?,
                 dataset: spec.dataset,
@@ -81,18 +83,20 @@ impl Runner {
                 cancel: cancel.clone(),
             }),
         };
+        let mut oracle = Counting {
+            oracle,
+            budget: spec.budget,
+            queries: 0,
+            spent: Seconds::ZERO,
+            progress: &assignment.progress,
+        };
         let mut keep_going = |_| !cancel.is_cancelled();
-        let trajectory = run_trial(
-            spec.budget,
-            method.as_mut(),
-            oracle.as_mut(),
-            &mut keep_going,
-        )
-        .map_err(|error| match error {
-            TrialError::Stopped(_) => RunError::Stopped,
-            _ if cancel.is_cancelled() => RunError::Stopped,
-            error => RunError::failed("run the search")(error.into()),
-        })?;
+        let trajectory = run_trial(spec.budget, method.as_mut(), &mut oracle, &mut keep_going)
+            .map_err(|error| match error {
+                TrialError::Stopped(_) => RunError::Stopped,
+                _ if cancel.is_cancelled() => RunError::Stopped,
+                error => RunError::failed("run the search")(error.into()),
+            })?;
         Ok(Done {
             result: TaskResult::Search(SearchResult { trajectory }),
             training: None,
@@ -124,6 +128,40 @@ impl Runner {
         let embedding = Arc::new(embedding);
         self.embeddings.keep(digest, &embedding);
         Ok(embedding)
+    }
+}
+
+/// Says how far a trial is with each query that it answers.
+struct Counting<'a> {
+    oracle: Box<dyn Oracle>,
+    budget: Budget,
+    queries: u64,
+    spent: Seconds,
+    progress: &'a Progress,
+}
+
+/// Parts that a budget of simulated seconds is counted in.
+const PARTS: u64 = 1000;
+
+impl Oracle for Counting<'_> {
+    fn guiding(&mut self, arch: ArchIndex) -> Result<Guiding, OracleError> {
+        let answer = self.oracle.guiding(arch)?;
+        match self.budget {
+            Budget::Queries(most) => {
+                self.queries += 1;
+                self.progress.set(self.queries, u64::from(most));
+            }
+            Budget::Simulated(most) => {
+                self.spent = self.spent + answer.cost;
+                let share = (self.spent.get() / most.get()).min(1.0);
+                self.progress.set((share * PARTS as f64) as u64, PARTS);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn reported(&self, arch: ArchIndex) -> Result<Reported, OracleError> {
+        self.oracle.reported(arch)
     }
 }
 
@@ -174,7 +212,7 @@ impl Oracle for TrainingOracle {
                 recipe: self.recipe,
                 seed: TRAINING_SEED,
             };
-            let result = evaluate::train(&spec, &self.cancel)?.result;
+            let result = evaluate::train(&spec, &mut || self.cancel.is_cancelled())?.result;
             self.trained.insert(arch, result);
             result
         };

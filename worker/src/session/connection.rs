@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, AttemptOutcome, Capability, TaskKey, WorkerId};
 use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::client::{Clients, connect};
@@ -17,7 +16,14 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
+use crate::checkpoints::{Announced, StoredCheckpoint};
+use crate::logs::AttemptLog;
+use crate::progress::{Progress, Reached};
 use crate::slots::Assignment;
+
+/// Attempts that a hello lists at most: its message stays under 3 MB. What is not
+/// listed counts as lost until it is reported.
+pub(super) const MOST_HELD: usize = 65_536;
 
 /// What the coordinator says.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub(super) enum Incoming {
 pub(super) struct Connection {
     pub(super) clients: Clients,
     pub(super) heartbeat: Duration,
+    /// Longest silence that the coordinator allows.
+    pub(super) silence: Duration,
     /// Unbounded, since the session must not wait; what can be in it is bounded by
     /// what the worker holds.
     outgoing: mpsc::UnboundedSender<FromWorker>,
@@ -87,6 +95,7 @@ impl Connection {
         Ok(Self {
             clients,
             heartbeat: Duration::from_millis(u64::from(timeout / 3)),
+            silence: Duration::from_millis(u64::from(timeout)),
             outgoing,
             incoming,
         })
@@ -141,11 +150,11 @@ impl Outgoing {
     }
 
     /// Says where an attempt stands; the artifact is stored already.
-    pub(super) fn checkpoint(&self, attempt: AttemptId, artifact: ArtifactRef) {
+    pub(super) fn checkpoint(&self, attempt: AttemptId, checkpoint: Announced) {
         let checkpoint = pb::Checkpoint {
             attempt: Some(attempt.into()),
-            artifact: Some(artifact.into()),
-            done: 0,
+            artifact: Some(checkpoint.artifact.into()),
+            done: checkpoint.done,
         };
         self.send(FromMessage::Checkpoint(checkpoint));
     }
@@ -155,9 +164,25 @@ impl Outgoing {
         self.0.is_closed()
     }
 
-    /// A sign of life.
-    pub(super) fn heartbeat(&self) {
-        self.send(FromMessage::Heartbeat(pb::Heartbeat::default()));
+    /// A sign of life, with how far running attempts are.
+    pub(super) fn heartbeat(&self, moved: Vec<(AttemptId, Reached)>) {
+        let progress = moved.into_iter().map(|(attempt, reached)| pb::Progress {
+            attempt: Some(attempt.into()),
+            done: reached.done,
+            total: reached.total,
+            note: reached.note,
+        });
+        self.send(FromMessage::Heartbeat(pb::Heartbeat {
+            progress: progress.collect(),
+        }));
+    }
+
+    /// What an attempt has logged so far.
+    pub(super) fn log(&self, attempt: AttemptId, text: Vec<u8>) {
+        self.send(FromMessage::Log(pb::Log {
+            attempt: Some(attempt.into()),
+            text,
+        }));
     }
 
     /// Takes nothing more.
@@ -194,6 +219,21 @@ fn assignment(wire: pb::Assignment) -> Result<Assignment, ConvertError> {
             .into_iter()
             .map(input)
             .collect::<Result<_, ConvertError>>()?,
-        checkpoint: wire.checkpoint.map(TryInto::try_into).transpose()?,
+        checkpoint: stored_checkpoint(wire.checkpoint, wire.checkpoint_of)?,
+        progress: Progress::default(),
+        log: AttemptLog::default(),
     })
+}
+
+fn stored_checkpoint(
+    artifact: Option<pb::Artifact>,
+    of: Option<pb::Attempt>,
+) -> Result<Option<StoredCheckpoint>, ConvertError> {
+    let Some(artifact) = artifact else {
+        return Ok(None);
+    };
+    Ok(Some(StoredCheckpoint {
+        artifact: artifact.try_into()?,
+        of: of.map(TryInto::try_into).transpose()?,
+    }))
 }

@@ -9,6 +9,7 @@ use reprise_proto::status::ApiError;
 
 use super::connection::Outgoing;
 use crate::artifacts::Artifacts;
+use crate::checkpoints::Announced;
 
 /// Wait before a refused upload is tried again.
 const UPLOAD_WAIT: Duration = Duration::from_secs(2);
@@ -50,17 +51,19 @@ pub(super) async fn upload(
     Upload::Stored
 }
 
+/// Uploads a checkpoint, then announces it.
 pub(super) async fn send_checkpoint(
     artifacts: &Artifacts,
     clients: Clients,
     outgoing: &Outgoing,
     attempt: AttemptId,
-    artifact: ArtifactRef,
+    checkpoint: Announced,
 ) {
-    match artifacts.upload(clients, artifact).await {
+    match artifacts.upload(clients, checkpoint.artifact).await {
         Ok(()) => {
-            outgoing.checkpoint(attempt, artifact);
-            tracing::info!(%attempt, bytes = artifact.bytes, "checkpoint stored");
+            outgoing.checkpoint(attempt, checkpoint);
+            let Announced { artifact, done } = checkpoint;
+            tracing::info!(%attempt, done, bytes = artifact.bytes, "checkpoint stored");
         }
         Err(status) => {
             let error = ApiError::from(&status);

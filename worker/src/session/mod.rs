@@ -5,8 +5,12 @@
 //! lives in it. The only module besides `reprise-proto` that names generated
 //! types is `connection`.
 
+mod config;
 mod connection;
 mod delivery;
+mod held;
+mod sending;
 mod service;
 
-pub use service::{Config, Service, SessionError};
+pub use config::{Config, SessionError};
+pub use service::Service;

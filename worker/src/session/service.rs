@@ -1,27 +1,26 @@
 //! The session's loop.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, AttemptOutcome, Capability};
+use reprise_domain::{AttemptId, AttemptOutcome, Capability, Device};
 use reprise_proto::client::Clients;
-use reprise_proto::credential::Credential;
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Incoming};
-use super::delivery::{Upload, send_checkpoint, upload};
-use crate::artifacts::{ArtifactError, Artifacts};
-use crate::checkpoints::Checkpoints;
-use crate::identity::{Home, HomeError};
-use crate::packing::Packs;
+use super::config::{Config, SessionError};
+use super::connection::{Connection, Incoming, MOST_HELD};
+use super::held::Held;
+use crate::artifacts::Artifacts;
+use crate::checkpoints::{Announced, Checkpoints};
+use crate::identity::Home;
+use crate::logs::Logs;
 use crate::runner::Runner;
 use crate::slots::{Assignment, Cancel, Ended, Slots};
-use crate::spool::{Spool, SpoolError};
+use crate::spool::Spool;
 
 /// First wait before dialling again; doubled up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -42,60 +41,21 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// spool.
 const SAID_AT_ONCE: usize = 256;
 
-/// What a worker is started with.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Where the coordinator listens, `https://HOST:PORT` or `http://HOST:PORT`;
-    /// where several stand in for each other, all of them, separated by commas.
-    pub coordinator: String,
-    /// What it shows to an encrypted coordinator.
-    pub credential: Option<Credential>,
-    /// Threads that run one task each.
-    pub threads: usize,
-    /// How pretraining is packed, if it is.
-    pub packs: Option<Packs>,
-    /// Most work that is lost with its machine.
-    pub checkpoint_interval: Duration,
-    /// Its own directory: identity, spool, checkpoints and caches.
-    pub directory: PathBuf,
-    /// What it offers.
-    pub capability: Capability,
-}
-
-/// Why the worker stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// Its directory cannot be used.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// Its spool cannot be used.
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    /// Its artifact cache cannot be used.
-    #[error(transparent)]
-    Artifacts(#[from] ArtifactError),
-    /// Its slots cannot be started.
-    #[error("start the slots")]
-    Slots(#[source] std::io::Error),
-    /// The coordinator will never take it.
-    #[error("the coordinator refused this worker: {0}")]
-    Refused(ApiError),
-}
-
 /// The worker before it runs.
 #[derive(Debug)]
 pub struct Service {
     config: Config,
     home: Home,
-    spool: Spool,
+    pub(super) spool: Spool,
     slots: Slots,
     from_slots: mpsc::UnboundedReceiver<FromSlot>,
-    artifacts: Artifacts,
+    pub(super) artifacts: Artifacts,
     clients: watch::Sender<Option<Clients>>,
     /// Attempts that the slots have, running or not begun.
-    held: HashMap<AttemptId, Cancel>,
+    pub(super) held: Held,
+    pub(super) logs: Logs,
     /// Newest checkpoint of each attempt that has one to be sent.
-    checkpoints: HashMap<AttemptId, ArtifactRef>,
+    pub(super) checkpoints: HashMap<AttemptId, Announced>,
     /// Whether this process has been welcomed before.
     welcomed: bool,
     /// Whether it was asked to leave.
@@ -105,7 +65,7 @@ pub struct Service {
 /// What slots say, in order.
 #[derive(Debug)]
 enum FromSlot {
-    Checkpoint(AttemptId, ArtifactRef),
+    Checkpoint(AttemptId, Announced),
     Ended(Ended),
 }
 
@@ -124,11 +84,18 @@ impl Service {
             home.directory.join("checkpoints"),
             artifacts.clone(),
             config.checkpoint_interval,
-            move |attempt, artifact| {
-                drop(announce.send(FromSlot::Checkpoint(attempt, artifact)));
+            move |attempt, checkpoint| {
+                drop(announce.send(FromSlot::Checkpoint(attempt, checkpoint)));
             },
         );
-        let runner = Arc::new(Runner::new(artifacts.clone(), checkpoints));
+        let logs_at = home.directory.join("logs");
+        let logs = Logs::open(&logs_at, place(&config.capability));
+        let logs = logs.map_err(|source| SessionError::Logs {
+            path: logs_at,
+            source,
+        })?;
+        let runner = Runner::new(artifacts.clone(), checkpoints, logs.clone());
+        let runner = Arc::new(runner);
         let slots = Slots::start(config.threads, config.packs, &runner, move |end| {
             drop(sender.send(FromSlot::Ended(end)));
         })
@@ -141,7 +108,8 @@ impl Service {
             from_slots,
             artifacts,
             clients,
-            held: HashMap::new(),
+            held: Held::default(),
+            logs,
             checkpoints: HashMap::new(),
             welcomed: false,
             draining: false,
@@ -183,12 +151,20 @@ impl Service {
             };
             match connected {
                 Ok(connection) => {
-                    wait = FIRST_WAIT;
                     self.welcomed = true;
                     tracing::info!(coordinator = self.config.coordinator, "connected");
                     self.clients.send_replace(Some(connection.clients.clone()));
+                    let (began, beat) = (Instant::now(), connection.heartbeat);
                     self.converse(connection, shutdown).await;
                     self.clients.send_replace(None);
+                    if began.elapsed() >= beat {
+                        wait = FIRST_WAIT;
+                    } else if !self.has_left() {
+                        // A session that is ended as soon as it is open would be opened
+                        // again and again.
+                        self.work_alone(wait, shutdown).await;
+                        wait = (wait * 2).min(LONGEST_WAIT);
+                    }
                 }
                 Err(error)
                     if error.is_not_allowed()
@@ -215,7 +191,17 @@ impl Service {
 
     async fn connect(&self) -> Result<Connection, ApiError> {
         let spooled = self.spool.waiting().map(|(attempt, _)| *attempt);
-        let holding = self.held.keys().copied().chain(spooled).collect();
+        // What runs comes first: a finished result that is not listed is reported all
+        // the same, and counts while nobody else's does.
+        let mut holding: Vec<_> = self.held.attempts().chain(spooled).collect();
+        if holding.len() > MOST_HELD {
+            tracing::warn!(
+                held = holding.len(),
+                listed = MOST_HELD,
+                "holds more attempts than a hello lists"
+            );
+            holding.truncate(MOST_HELD);
+        }
         let opened = Connection::open(
             &self.config.coordinator,
             self.config.credential.as_ref(),
@@ -236,13 +222,18 @@ impl Service {
 
     /// Talks until the connection ends or everything is handed back.
     async fn converse(&mut self, mut connection: Connection, shutdown: &CancellationToken) {
+        self.held.begin_anew();
+        let mut left_logs = self.send_left_logs(&connection);
         for (attempt, outcome) in self.spool.waiting() {
             self.deliver(&connection, *attempt, outcome.clone());
         }
-        for (attempt, artifact) in &self.checkpoints {
-            self.deliver_checkpoint(&connection, *attempt, *artifact);
+        for (attempt, checkpoint) in &self.checkpoints {
+            self.deliver_checkpoint(&connection, *attempt, *checkpoint);
         }
         let mut heartbeat = tokio::time::interval(connection.heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut spoke = Instant::now();
+        let mut beats = 0_u64;
         if self.draining {
             connection.outgoing().draining();
         }
@@ -260,7 +251,21 @@ impl Service {
                 _ = self.from_slots.recv_many(&mut said, SAID_AT_ONCE) => {
                     self.pass_on(&mut said, &connection);
                 }
-                _ = heartbeat.tick() => connection.outgoing().heartbeat(),
+                _ = heartbeat.tick() => {
+                    if spoke.elapsed() > connection.silence {
+                        // On a disk that hung, say: the coordinator may have dropped the
+                        // session meanwhile.
+                        tracing::warn!("the session stood still; dialling again");
+                        return;
+                    }
+                    spoke = Instant::now();
+                    beats += 1;
+                    self.beat(&connection);
+                    // The connection has outlived what was sent at its start.
+                    if beats == 2 {
+                        left_logs.drain(..).for_each(|attempt| self.logs.remove(attempt));
+                    }
+                }
                 () = shutdown.cancelled(), if !self.draining => {
                     connection.outgoing().draining();
                     for (attempt, outcome) in self.begin_to_leave() {
@@ -292,9 +297,9 @@ impl Service {
         let mut ended = Vec::new();
         for said in said.drain(..) {
             match said {
-                FromSlot::Checkpoint(attempt, artifact) => {
-                    self.note_checkpoint(attempt, artifact);
-                    self.deliver_checkpoint(connection, attempt, artifact);
+                FromSlot::Checkpoint(attempt, checkpoint) => {
+                    self.note_checkpoint(attempt, checkpoint);
+                    self.deliver_checkpoint(connection, attempt, checkpoint);
                 }
                 FromSlot::Ended(end) => ended.push(end),
             }
@@ -306,25 +311,26 @@ impl Service {
 
     fn note(&mut self, said: FromSlot) {
         match said {
-            FromSlot::Checkpoint(attempt, artifact) => self.note_checkpoint(attempt, artifact),
+            FromSlot::Checkpoint(attempt, new) => self.note_checkpoint(attempt, new),
             FromSlot::Ended(end) => drop(self.finish(vec![end])),
         }
     }
 
     /// Keeps the newest checkpoint of an attempt; only that one is of use.
-    fn note_checkpoint(&mut self, attempt: AttemptId, artifact: ArtifactRef) {
-        if let Some(old) = self.checkpoints.insert(attempt, artifact)
-            && old != artifact
+    fn note_checkpoint(&mut self, attempt: AttemptId, new: Announced) {
+        if let Some(old) = self.checkpoints.insert(attempt, new)
+            && old.artifact != new.artifact
         {
-            self.artifacts.forget(old.digest);
+            self.artifacts.forget(old.artifact.digest);
         }
     }
 
     fn forget(&mut self, attempts: &[AttemptId]) {
         self.spool.forget(attempts);
         for attempt in attempts {
+            self.logs.remove(*attempt);
             if let Some(checkpoint) = self.checkpoints.remove(attempt) {
-                self.artifacts.forget(checkpoint.digest);
+                self.artifacts.forget(checkpoint.artifact.digest);
             }
         }
     }
@@ -346,9 +352,12 @@ impl Service {
             Incoming::Stop(attempts) => {
                 let stopped: HashSet<_> = attempts.iter().copied().collect();
                 for attempt in self.slots.withdraw(|attempt| !stopped.contains(&attempt)) {
-                    self.held.remove(&attempt);
+                    self.held.remove(attempt);
                 }
-                for cancel in attempts.iter().filter_map(|attempt| self.held.get(attempt)) {
+                for cancel in attempts
+                    .iter()
+                    .filter_map(|attempt| self.held.cancel(*attempt))
+                {
                     cancel.discard();
                 }
                 self.forget(&attempts);
@@ -361,12 +370,12 @@ impl Service {
     /// that restarts between its commit and its message may say start twice.
     fn take(&mut self, assignment: Assignment) {
         let attempt = assignment.attempt;
-        if self.held.contains_key(&attempt) || self.spool.holds(attempt) {
+        if self.held.contains(attempt) || self.spool.holds(attempt) {
             return;
         }
         tracing::debug!(%attempt, spec = %assignment.spec, "taken");
         let cancel = Cancel::default();
-        self.held.insert(attempt, cancel.clone());
+        self.held.insert(&assignment, cancel.clone());
         self.slots.push(assignment, cancel);
     }
 
@@ -374,7 +383,7 @@ impl Service {
     fn finish(&mut self, ended: Vec<Ended>) -> Vec<(AttemptId, AttemptOutcome)> {
         let mut outcomes = Vec::with_capacity(ended.len());
         for end in ended {
-            self.held.remove(&end.attempt);
+            self.held.remove(end.attempt);
             if let AttemptOutcome::Failed(failure) = &end.outcome {
                 tracing::warn!(attempt = %end.attempt, message = failure.message, "attempt failed");
             }
@@ -386,68 +395,15 @@ impl Service {
         outcomes
     }
 
-    /// Uploads an outcome's files, then reports it, beside the session. What is not
-    /// sent before the connection ends is sent with the next one.
-    fn deliver(&self, connection: &Connection, attempt: AttemptId, outcome: AttemptOutcome) {
-        let (artifacts, clients, outgoing) = (
-            self.artifacts.clone(),
-            connection.clients.clone(),
-            connection.outgoing(),
-        );
-        let (files, checkpoint) = match &outcome {
-            AttemptOutcome::Finished { result, .. } => (result.artifacts(), None),
-            AttemptOutcome::Returned => (Vec::new(), self.checkpoints.get(&attempt).copied()),
-            AttemptOutcome::Failed(_) => (Vec::new(), None),
-        };
-        if files.is_empty() && checkpoint.is_none() {
-            outgoing.report(attempt, &outcome);
-            return;
-        }
-        tokio::spawn(async move {
-            // Whoever gets the task next must find it: it goes before the report.
-            if let Some(checkpoint) = checkpoint {
-                send_checkpoint(&artifacts, clients.clone(), &outgoing, attempt, checkpoint).await;
-            }
-            for artifact in files {
-                match upload(&artifacts, &clients, &outgoing, attempt, artifact).await {
-                    Upload::Stored => {}
-                    Upload::Disconnected => return,
-                    Upload::Impossible(failure) => {
-                        outgoing.report(attempt, &AttemptOutcome::Failed(failure));
-                        return;
-                    }
-                }
-            }
-            outgoing.report(attempt, &outcome);
-        });
-    }
-
-    /// Uploads where an attempt stands, beside the session. The newest one is sent
-    /// again with the next connection.
-    fn deliver_checkpoint(
-        &self,
-        connection: &Connection,
-        attempt: AttemptId,
-        artifact: ArtifactRef,
-    ) {
-        let (artifacts, clients, outgoing) = (
-            self.artifacts.clone(),
-            connection.clients.clone(),
-            connection.outgoing(),
-        );
-        tokio::spawn(async move {
-            send_checkpoint(&artifacts, clients, &outgoing, attempt, artifact).await;
-        });
-    }
-
     /// Takes back what has not begun, to be handed back, and stops what runs.
     fn begin_to_leave(&mut self) -> Vec<(AttemptId, AttemptOutcome)> {
         self.draining = true;
-        let unbegun = self.slots.withdraw(|_| false);
-        self.held
-            .iter()
-            .filter(|(attempt, _)| !unbegun.contains(attempt))
-            .for_each(|(_, cancel)| cancel.leave());
+        let unbegun: HashSet<_> = self.slots.withdraw(|_| false).into_iter().collect();
+        let begun = self.held.attempts();
+        let begun = begun.filter(|attempt| !unbegun.contains(attempt));
+        for cancel in begun.filter_map(|attempt| self.held.cancel(attempt)) {
+            cancel.leave();
+        }
         self.finish(unbegun.into_iter().map(returned).collect())
     }
 }
@@ -457,4 +413,21 @@ fn returned(attempt: AttemptId) -> Ended {
         attempt,
         outcome: AttemptOutcome::Returned,
     }
+}
+
+/// Where attempts run, in words.
+fn place(capability: &Capability) -> String {
+    let device = match &capability.device {
+        Device::Cpu { model } => format!("cpu ({model})"),
+        Device::Cuda { index, model } => format!("cuda:{index} ({model})"),
+    };
+    let Capability {
+        host,
+        version,
+        commit,
+        libtorch,
+        ..
+    } = capability;
+    let commit = commit.get(..12).unwrap_or("unknown");
+    format!("{host}, {device}; reprise-worker {version}, commit {commit}, libtorch {libtorch}")
 }

@@ -158,6 +158,7 @@ pub(crate) fn offer(slots: u32) -> Capability {
         },
         version: "1".to_owned(),
         libtorch: "2".to_owned(),
+        ..Capability::default()
     }
 }
 

@@ -76,7 +76,7 @@ impl Gate {
         // The first cell stands for all lower means too.
         let cell = ((mean - self.low) / self.width).max(0.0) as usize;
         let needed = self.variances.get(cell);
-        // A NaN passes as well.
+        // A variance that is not a number passes too.
         !needed.is_some_and(|&needed| variance < needed)
     }
 

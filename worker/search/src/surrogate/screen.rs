@@ -208,8 +208,8 @@ impl Sieve<'_, '_> {
                 let (mean, variance) =
                     limits.of_cluster(means[position], spreads[position], radius);
                 let passes = self.gate.passes(mean, variance);
-                // Rows that are left out score zero, which reaches a threshold of
-                // zero.
+                // Rows that do not pass score zero. Where zero is enough to be chosen, they
+                // are offered with it.
                 if !passes && self.gate.is_at_zero() {
                     for &row in known.members(cluster) {
                         self.choice.offer(row, 0.0);

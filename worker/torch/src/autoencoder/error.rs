@@ -191,15 +191,17 @@ pub enum PretrainError {
     /// The model's sizes are absurd.
     #[error(transparent)]
     Params(#[from] ParamsError),
-    /// The loss is infinite or not a number.
-    #[error("the loss became `{loss}` in epoch {epoch}, step {step}")]
+    /// The loss or a measure is infinite or not a number.
+    #[error("{measure} became `{value}` in epoch {epoch}, step {step}")]
     Diverged {
         /// Epoch, from 0.
         epoch: u32,
         /// Step of the epoch, from 0.
         step: u64,
-        /// The loss.
-        loss: f64,
+        /// What became so.
+        measure: &'static str,
+        /// Its value.
+        value: f64,
     },
     /// The checkpoint was written by another version.
     #[error("the checkpoint has format `{found}`, expected `{expected}`")]

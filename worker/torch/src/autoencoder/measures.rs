@@ -97,6 +97,34 @@ pub(crate) fn of_epoch(
     }
 }
 
+/// The first measure that is infinite or not a number, and its value: no result and
+/// no checkpoint can hold it.
+pub(crate) fn not_finite(measures: &EpochMeasures) -> Option<(&'static str, f64)> {
+    let EpochMeasures {
+        loss,
+        ops_accuracy,
+        ops_accuracy_real_nodes,
+        edge_accuracy,
+        true_edge_probability,
+        false_edge_probability,
+        exact_match,
+        validity,
+        uniqueness,
+    } = *measures;
+    let all = [
+        ("the mean loss", loss),
+        ("the operations' accuracy", ops_accuracy),
+        ("the real nodes' accuracy", ops_accuracy_real_nodes),
+        ("the edges' accuracy", edge_accuracy),
+        ("the true edges' probability", true_edge_probability),
+        ("the false edges' probability", false_edge_probability),
+        ("the exact match", exact_match),
+        ("the validity", validity),
+        ("the uniqueness", uniqueness),
+    ];
+    all.into_iter().find(|(_, value)| !value.is_finite())
+}
+
 /// Encodes and decodes the graphs of `held_out` in evaluation mode.
 fn reconstruction(
     engine: &mut dyn Engine,
@@ -167,6 +195,28 @@ pub(crate) fn is_measurable(set: &GraphSet, held_out: Range<usize>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_measure_that_no_file_can_hold_is_named() {
+        let finite = EpochMeasures {
+            loss: 0.5,
+            ops_accuracy: 1.0,
+            ops_accuracy_real_nodes: 1.0,
+            edge_accuracy: 1.0,
+            true_edge_probability: 0.9,
+            false_edge_probability: 0.1,
+            exact_match: 1.0,
+            validity: 0.0,
+            uniqueness: 0.0,
+        };
+        assert_eq!(not_finite(&finite), None);
+        let wrong = EpochMeasures {
+            true_edge_probability: f64::INFINITY,
+            ..finite
+        };
+        let found = Some(("the true edges' probability", f64::INFINITY));
+        assert_eq!(not_finite(&wrong), found);
+    }
 
     #[test]
     fn batch_means_are_weighted_by_graphs_not_by_edges() {

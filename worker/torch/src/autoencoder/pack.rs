@@ -76,18 +76,29 @@ struct Member {
     failed: Option<Divergence>,
 }
 
-/// The first step whose loss is not a number.
+/// The first loss or measure that was infinite or not a number.
 #[derive(Debug, Clone, Copy)]
 struct Divergence {
     epoch: u32,
     step: u64,
-    loss: f64,
+    measure: &'static str,
+    value: f64,
 }
 
 impl From<Divergence> for PretrainError {
     fn from(divergence: Divergence) -> Self {
-        let Divergence { epoch, step, loss } = divergence;
-        Self::Diverged { epoch, step, loss }
+        let Divergence {
+            epoch,
+            step,
+            measure,
+            value,
+        } = divergence;
+        Self::Diverged {
+            epoch,
+            step,
+            measure,
+            value,
+        }
     }
 }
 
@@ -218,6 +229,20 @@ impl Pack {
         }
     }
 
+    /// Measures of the last epoch that is done, in the order of the members; none of one
+    /// that has failed.
+    pub fn last(&self) -> impl Iterator<Item = Option<EpochMeasures>> {
+        let last = |member: &Member| {
+            member
+                .failed
+                .is_none()
+                .then(|| member.epochs.last().copied())
+        };
+        self.members
+            .iter()
+            .map(move |member| last(member).flatten())
+    }
+
     /// Checkpoints of the members, from which each can go on alone or in a pack; `None`
     /// for a member that has failed.
     pub fn checkpoints(&self) -> Vec<Option<Vec<u8>>> {
@@ -306,7 +331,8 @@ impl Pack {
                     member.failed = Some(Divergence {
                         epoch: self.epoch,
                         step: self.step + step as u64,
-                        loss,
+                        measure: "the loss",
+                        value: loss,
                     });
                 }
             }
@@ -337,6 +363,12 @@ impl Member {
             let mut engine = NativeEngine::idle(state.clone());
             let loss = self.loss_sum / steps as f64;
             let measured = measures::of_epoch(&self.course, epoch, &mut engine, loss, codes);
+            self.failed = measures::not_finite(&measured).map(|(measure, value)| Divergence {
+                epoch,
+                step: steps,
+                measure,
+                value,
+            });
             self.epochs.push(measured);
         }
         self.loss_sum = 0.0;

@@ -41,10 +41,14 @@ impl Progress {
         self.epochs_done == self.epochs
     }
 
-    /// Share of all steps that are done, in [0, 1].
-    pub fn fraction(&self) -> f64 {
-        let done = u64::from(self.epochs_done) * self.steps_per_epoch + self.step;
-        done as f64 / (u64::from(self.epochs) * self.steps_per_epoch) as f64
+    /// Steps that are done in all.
+    pub fn done(&self) -> u64 {
+        u64::from(self.epochs_done) * self.steps_per_epoch + self.step
+    }
+
+    /// Steps of the task.
+    pub fn total(&self) -> u64 {
+        u64::from(self.epochs) * self.steps_per_epoch
     }
 }
 
@@ -134,7 +138,7 @@ impl Pretrainer {
             }
             self.one_step()?;
             if self.step == self.course.steps_per_epoch() {
-                self.end_epoch();
+                self.end_epoch()?;
             }
         }
         Ok(self.progress())
@@ -205,7 +209,8 @@ impl Pretrainer {
             return Err(PretrainError::Diverged {
                 epoch: self.epoch,
                 step: self.step,
-                loss,
+                measure: "the loss",
+                value: loss,
             });
         }
         self.loss_sum += loss;
@@ -214,10 +219,18 @@ impl Pretrainer {
         Ok(())
     }
 
-    fn end_epoch(&mut self) {
+    fn end_epoch(&mut self) -> Result<(), PretrainError> {
         let loss = self.loss_sum / self.step as f64;
         let engine = self.engine.as_mut();
         let measured = measures::of_epoch(&self.course, self.epoch, engine, loss, &self.codes);
+        if let Some((measure, value)) = measures::not_finite(&measured) {
+            return Err(PretrainError::Diverged {
+                epoch: self.epoch,
+                step: self.step,
+                measure,
+                value,
+            });
+        }
         self.epochs.push(measured);
         self.epoch += 1;
         self.step = 0;
@@ -226,6 +239,7 @@ impl Pretrainer {
         if self.course.is_reshuffled() {
             self.order = self.course.order(self.epoch);
         }
+        Ok(())
     }
 }
 

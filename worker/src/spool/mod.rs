@@ -1,7 +1,10 @@
 //! Outcomes of attempts on the worker's own disk until the coordinator has made
 //! them durable: one log that outcomes and acknowledgements are appended to, and
 //! that starts anew whenever nothing waits. What was being written during a crash
-//! was never reported and is cut off.
+//! was never reported and is cut off. A damaged line is put aside: its attempt is
+//! not held any more, so it is run again.
+
+mod line;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +13,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use reprise_domain::{AttemptId, AttemptOutcome};
-use serde::{Deserialize, Serialize};
+
+use self::line::{Found, Kept, Line, read, written};
 
 /// Bytes from which a log is written anew when most of it is acknowledged.
 const LONG: u64 = 4 << 20;
@@ -36,22 +40,6 @@ pub struct SpoolError {
     source: io::Error,
 }
 
-/// One line of the log.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Line<'a> {
-    Kept(AttemptId, Cow<'a, AttemptOutcome>),
-    Forgotten(AttemptId),
-}
-
-/// An outcome that waits.
-#[derive(Debug)]
-struct Kept {
-    outcome: AttemptOutcome,
-    /// Bytes of its line.
-    bytes: u64,
-}
-
 impl Spool {
     /// Opens the spool and reads what an earlier process left.
     pub fn open(directory: &Path) -> Result<Self, SpoolError> {
@@ -73,15 +61,6 @@ impl Spool {
             whole,
             unreadable,
         } = read(&content);
-        if unreadable > 0 {
-            // Of another version, say: it is not ours to throw away.
-            let aside = directory.join("log.unreadable");
-            fs::write(&aside, &content).map_err(failed)?;
-            tracing::error!(
-                lines = unreadable, kept = %aside.display(),
-                "the spool has lines that this version does not read"
-            );
-        }
         if whole < content.len() {
             tracing::warn!(
                 path = %path.display(), bytes = content.len() - whole,
@@ -89,13 +68,34 @@ impl Spool {
             );
             log.set_len(whole as u64).map_err(failed)?;
         }
-        Ok(Self {
+        let mut spool = Self {
             path,
             log,
             length: whole as u64,
             live: outcomes.values().map(|kept| kept.bytes).sum(),
             outcomes,
-        })
+        };
+        if !unreadable.is_empty() {
+            spool.put_aside(&unreadable)?;
+        }
+        Ok(spool)
+    }
+
+    /// Moves lines that are damaged or of another version into a file of their own:
+    /// they are not ours to throw away.
+    fn put_aside(&mut self, lines: &[Vec<u8>]) -> Result<(), SpoolError> {
+        let aside = self.path.with_extension("unreadable");
+        let written = File::options()
+            .create(true)
+            .append(true)
+            .open(&aside)
+            .and_then(|mut file| file.write_all(&lines.concat()));
+        written.map_err(|source| self.failed(source))?;
+        tracing::error!(
+            lines = lines.len(), kept = %aside.display(),
+            "results in the spool are damaged, or of another version; they were put aside, and their attempts are run again"
+        );
+        self.rewrite()
     }
 
     /// Keeps outcomes, with one write for all of them. They stay in memory even
@@ -206,52 +206,9 @@ impl Spool {
     }
 }
 
-/// A line as it stands in the log.
-fn written(line: &Line<'_>) -> Vec<u8> {
-    let mut text = reprise_proto::convert::to_json(line);
-    text.push(b'\n');
-    text
-}
-
-/// What a log holds.
-struct Found {
-    /// The outcomes that it leaves waiting.
-    outcomes: BTreeMap<AttemptId, Kept>,
-    /// How many of its bytes are whole lines.
-    whole: usize,
-    /// Whole lines that make no sense.
-    unreadable: usize,
-}
-
-fn read(content: &[u8]) -> Found {
-    let mut found = Found {
-        outcomes: BTreeMap::new(),
-        whole: 0,
-        unreadable: 0,
-    };
-    for line in content.split_inclusive(|byte| *byte == b'\n') {
-        if !line.ends_with(b"\n") {
-            break;
-        }
-        found.whole += line.len();
-        match serde_json::from_slice(line) {
-            Ok(Line::Kept(attempt, outcome)) => {
-                let kept = Kept {
-                    outcome: outcome.into_owned(),
-                    bytes: line.len() as u64,
-                };
-                found.outcomes.insert(attempt, kept);
-            }
-            Ok(Line::Forgotten(attempt)) => drop(found.outcomes.remove(&attempt)),
-            Err(_) => found.unreadable += 1,
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
-    use reprise_domain::{Digest, TaskKey};
+    use reprise_domain::{Digest, Seconds, TaskKey, TaskResult, Usage};
 
     use super::*;
 
@@ -321,10 +278,38 @@ mod tests {
         log.extend_from_within(..strange);
         fs::write(&path, &log).unwrap();
         assert_eq!(waiting(&Spool::open(directory.path()).unwrap()), [1]);
-        assert_eq!(
-            fs::read(directory.path().join("log.unreadable")).unwrap(),
-            log
-        );
+        let aside = || fs::read(directory.path().join("log.unreadable")).unwrap();
+        assert_eq!(aside(), b"{\"held\":[]}\n");
+        // They are put aside once, not at every start.
+        assert_eq!(waiting(&Spool::open(directory.path()).unwrap()), [1]);
+        assert_eq!(aside(), b"{\"held\":[]}\n");
+    }
+
+    #[test]
+    fn a_flipped_digit_in_a_waiting_line_is_found_and_put_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let outcome = AttemptOutcome::Finished {
+            result: TaskResult::Noop,
+            usage: Usage {
+                wall: Seconds::new(41.5).unwrap(),
+                ..Usage::default()
+            },
+        };
+        let mut spool = Spool::open(directory.path()).unwrap();
+        spool.keep(&[(attempt(1), outcome.clone())]).unwrap();
+        spool.keep(&[(attempt(2), outcome.clone())]).unwrap();
+        drop(spool);
+        let path = directory.path().join("log");
+        let log = fs::read_to_string(&path).unwrap();
+        let damaged = log.replacen("41.5", "47.5", 1);
+        assert_ne!(damaged, log);
+        fs::write(&path, &damaged).unwrap();
+        let spool = Spool::open(directory.path()).unwrap();
+        assert!(!spool.holds(attempt(1)), "its attempt is run again");
+        let kept: Vec<_> = spool.waiting().collect();
+        assert_eq!(kept, [(&attempt(2), &outcome)]);
+        let aside = fs::read_to_string(directory.path().join("log.unreadable")).unwrap();
+        assert_eq!(aside, damaged.lines().next().unwrap().to_owned() + "\n");
     }
 
     #[test]

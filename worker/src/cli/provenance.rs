@@ -1,0 +1,124 @@
+//! What this worker runs on: host, system, processor, memory and driver, as the
+//! machine says them, bounded and printable.
+
+use std::fs;
+use std::thread;
+
+use reprise_domain::text::printable;
+use reprise_domain::{Capability, Device};
+use reprise_torch::autoencoder::TorchDevice;
+
+/// Characters of a name: those of the longest host name.
+const LONGEST_NAME: usize = 255;
+
+/// The offer of a worker with so many slots on `device`.
+pub(super) fn offer(slots: u32, device: TorchDevice) -> Capability {
+    let driver = match device {
+        TorchDevice::Cpu => None,
+        TorchDevice::Cuda(_) => reprise_torch::cuda_driver(),
+    };
+    Capability {
+        slots,
+        host: name(fs::read_to_string("/proc/sys/kernel/hostname").ok()),
+        device: described(device),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        libtorch: reprise_torch::LIBTORCH_VERSION.to_owned(),
+        commit: env!("REPRISE_COMMIT").to_owned(),
+        os: system(),
+        driver: printable(&driver.unwrap_or_default(), LONGEST_NAME),
+        cores: thread::available_parallelism().map_or(0, |cores| cores.get() as u32),
+        memory_bytes: memory(),
+    }
+}
+
+/// The device for people and manifests.
+fn described(device: TorchDevice) -> Device {
+    match device {
+        TorchDevice::Cpu => Device::Cpu {
+            model: name(cpu_model(
+                &fs::read_to_string("/proc/cpuinfo").unwrap_or_default(),
+            )),
+        },
+        TorchDevice::Cuda(index) => Device::Cuda {
+            index,
+            model: name(reprise_torch::cuda_name(index)),
+        },
+    }
+}
+
+fn name(found: Option<String>) -> String {
+    let found = found.unwrap_or_else(|| "unknown".to_owned());
+    printable(found.trim(), LONGEST_NAME)
+}
+
+fn cpu_model(info: &str) -> Option<String> {
+    let line = info.lines().find(|line| line.starts_with("model name"))?;
+    let (_, model) = line.split_once(':')?;
+    Some(model.to_owned())
+}
+
+/// Operating system and architecture.
+fn system() -> String {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = os_name(&release).unwrap_or_else(|| std::env::consts::OS.to_owned());
+    printable(&format!("{name}, {}", std::env::consts::ARCH), LONGEST_NAME)
+}
+
+fn os_name(release: &str) -> Option<String> {
+    let mut lines = release.lines();
+    let value = lines.find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(value.trim_matches('"').to_owned())
+}
+
+/// Memory that this worker may use: its control group's, where that is less than the
+/// machine's.
+fn memory() -> u64 {
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let machine = total_memory(&info).unwrap_or(0);
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
+    // Without a limit it says `max`.
+    match group.trim().parse() {
+        Ok(limit) if limit < machine => limit,
+        _ => machine,
+    }
+}
+
+fn total_memory(info: &str) -> Option<u64> {
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_names_what_results_were_made_with() {
+        let offer = offer(2, TorchDevice::Cpu);
+        assert_eq!((offer.slots, offer.driver.as_str()), (2, ""));
+        assert!(offer.libtorch.starts_with("2."), "{}", offer.libtorch);
+        assert!(offer.os.ends_with(std::env::consts::ARCH), "{}", offer.os);
+        assert!(offer.cores > 0 && offer.memory_bytes > 1 << 20);
+    }
+
+    #[test]
+    fn the_systems_own_words_are_understood() {
+        let cpu = cpu_model("processor\t: 0\nmodel name\t: Xeon @ 2.20GHz\n");
+        assert_eq!(cpu.as_deref(), Some(" Xeon @ 2.20GHz"));
+        let release = "NAME=\"Debian GNU/Linux\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
+        let expected = "Debian GNU/Linux 12 (bookworm)";
+        assert_eq!(os_name(release).as_deref(), Some(expected));
+        let memory = total_memory("MemTotal:       16314732 kB\nMemFree: 1 kB\n");
+        assert_eq!(memory, Some(16_314_732 << 10));
+    }
+
+    #[test]
+    fn names_are_bounded_and_printable() {
+        assert_eq!(name(Some("vm\u{1b}[2J\n".to_owned())), "vm\\u{1b}[2J");
+        assert_eq!(name(Some("h".repeat(10_000))).chars().count(), 255);
+        assert_eq!(name(None), "unknown");
+    }
+}

@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PROFILE_DIR := target/release
 
-.PHONY: demo test chaos soak lint bench bench-core bench-profile libtorch build
+.PHONY: demo test chaos soak transfers lint bench bench-core bench-profile libtorch build
 
 demo: build
 	$(PROFILE_DIR)/reprise run configs/demo.yaml
@@ -30,6 +30,12 @@ chaos: libtorch
 soak:
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-tests
 	$(PROFILE_DIR)/soak $(SOAK)
+
+# Memory of one coordinator that a thousand peers fetch a file from together; TRANSFERS
+# takes arguments.
+transfers:
+	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-tests
+	$(PROFILE_DIR)/transfers $(TRANSFERS)
 
 lint: libtorch
 	$(CARGO) fmt --all --check

@@ -12,6 +12,7 @@ pub mod client;
 pub mod engine;
 mod environment;
 pub mod fleet;
+pub mod gc;
 pub mod instance;
 pub mod local;
 mod repeats;

@@ -120,7 +120,8 @@ impl AttemptCheckpoints<'_> {
         let local = fs::read(&self.path).ok();
         let mut found: Vec<_> = local.and_then(unsealed).into_iter().collect();
         if let Some(stored) = stored {
-            match self.all.artifacts.fetch(stored.artifact.digest, cancel) {
+            let StoredCheckpoint { artifact, of } = stored;
+            match self.all.artifacts.fetch_from(of, artifact.digest, cancel) {
                 Ok(content) => found.push(content),
                 Err(stopped @ ArtifactError::Stopped(_)) => return Err(stopped),
                 // Without it the attempt begins anew: slower, not wrong.

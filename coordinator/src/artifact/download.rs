@@ -51,9 +51,9 @@ impl ArtifactStore {
     /// attempt's checkpoint that is not in its own area is looked for in the shared
     /// one, where older versions kept them.
     pub async fn get(&self, area: Area, digest: Digest) -> Result<Download, ArtifactError> {
-        match self.open(area, digest).await {
+        match self.begin_to_read(area, digest).await {
             Err(ArtifactError::Missing(_)) if area != Area::Shared => {
-                self.open(Area::Shared, digest).await
+                self.begin_to_read(Area::Shared, digest).await
             }
             opened => opened,
         }
@@ -62,7 +62,7 @@ impl ArtifactStore {
     /// Reads all of an artifact and compares its digest. Damaged content is set
     /// aside.
     pub async fn verify(&self, area: Area, digest: Digest) -> Result<Verdict, ArtifactError> {
-        let mut download = match self.open(area, digest).await {
+        let mut download = match self.begin_to_read(area, digest).await {
             Ok(download) => download,
             Err(ArtifactError::Missing(_)) => return Ok(Verdict::Missing),
             Err(error) => return Err(error),
@@ -77,7 +77,7 @@ impl ArtifactStore {
         }
     }
 
-    async fn open(&self, area: Area, digest: Digest) -> Result<Download, ArtifactError> {
+    async fn begin_to_read(&self, area: Area, digest: Digest) -> Result<Download, ArtifactError> {
         let permit = self.limits.reader().await;
         let object = Object::Artifact(area, digest);
         let location = object.location();

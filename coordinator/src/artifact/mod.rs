@@ -7,15 +7,18 @@
 //! question, and the wire.
 
 mod area;
+mod asked;
 mod download;
 mod error;
 mod limits;
+mod listing;
 mod logs;
 mod place;
 #[cfg(test)]
 mod suite;
 mod upload;
 
+use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
@@ -23,9 +26,11 @@ use reprise_domain::{AttemptId, Digest};
 use tokio::sync::Mutex;
 
 pub use area::{Area, Object};
+use asked::AskedFor;
 pub use download::{Download, Verdict};
 pub use error::ArtifactError;
 use limits::Limits;
+pub use listing::Listed;
 pub use logs::MAX_LOG_BYTES;
 pub use upload::{Upload, Writer};
 
@@ -36,22 +41,40 @@ pub const MAX_BYTES: u64 = 256 << 20;
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {
     objects: Arc<dyn ObjectStore>,
+    /// Where that is, if it is a directory.
+    directory: Option<Arc<FsPath>>,
     /// Bytes of a part of a large upload.
     part_bytes: usize,
     limits: Arc<Limits>,
     /// Held by whoever replaces, sets aside or sweeps an object, so that what has
     /// just been healed is not removed for the damage that was there before.
     order: Arc<Mutex<()>>,
+    asked_for: Arc<AskedFor>,
 }
 
 impl ArtifactStore {
-    fn new(objects: Arc<dyn ObjectStore>, part_bytes: usize) -> Self {
+    fn new(
+        objects: Arc<dyn ObjectStore>,
+        directory: Option<Arc<FsPath>>,
+        part_bytes: usize,
+    ) -> Self {
         Self {
             objects,
+            directory,
             part_bytes,
             limits: Arc::new(Limits::new()),
             order: Arc::new(Mutex::new(())),
+            asked_for: Arc::default(),
         }
+    }
+
+    /// Whether an artifact is stored and whole, so that nobody has to send it. What
+    /// is shared is not swept for an hour then.
+    pub async fn has(&self, area: Area, digest: Digest) -> Result<bool, ArtifactError> {
+        if area == Area::Shared {
+            self.asked_for.note(digest);
+        }
+        Ok(self.verify(area, digest).await? == Verdict::Whole)
     }
 
     /// Size of a stored artifact in bytes; `None` if there is none. Says nothing

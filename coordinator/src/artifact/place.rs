@@ -28,7 +28,8 @@ impl ArtifactStore {
         let objects = LocalFileSystem::new_with_prefix(directory)
             .map_err(|error| ArtifactError::unusable(&name, error))?
             .with_fsync(true);
-        Ok(Self::new(Arc::new(objects), LOCAL_PART))
+        let directory = Some(Arc::from(directory));
+        Ok(Self::new(Arc::new(objects), directory, LOCAL_PART))
     }
 
     /// A store at `location`: a directory, or the URL of a bucket with a prefix,
@@ -68,7 +69,7 @@ impl ArtifactStore {
         let prefix = Path::parse(url.path().trim_matches('/'))
             .map_err(|error| ArtifactError::unusable(location, error))?;
         let objects: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(objects, prefix));
-        Ok(Self::new(objects, BUCKET_PART))
+        Ok(Self::new(objects, None, BUCKET_PART))
     }
 }
 

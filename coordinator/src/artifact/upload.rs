@@ -98,20 +98,25 @@ impl Upload {
         }
         let rest = std::mem::take(&mut self.buffer);
         let location = self.object.location();
-        let failed = ArtifactError::access("store", &location);
-        if self.parts.is_some() {
+        let stored = if self.parts.is_some() {
             self.write_part(rest).await?;
-        }
-        // Nobody sets the object before this one aside in between.
+            self.complete().await
+        } else {
+            // Nobody sets the object before this one aside in between.
+            let _order = self.store.order.lock().await;
+            let content = PutPayload::from(rest);
+            self.store.objects.put(&location, content).await.map(drop)
+        };
+        stored.map_err(ArtifactError::access("store", &location))
+    }
+
+    async fn complete(&mut self) -> object_store::Result<()> {
         let _order = self.store.order.lock().await;
-        match self.parts.take() {
-            Some(mut parts) => parts.complete().await.map(drop).map_err(failed),
-            None => {
-                let content = PutPayload::from(rest);
-                let stored = self.store.objects.put(&location, content).await;
-                stored.map(drop).map_err(failed)
-            }
+        if let Some(parts) = &mut self.parts {
+            parts.complete().await?;
         }
+        self.parts = None;
+        Ok(())
     }
 
     async fn write_part(&mut self, part: Vec<u8>) -> Result<(), ArtifactError> {

@@ -5,6 +5,7 @@ mod benchmark;
 mod exit;
 mod fleet;
 mod follow;
+mod gc;
 mod journal;
 mod operation;
 mod output;
@@ -43,6 +44,8 @@ enum Command {
     /// Make, list and revoke credentials.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Remove artifacts, checkpoints and logs that nothing refers to.
+    Gc(gc::GcArgs),
     /// Back up, restore or shorten the journal.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
@@ -87,6 +90,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args).await,
         Command::Journal(command) => journal::run(command).await,
+        Command::Gc(args) => gc::run(args).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::Token(command) => token::run(command),
         Command::Remote(command) => remote::run(command).await,

@@ -181,6 +181,11 @@ async fn keep(core: &Core, through: Sequence, store: &dyn Store) {
     }
 }
 
+/// The state of a store that no engine runs on.
+pub(crate) async fn read_state(reader: &dyn Reader) -> Result<Core, EngineError> {
+    Ok(load(Settings::default(), reader).await?.core)
+}
+
 /// Takes a snapshot of what a store holds, removes the records that it covers, and
 /// gives their space back; returns how many.
 pub(crate) async fn shorten(store: &dyn Store) -> Result<u64, EngineError> {

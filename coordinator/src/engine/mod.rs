@@ -12,6 +12,7 @@ mod compactor;
 mod handle;
 mod history;
 mod questions;
+mod references;
 mod report;
 mod service;
 mod told;
@@ -20,7 +21,7 @@ mod turn;
 pub use handle::{
     Assignment, Greeting, Handle, OutboxMessage, SessionId, SubmitError, Unavailable,
 };
-pub(crate) use history::shorten;
+pub(crate) use history::{read_state, shorten};
 pub use questions::{FailurePage, Standing};
 pub use service::{Config, EngineError, Service};
 pub use told::Listener;

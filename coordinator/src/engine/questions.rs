@@ -205,7 +205,7 @@ impl Handle {
         self.ask(|reply| Request::Command { input, reply }).await
     }
 
-    async fn look<T: Send + 'static>(
+    pub(super) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Core) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {

@@ -45,6 +45,7 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("/reprise.v1.ArtifactService/Put", &[Admin, Client, Worker]),
     ("/reprise.v1.ArtifactService/Get", ALL),
     ("/reprise.v1.ArtifactService/Has", ALL),
+    ("/reprise.v1.ArtifactService/CollectGarbage", &[Admin]),
     ("/grpc.health.v1.Health/Check", ALL),
     ("/grpc.health.v1.Health/List", ALL),
     ("/grpc.health.v1.Health/Watch", ALL),

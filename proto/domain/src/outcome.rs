@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
-use crate::measure::{TaskResult, Usage};
+use crate::measure::{ArtifactRef, TaskResult, Usage};
 
 /// The end of one attempt, as its worker reports it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,16 @@ pub enum AttemptOutcome {
     Failed(Failure),
     /// The worker gave the task back unfinished, for no fault of the task.
     Returned,
+}
+
+impl AttemptOutcome {
+    /// Files that go with it.
+    pub fn artifacts(&self) -> Vec<ArtifactRef> {
+        match self {
+            Self::Finished { result, .. } => result.artifacts(),
+            Self::Failed(_) | Self::Returned => Vec::new(),
+        }
+    }
 }
 
 /// Why an attempt failed.

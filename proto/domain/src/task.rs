@@ -36,6 +36,14 @@ impl TaskSpec {
         }
     }
 
+    /// Whether results of this kind refer to artifacts.
+    pub const fn makes_artifacts(&self) -> bool {
+        match self {
+            Self::Pretrain(_) => true,
+            Self::Search(_) | Self::Evaluate(_) | Self::Noop(_) => false,
+        }
+    }
+
     /// The repetition seed.
     pub const fn seed(&self) -> Seed {
         match self {

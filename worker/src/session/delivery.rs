@@ -5,7 +5,6 @@ use std::time::Duration;
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Failure, FailureClass};
 use reprise_proto::client::Clients;
-use reprise_proto::status::ApiError;
 
 use super::connection::Outgoing;
 use crate::artifacts::Artifacts;
@@ -32,8 +31,7 @@ pub(super) async fn upload(
     attempt: AttemptId,
     artifact: ArtifactRef,
 ) -> Upload {
-    while let Err(status) = artifacts.upload(clients.clone(), artifact).await {
-        let error = ApiError::from(&status);
+    while let Err(error) = artifacts.upload(clients.clone(), None, artifact).await {
         if outgoing.is_closed() {
             return Upload::Disconnected;
         }
@@ -51,7 +49,7 @@ pub(super) async fn upload(
     Upload::Stored
 }
 
-/// Uploads a checkpoint, then announces it.
+/// Uploads a checkpoint to the area of its attempt, then announces it.
 pub(super) async fn send_checkpoint(
     artifacts: &Artifacts,
     clients: Clients,
@@ -59,14 +57,14 @@ pub(super) async fn send_checkpoint(
     attempt: AttemptId,
     checkpoint: Announced,
 ) {
-    match artifacts.upload(clients, checkpoint.artifact).await {
+    let uploaded = artifacts.upload(clients, Some(attempt), checkpoint.artifact);
+    match uploaded.await {
         Ok(()) => {
             outgoing.checkpoint(attempt, checkpoint);
             let Announced { artifact, done } = checkpoint;
             tracing::info!(%attempt, done, bytes = artifact.bytes, "checkpoint stored");
         }
-        Err(status) => {
-            let error = ApiError::from(&status);
+        Err(error) => {
             tracing::warn!(%attempt, %error, "checkpoint not uploaded");
         }
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::{Config, SessionError};
 use super::connection::{Connection, Incoming, MOST_HELD};
 use super::held::Held;
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, CACHE_BYTES};
 use crate::checkpoints::{Announced, Checkpoints};
 use crate::identity::Home;
 use crate::logs::Logs;
@@ -76,7 +76,13 @@ impl Service {
         let spool = Spool::open(&home.directory.join("spool"))?;
         let (clients, watcher) = watch::channel(None);
         let runtime = tokio::runtime::Handle::current();
-        let artifacts = Artifacts::new(&home.directory.join("artifacts"), runtime, watcher)?;
+        let cache = home.directory.join("artifacts");
+        let artifacts = Artifacts::new(&cache, CACHE_BYTES, runtime, watcher)?;
+        for (_, outcome) in spool.waiting() {
+            for artifact in outcome.artifacts() {
+                artifacts.hold(artifact.digest);
+            }
+        }
         // Unbounded, but a slot adds at most one entry every few seconds.
         let (sender, from_slots) = mpsc::unbounded_channel();
         let announce = sender.clone();
@@ -326,6 +332,10 @@ impl Service {
     }
 
     fn forget(&mut self, attempts: &[AttemptId]) {
+        let outcomes = attempts.iter().filter_map(|id| self.spool.outcome(*id));
+        for artifact in outcomes.flat_map(AttemptOutcome::artifacts) {
+            self.artifacts.release(artifact.digest);
+        }
         self.spool.forget(attempts);
         for attempt in attempts {
             self.logs.remove(*attempt);

@@ -144,6 +144,11 @@ impl Spool {
         waiting.map(|(attempt, kept)| (attempt, &kept.outcome))
     }
 
+    /// The outcome of an attempt, if it waits.
+    pub fn outcome(&self, attempt: AttemptId) -> Option<&AttemptOutcome> {
+        self.outcomes.get(&attempt).map(|kept| &kept.outcome)
+    }
+
     /// Whether the outcome of an attempt waits.
     pub fn holds(&self, attempt: AttemptId) -> bool {
         self.outcomes.contains_key(&attempt)

@@ -2,32 +2,48 @@
 //! memory; a peer that stops in the middle loses its turn.
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use futures::{Stream, stream};
 use reprise_domain::{AttemptId, Digest};
 use reprise_domain::measure::ArtifactRef;
 use reprise_proto::convert::{self, ConvertError};
 use reprise_proto::pb::artifact_service_server::ArtifactService;
-use reprise_proto::pb::{self, GetChunk, GetRequest, Presence, PutChunk, PutReceipt};
+use reprise_proto::pb::{
+    self, CollectGarbageRequest, CollectGarbageResponse, GetChunk, GetRequest, Presence, PutChunk, PutReceipt,
+};
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::artifact::{Area, ArtifactError, ArtifactStore, Download, Verdict};
+use crate::artifact::{Area, ArtifactError, ArtifactStore, Download};
+use crate::engine::Handle;
+use crate::gc::{GcError, Referrers, collect};
+use crate::store::Reader;
 
 /// How long a peer may neither send nor take anything.
 const STALL: Duration = Duration::from_secs(60);
+
+/// Least time for which what nothing refers to is kept: a worker may be about to
+/// report it.
+const SHORTEST_GRACE: Duration = Duration::from_hours(1);
 
 /// The artifact store for others.
 #[derive(Debug)]
 pub(super) struct ArtifactApi {
     store: ArtifactStore,
+    engine: Handle,
+    results: Arc<dyn Reader>,
 }
 
 impl ArtifactApi {
-    pub(super) fn new(store: ArtifactStore) -> Self {
-        Self { store }
+    pub(super) fn new(store: ArtifactStore, engine: Handle, results: Arc<dyn Reader>) -> Self {
+        Self {
+            store,
+            engine,
+            results,
+        }
     }
 }
 
@@ -69,9 +85,34 @@ impl ArtifactService for ArtifactApi {
     async fn has(&self, request: Request<GetRequest>) -> Result<Response<Presence>, Status> {
         let (area, digest) = requested(request.into_inner())?;
         // Read, and not only looked for: whoever asks would not send it again.
-        let verdict = self.store.verify(area, digest).await;
-        let present = verdict.map_err(artifact_error)? == Verdict::Whole;
+        let present = self.store.has(area, digest).await;
+        let present = present.map_err(artifact_error)?;
         Ok(Response::new(Presence { present }))
+    }
+
+    async fn collect_garbage(
+        &self,
+        request: Request<CollectGarbageRequest>,
+    ) -> Result<Response<CollectGarbageResponse>, Status> {
+        let CollectGarbageRequest { grace_ms, dry_run } = request.into_inner();
+        let grace = Duration::from_millis(grace_ms);
+        if grace < SHORTEST_GRACE {
+            return Err(ApiError::new(
+                ErrorCode::InvalidRequest,
+                "the grace must be an hour at least",
+            )
+            .into());
+        }
+        let referrers = Referrers::of_engine(self.engine.clone(), Arc::clone(&self.results));
+        let now = SystemTime::now();
+        let collected = collect(&self.store, &referrers, now, grace, dry_run).await;
+        let collected = collected.map_err(gc_error)?;
+        Ok(Response::new(CollectGarbageResponse {
+            stored: collected.stored,
+            stored_bytes: collected.stored_bytes,
+            removed: collected.removed,
+            removed_bytes: collected.removed_bytes,
+        }))
     }
 }
 
@@ -152,5 +193,13 @@ fn artifact_error(error: ArtifactError) -> ApiError {
         ArtifactError::Truncated { .. } => told.hint("send it again, whole"),
         ArtifactError::Busy => told.hint("try again soon"),
         _ => told,
+    }
+}
+
+fn gc_error(error: GcError) -> ApiError {
+    match error {
+        GcError::Artifact(error) => artifact_error(error),
+        GcError::Unavailable(error) => ApiError::new(ErrorCode::Unavailable, error),
+        error => ApiError::new(ErrorCode::Internal, error),
     }
 }

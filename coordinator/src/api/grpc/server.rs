@@ -89,6 +89,11 @@ impl Server {
             self.heartbeat_timeout,
             shutdown.clone(),
         );
+        let artifact = ArtifactApi::new(
+            self.artifacts.clone(),
+            self.engine.clone(),
+            Arc::clone(&self.store),
+        );
         let reading = Reading::new(self.engine.clone(), self.store);
         let study = StudyApi::new(
             self.engine.clone(),
@@ -133,7 +138,7 @@ impl Server {
                 &access,
             ))
             .add_service(Guard::new(
-                ArtifactServiceServer::new(ArtifactApi::new(self.artifacts))
+                ArtifactServiceServer::new(artifact)
                     .max_decoding_message_size(CHUNK_BYTES + CHUNK_ROOM),
                 &access,
             ))

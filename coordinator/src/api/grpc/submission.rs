@@ -9,7 +9,7 @@ use reprise_domain::study::StudySpec;
 use reprise_domain::{BenchmarkRef, BuiltinBenchmark, Digest, SpecProblem};
 use reprise_proto::status::{ApiError, ErrorCode};
 
-use crate::artifact::ArtifactStore;
+use crate::artifact::{Area, ArtifactStore};
 
 /// Problems that one message lists.
 const LISTED: usize = 5;
@@ -23,7 +23,7 @@ pub(super) async fn check(spec: &StudySpec, artifacts: &ArtifactStore) -> Result
     let problem = match search.benchmark {
         BenchmarkRef::Train { .. } => return Ok(()),
         BenchmarkRef::Table { digest } => {
-            let is_stored = artifacts.has(digest).await.map_err(|error| {
+            let is_stored = artifacts.has(Area::Shared, digest).await.map_err(|error| {
                 tracing::warn!(%digest, error = &error as &dyn std::error::Error, "look a table up");
                 ApiError::new(ErrorCode::Unavailable, "the artifact store cannot be read")
             })?;

@@ -1,8 +1,10 @@
 //! The harness of the end-to-end tests: real programs in their own directories.
 
 pub mod chaos;
+pub mod damage;
 pub mod failover;
 pub mod fleet;
+pub mod hostile;
 pub mod journal;
 pub mod network;
 pub mod object_server;
@@ -10,6 +12,7 @@ pub mod postgres;
 pub mod process;
 pub mod simulated;
 pub mod slurm;
+pub mod soak;
 pub mod spool;
 
 use std::path::{Path, PathBuf};
@@ -72,6 +75,11 @@ impl Site {
             })
             .collect()
     }
+}
+
+/// What a program said on standard error.
+pub fn said_by(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Kills a process without any warning.

@@ -226,7 +226,7 @@ fn worker(view: &WorkerView<'_>) -> Worker {
         libtorch: capability.libtorch.clone(),
         slots: capability.slots,
         held_attempts: view.held as u64,
-        state: match (view.connected, view.draining) {
+        state: match (view.connected, view.draining || view.drained) {
             (false, _) => WorkerState::Away,
             (true, true) => WorkerState::Draining,
             (true, false) => WorkerState::Connected,

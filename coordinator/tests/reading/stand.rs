@@ -1,0 +1,156 @@
+//! A coordinator for this process alone, and a worker that does what it is told.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reprise_coordinator::client::Client;
+use reprise_coordinator::instance::{Config, Instance};
+use reprise_domain::measure::{TaskResult, Usage};
+use reprise_domain::study::StudySpec;
+use reprise_domain::{AttemptOutcome, Capability, Device, Failure, FailureClass};
+use reprise_proto::client::connect;
+use reprise_proto::pb::from_worker::Message as FromMessage;
+use reprise_proto::pb::to_worker::Message as ToMessage;
+use reprise_proto::pb::{self, FromWorker, ToWorker};
+use reprise_proto::{PROTOCOL_VERSION, convert};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+/// Longest wait for anything.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Waits, but not for ever.
+pub(crate) async fn in_time<T>(wait: impl Future<Output = T>) -> anyhow::Result<T> {
+    tokio::time::timeout(LIMIT, wait)
+        .await
+        .context("waited in vain")
+}
+
+/// A running coordinator with a client.
+pub(crate) struct Stand {
+    pub(crate) state: TempDir,
+    pub(crate) instance: Instance,
+    pub(crate) client: Client,
+}
+
+impl Stand {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::on(tempfile::tempdir()?).await
+    }
+
+    /// On a state directory that may have been used before.
+    pub(crate) async fn on(state: TempDir) -> anyhow::Result<Self> {
+        let instance = Instance::start(Config::local(state.path())).await?;
+        let client = Client::connect(&instance.url(), None).await?;
+        Ok(Self {
+            state,
+            instance,
+            client,
+        })
+    }
+
+    /// Stops the coordinator; its state stays.
+    pub(crate) async fn stop(self) -> anyhow::Result<TempDir> {
+        self.instance.shutdown.cancel();
+        self.instance.stopped.await??;
+        Ok(self.state)
+    }
+
+    pub(crate) async fn worker(&self, number: u8) -> anyhow::Result<Worker> {
+        Worker::open(&self.instance.url(), number).await
+    }
+}
+
+/// A study file as it is submitted.
+pub(crate) fn study(text: &str) -> anyhow::Result<StudySpec> {
+    let file = reprise_study::parse("study.yaml", text)?;
+    Ok(file.resolve(None)?)
+}
+
+/// A study of tasks that do nothing, each of which is tried once.
+pub(crate) fn noops(name: &str, tasks: u32) -> anyhow::Result<StudySpec> {
+    study(&format!(
+        "version: 1\nname: {name}\nspace: nasbench201\nnoop: {{tasks: {tasks}}}\nretry: {{attempts: 1}}\n"
+    ))
+}
+
+/// A worker of one slot that does what it is told.
+pub(crate) struct Worker {
+    outgoing: mpsc::Sender<FromWorker>,
+    incoming: Streaming<ToWorker>,
+    started: Vec<pb::Attempt>,
+}
+
+impl Worker {
+    async fn open(url: &str, number: u8) -> anyhow::Result<Self> {
+        let (outgoing, messages) = mpsc::channel(1024);
+        let capability = Capability {
+            slots: 1,
+            host: format!("host-{number}"),
+            device: Device::Cpu {
+                model: "abacus".to_owned(),
+            },
+            version: "0".to_owned(),
+            libtorch: "0".to_owned(),
+        };
+        let hello = pb::Hello {
+            protocol: PROTOCOL_VERSION,
+            worker: vec![number; 16],
+            capability: convert::to_json(&capability),
+            ..pb::Hello::default()
+        };
+        outgoing
+            .send(FromWorker {
+                message: Some(FromMessage::Hello(hello)),
+            })
+            .await?;
+        let mut clients = connect(url, None).await?;
+        let answer = clients.worker.session(ReceiverStream::new(messages)).await;
+        Ok(Self {
+            outgoing,
+            incoming: answer?.into_inner(),
+            started: Vec::new(),
+        })
+    }
+
+    /// The next attempt that it was given.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<pb::Attempt> {
+        while self.started.is_empty() {
+            let message = in_time(self.incoming.message()).await??;
+            let message = message.context("the session has ended")?.message;
+            if let Some(ToMessage::Start(start)) = message {
+                let attempts = start.assignments.into_iter();
+                self.started = attempts.filter_map(|assignment| assignment.attempt).collect();
+            }
+        }
+        Ok(self.started.remove(0))
+    }
+
+    pub(crate) async fn finish(&self, attempt: pb::Attempt) -> anyhow::Result<()> {
+        let finished = AttemptOutcome::Finished {
+            result: TaskResult::Noop,
+            usage: Usage::default(),
+        };
+        self.report(attempt, &finished).await
+    }
+
+    pub(crate) async fn fail(&self, attempt: pb::Attempt, message: &str) -> anyhow::Result<()> {
+        let failed = AttemptOutcome::Failed(Failure {
+            class: FailureClass::Task,
+            message: message.to_owned(),
+            log: vec!["its last line".to_owned()],
+        });
+        self.report(attempt, &failed).await
+    }
+
+    async fn report(&self, attempt: pb::Attempt, outcome: &AttemptOutcome) -> anyhow::Result<()> {
+        let report = FromMessage::Report(pb::Report {
+            attempt: Some(attempt),
+            outcome: convert::to_json(outcome),
+        });
+        let message = Some(report);
+        Ok(self.outgoing.send(FromWorker { message }).await?)
+    }
+}

@@ -64,8 +64,9 @@ impl Stream {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Standard normal, by the Box-Muller transform: always two uniforms a draw, so
-    /// that the position in the stream is known.
+    /// Standard normal, by the method of Box and Muller. It takes exactly two
+    /// uniforms for each draw, so the position in the stream is known; the polar
+    /// method would take a random number of them.
     pub fn normal(&mut self) -> f64 {
         // 1 - u lies in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();

@@ -2,12 +2,13 @@
 //! spent. The method is told the guiding validation accuracy alone; what is
 //! reported is looked up after the trial has ended (INV-9).
 
+use reprise_domain::bounds;
 use reprise_domain::{Accuracy, ArchIndex, Budget, Seconds, Trajectory};
 
 use crate::method::{Ask, SearchMethod};
 
 /// Most queries of a trial, so that one on a benchmark that charges nothing ends.
-pub const MAX_QUERIES: usize = 100_000;
+const MAX_QUERIES: usize = bounds::search::QUERIES.most as usize;
 
 /// The answer to a query.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -116,7 +116,7 @@ impl Dngo {
             targets.push(validation.fraction() as f32);
         }
         let mut initial = Stream::new(key, "dngo network", self.state.round);
-        // On NAS-Bench-101 the released code seeds each round's generator anew
+        // On NAS-Bench-101 the released code seeds each round's generator again
         // with the trial's seed; on NAS-Bench-201 one generator runs through.
         let shuffle_step = match self.settings.space {
             SpaceName::Nasbench101 => 0,

@@ -6,13 +6,13 @@ use super::posterior::Prediction;
 /// Expected improvement over a target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExpectedImprovement {
-    /// The accuracy to be exceeded.
+    /// The accuracy to exceed.
     pub target: f64,
     /// Protocol notes, Q8: the variance takes the place of the standard
-    /// deviation. The released code also computes in single precision; dividing
-    /// by the variance is what takes it to tails where that decides: beyond 14
-    /// "deviations" every value is zero, and ties are what is bought. The quirk
-    /// therefore includes the precision.
+    /// deviation. The released code also computes in single precision. Dividing by
+    /// the variance reaches tails where the precision decides: beyond 14
+    /// "deviations" every value is zero, and the order of ties decides what is
+    /// bought. The quirk therefore includes the precision.
     pub uses_variance: bool,
 }
 

@@ -1,10 +1,10 @@
-//! Bases, means and projections of many rows for bounds: a row a lane, so that no
-//! sum runs across lanes.
+//! Bases, means and projections of many rows, from which bounds are computed. Each
+//! lane holds a row, so that no sum runs across lanes.
 //!
-//! These are not the bits that [`super::model`] predicts: products are fused into
-//! sums where the processor can, and the hyperbolic tangent is a quotient of short
-//! polynomials. How far apart the two are is known ([`TANH_ERROR`] and the roundings
-//! of the sums), and a bound has to allow for it anyway.
+//! The results differ from those of [`super::model`] in their last bits: products
+//! are fused into sums where the processor can do so, and the hyperbolic tangent is a
+//! quotient of short polynomials. The difference is bounded ([`TANH_ERROR`] and the
+//! rounding of the sums), and the bounds allow for it.
 
 #![expect(
     clippy::inline_always,
@@ -23,7 +23,7 @@ pub(super) type Column = [f32; ROWS];
 /// Outputs computed together: with two registers of rows, eight sums at once.
 const TILE: usize = 4;
 
-/// Furthest that the hyperbolic tangent here lies from the exact one.
+/// Largest error of the hyperbolic tangent here.
 pub(super) const TANH_ERROR: f64 = 2e-6;
 
 /// Matrix of `[outputs, inputs]` by tiles: `[outputs / TILE, inputs]`.
@@ -43,7 +43,7 @@ pub(super) struct Network {
     pub(super) weights: Vec<f32>,
 }
 
-/// Some rows with what was found out about them.
+/// Some rows with what is known about them.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     /// Standardised features, `[inputs]`.
@@ -259,8 +259,8 @@ fn store<S: pulp::Simd>(_: S, column: &mut Column, first: usize, values: [S::f32
     registers[first..first + 2].copy_from_slice(&values);
 }
 
-/// Hyperbolic tangent within [`TANH_ERROR`]: `x P(x²) / Q(x²)`, fitted for the least
-/// of the largest errors up to where the function all but ends.
+/// Hyperbolic tangent within [`TANH_ERROR`]: `x P(x²) / Q(x²)`, a minimax fit up to
+/// where the function is almost 1.
 #[inline(always)]
 fn tanh<S: pulp::Simd>(simd: S, x: S::f32s) -> S::f32s {
     const END: f32 = 7.0;

@@ -1,23 +1,23 @@
-//! Which means and variances can still give an expected improvement that is enough:
-//! for each small range of means the variance below which none can, looked up in a
-//! table instead of computed a row.
+//! Tells which means and variances can still give an expected improvement that
+//! reaches a threshold. For each small range of means a table holds the smallest
+//! variance that can; a lookup replaces a computation for each row.
 
 use super::acquisition::ExpectedImprovement;
 
 /// Ranges of means.
 const CELLS: usize = 48;
 
-/// The variances that are told apart: no prediction lies outside.
+/// The range of variances; no prediction lies outside it.
 const LEAST: f32 = 1e-12;
 const MOST: f32 = 1e12;
 
 /// Halvings of the range of variances: to a thousandth of a value.
 const HALVINGS: usize = 17;
 
-/// A table is made anew when the threshold has risen by this factor.
+/// The table is computed again when the threshold has risen by this factor.
 const RISE: f64 = 1.02;
 
-/// Lets through what can be chosen.
+/// Lets through the rows that can be chosen.
 #[derive(Debug)]
 pub(super) struct Gate {
     improvement: ExpectedImprovement,
@@ -73,19 +73,21 @@ impl Gate {
         if self.threshold.is_none() {
             return true;
         }
-        // Below the first cell it stands for all that is lower.
+        // The first cell stands for all lower means too.
         let cell = ((mean - self.low) / self.width).max(0.0) as usize;
         let needed = self.variances.get(cell);
         // A variance that is not a number passes too.
         !needed.is_some_and(|&needed| variance < needed)
     }
 
-    /// Whether what does not pass scores exactly zero, and zero is enough.
+    /// Whether a score of zero reaches the threshold. Rows that do not pass then
+    /// score exactly zero.
     pub(super) fn is_at_zero(&self) -> bool {
         self.threshold.is_some_and(|threshold| threshold == 0.0)
     }
 
-    /// A variance that gives no row of this mean, or less, the threshold.
+    /// A variance below which no row of this mean, or of a lower one, reaches the
+    /// threshold.
     fn needed(&self, mean: f64) -> f32 {
         let threshold = self.threshold.unwrap_or_default();
         let reaches = |variance: f32| {
@@ -94,7 +96,7 @@ impl Gate {
                 !self.improvement.vanishes(mean, variance)
             } else {
                 let ceiling = self.improvement.ceiling(mean, variance);
-                // Also what is not a number reaches it.
+                // A NaN reaches it as well.
                 ceiling >= threshold || ceiling.is_nan()
             }
         };

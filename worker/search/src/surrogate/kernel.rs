@@ -27,9 +27,9 @@ pub const fn panels(outputs: usize) -> usize {
     outputs.div_ceil(LANES)
 }
 
-/// Runs loops over lanes compiled for vectors of half a lane where the processor has
-/// them: the compiler does not turn these loops into code for wider ones, and what it
-/// makes of them instead is slower than without vectors.
+/// Runs loops over lanes that are compiled for vectors of half a lane, where the
+/// processor has them. For wider vectors the compiler generates code for these loops
+/// that is slower than scalar code.
 pub fn dispatch<W: pulp::WithSimd>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {

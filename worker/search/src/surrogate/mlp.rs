@@ -95,7 +95,7 @@ impl Mlp {
     }
 
     /// Trains on `x`, `[rows, inputs]`, against `y`, `[rows]`, for so many passes
-    /// in batches of [`BATCH`]. Each pass shuffles anew and drops the last
+    /// in batches of [`BATCH`]. Each pass shuffles again and drops the last
     /// incomplete batch; no more than [`BATCH`] rows are one batch.
     pub fn train(&mut self, x: &[f32], y: &[f32], epochs: u32, rng: &mut Stream) {
         let rows = y.len().min(BATCH);

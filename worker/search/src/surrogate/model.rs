@@ -96,8 +96,8 @@ impl Surrogate {
             basis: &mut basis,
         });
         // The released library draws the start after the shuffles, from the same
-        // generator: even one that is seeded anew every round gives other starts
-        // as the data grow.
+        // generator. Even a generator that is seeded again in every round gives other
+        // starts as the data grow.
         let start: LogHyper = [shuffles.normal(), LOG_NOISE_MEAN + shuffles.normal()];
         let hyper = Evidence::new(&basis, targets, likelihood).maximise(start);
         let posterior = Posterior::new(&basis, targets, hyper)?;
@@ -108,8 +108,8 @@ impl Surrogate {
         })
     }
 
-    /// Offers every row of `table` with its expected improvement. [`Self::choose`]
-    /// chooses the same rows, and is faster.
+    /// Offers every row of `table` with its expected improvement.
+    /// [`Self::choose`] gives the same result faster.
     pub fn choose_from_all(
         &self,
         table: &Embedding,

@@ -1,6 +1,6 @@
-//! The exact best rows of a table without a prediction of every row. A row whose
-//! expected improvement cannot reach that of the rows kept so far is left out on the
-//! strength of upper bounds, which cost a third of a prediction.
+//! Finds exactly the best rows of a table without predicting every row. Upper
+//! bounds, which cost a third of a prediction, rule out rows whose expected
+//! improvement cannot reach that of the rows kept so far.
 //!
 //! Expected improvement grows with mean and variance. The mean is cheap. With the
 //! eigenvectors q and eigenvalues λ of K, descending, the variance is
@@ -9,11 +9,11 @@
 //! lie close to a few eigenvectors, so that 16 to 64 terms of the 128 leave little, and
 //! few rows need more.
 //!
-//! One row is bounded for all rows of its cluster. What the rest can differ by
-//! follows from how far the network can stretch a distance.
+//! The bound of one row serves all rows of its cluster. How much the others can
+//! differ follows from how far the network can stretch a distance.
 //!
-//! Rows that pass are predicted by the same code as without a screen. The bounds
-//! come from faster code, whose distance from that one is part of them.
+//! Rows that pass are predicted by the same code as without a screen. Faster code
+//! computes the bounds, and its error is part of them.
 
 use super::acquisition::ExpectedImprovement;
 use super::choice::Choice;
@@ -25,14 +25,15 @@ use super::mlp::HIDDEN;
 use super::model::{BLOCK, Surrogate};
 use crate::embedding::Embedding;
 
-/// Eigenvectors that a stage takes the sum further by.
+/// Eigenvectors that a stage adds to the sum.
 const STEP: usize = 16;
 
 /// Stages: the last one leaves no eigenvector out.
 const STAGES: usize = HIDDEN / STEP;
 
-/// Leaders of a block that are taken further where they are. Fewer are put together
-/// with those of other blocks: a block costs the same however few are left of it.
+/// With at least this many leaders left, a block goes to the next stage by itself.
+/// Fewer are collected with those of other blocks, because a block costs the same
+/// however few leaders it has.
 const MANY: usize = ROWS / 2;
 
 /// Bounds over the predictions of one surrogate.
@@ -50,7 +51,7 @@ struct Stage {
     weights: Vec<f32>,
 }
 
-/// Numbers that the bounds are made of.
+/// The numbers from which the bounds are computed.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     noise: f32,
@@ -59,9 +60,9 @@ struct Limits {
     root: f32,
     /// Length of the weights' mean.
     weights: f32,
-    /// How far the network can take apart the bases of two rows: for each unit of
-    /// their distance, for each unit of the row's length, and in any case. The last
-    /// two are roundings.
+    /// The largest distance between the bases of two rows: a part for each unit of
+    /// the distance between the rows, a part for each unit of the row's length and a
+    /// constant part. The last two are rounding errors.
     stretch: f32,
     rounding: f32,
     always: f32,
@@ -81,7 +82,7 @@ struct Sieve<'a, 'b> {
     table: &'a Embedding,
     gate: Gate,
     choice: &'a mut Choice<'b>,
-    /// Few each, for each stage that they have yet to pass.
+    /// Small batches, one for each stage that is still to be passed.
     waiting: Vec<Batch>,
     /// Rows to be predicted.
     pending: Vec<u32>,
@@ -89,7 +90,8 @@ struct Sieve<'a, 'b> {
 
 impl Surrogate {
     /// Offers the rows of `table` that can be chosen, with their expected
-    /// improvement, `likely` ones first: the better these, the fewer others.
+    /// improvement. The `likely` ones come first: the better they are, the fewer
+    /// others need a prediction.
     pub fn choose(
         &self,
         table: &Embedding,
@@ -187,8 +189,8 @@ impl Batch {
 }
 
 impl Sieve<'_, '_> {
-    /// Takes a batch through the stages from `first` on, as far as there are many in
-    /// it. The rows of those that pass all are predicted.
+    /// Takes a batch through the stages from `first` on while it has many clusters.
+    /// The rows of clusters that pass every stage are predicted.
     fn pass(&mut self, first: usize, batch: &mut Batch) {
         let Screen { stages, limits, .. } = self.screen;
         let known = self.table.clusters();
@@ -223,8 +225,8 @@ impl Sieve<'_, '_> {
         }
     }
 
-    /// Puts what is left of a batch to the others that wait for a stage, which they
-    /// pass as soon as they fill a batch.
+    /// Adds the rest of a batch to the clusters that wait for a stage. They pass it
+    /// as soon as they fill a batch.
     fn wait(&mut self, stage: usize, batch: &Batch) {
         for &(position, cluster) in &batch.clusters {
             let waiting = &mut self.waiting[stage];

@@ -1,5 +1,7 @@
 //! Properties of the whole space, and the published sample as an oracle.
 
+#![expect(clippy::disallowed_methods, reason = "a test reads its fixture")]
+
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 

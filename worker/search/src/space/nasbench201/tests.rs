@@ -1,5 +1,7 @@
 //! The whole space, which is small enough, and the published table as an oracle.
 
+#![expect(clippy::disallowed_methods, reason = "a test reads its fixture")]
+
 use flate2::read::GzDecoder;
 
 use super::*;

@@ -169,7 +169,15 @@ impl Instance {
         let (service, handle) =
             engine::Service::open(config, Arc::clone(&store), artifacts.clone()).await?;
         let heartbeat_timeout = config.core.heartbeat_timeout;
-        let server = Server::new(listener, security, handle, artifacts, heartbeat_timeout);
+        let reader = store.reader();
+        let server = Server::new(
+            listener,
+            security,
+            handle,
+            reader,
+            artifacts,
+            heartbeat_timeout,
+        );
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
         let stopped = tokio::spawn(run(service, server, store, stop));

@@ -13,6 +13,8 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
+use crate::environment;
+
 /// Wait before a worker that died is replaced.
 const RESTART_WAIT: Duration = Duration::from_millis(500);
 
@@ -46,7 +48,8 @@ pub enum Part {
     Machine,
 }
 
-/// The workers that suit this machine: one a core, unless it has a graphics card.
+/// The workers for this machine: one for each core, or one for the whole machine if
+/// it has a graphics card.
 pub fn parts() -> Vec<Part> {
     let has_card = fs::read_dir(CARDS).is_ok_and(|mut cards| cards.next().is_some());
     if has_card {
@@ -104,9 +107,12 @@ fn spawn(program: &Path, part: Part, url: &str, directory: &Path) -> anyhow::Res
     if part == Part::Core {
         command.args(["--slots", "1", "--device", "cpu"]);
     }
+    // The credential among them may be for a coordinator elsewhere; this one is on
+    // loopback and asks for none.
+    for name in environment::names(environment::is_secret) {
+        command.env_remove(name);
+    }
     command
-        // It may be for a coordinator elsewhere; this one is on loopback.
-        .env_remove("REPRISE_CREDENTIAL")
         // The pipe closes when this process ends, however it ends.
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

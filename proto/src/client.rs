@@ -8,7 +8,9 @@ use crate::MAX_MESSAGE_BYTES;
 use crate::credential::Credential;
 use crate::dial::{Address, Dial};
 use crate::pb::artifact_service_client::ArtifactServiceClient;
+use crate::pb::operation_service_client::OperationServiceClient;
 use crate::pb::study_service_client::StudyServiceClient;
+use crate::pb::task_service_client::TaskServiceClient;
 use crate::pb::worker_service_client::WorkerServiceClient;
 use crate::status::{ApiError, ErrorCode};
 
@@ -17,8 +19,12 @@ use crate::status::{ApiError, ErrorCode};
 pub struct Clients {
     /// What a worker speaks.
     pub worker: WorkerServiceClient<Channel>,
-    /// What the command line speaks.
+    /// Studies.
     pub study: StudyServiceClient<Channel>,
+    /// Single tasks.
+    pub task: TaskServiceClient<Channel>,
+    /// Workers and events.
+    pub operation: OperationServiceClient<Channel>,
     /// Files by content.
     pub artifact: ArtifactServiceClient<Channel>,
 }
@@ -80,6 +86,9 @@ fn clients(channel: Channel) -> Clients {
         study: StudyServiceClient::new(channel.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES),
+        task: TaskServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
+        operation: OperationServiceClient::new(channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES),
         artifact: ArtifactServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
     }
 }

@@ -1,5 +1,10 @@
 //! Conversions between wire and domain. Each names the field that is wrong.
 
+pub mod operation;
+pub mod record;
+pub mod result;
+pub mod status;
+
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, TaskKey, WorkerId};
 use serde::Serialize;
@@ -34,6 +39,14 @@ pub enum ConvertError {
         /// What is wrong with it.
         #[source]
         source: serde_json::Error,
+    },
+    /// A name or an enumeration's number that means nothing here.
+    #[error("message field `{field}` is not valid: `{found}`")]
+    Unknown {
+        /// Path of the field.
+        field: &'static str,
+        /// What it says.
+        found: String,
     },
     /// A number outside its range.
     #[error("message field `{field}` is `{found}`, expected at least 1")]
@@ -76,6 +89,32 @@ pub fn worker_id(field: &'static str, bytes: &[u8]) -> Result<WorkerId, ConvertE
 /// Bytes of a digest.
 pub fn digest_bytes(digest: Digest) -> Vec<u8> {
     digest.as_bytes().to_vec()
+}
+
+/// Bytes of a worker's id.
+pub fn worker_bytes(worker: WorkerId) -> Vec<u8> {
+    worker.0.as_bytes().to_vec()
+}
+
+/// Reads a task's key.
+pub fn task_key(field: &'static str, bytes: &[u8]) -> Result<TaskKey, ConvertError> {
+    digest(field, bytes).map(TaskKey)
+}
+
+/// A field that must be there.
+fn required<T>(field: &'static str, value: Option<T>) -> Result<T, ConvertError> {
+    value.ok_or(ConvertError::Missing { field })
+}
+
+/// Reads a value by the name that it has in JSON.
+fn named<T: DeserializeOwned>(field: &'static str, name: &str) -> Result<T, ConvertError> {
+    serde_json::from_value(serde_json::Value::String(name.to_owned())).map_err(|_| unknown(field, name))
+}
+
+fn unknown(field: &'static str, found: impl ToString) -> ConvertError {
+    // A hostile peer may send megabytes; the message needs a few words.
+    let found = found.to_string().chars().take(80).collect();
+    ConvertError::Unknown { field, found }
 }
 
 fn exactly<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], ConvertError> {

@@ -81,9 +81,9 @@ impl Dial {
             let credential = credential.cloned().ok_or_else(|| {
                 ApiError::new(
                     ErrorCode::Unauthenticated,
-                    format_args!("coordinator `{}` asks for a credential", address.url),
+                    format_args!("`{}` needs a credential, and none is given", address.url),
                 )
-                .hint("pass `--credential FILE`; `reprise token` makes one")
+                .hint("pass `--credential FILE`; `reprise token` makes one; where the coordinator serves without encryption, write `http://`")
             })?;
             let name = ServerName::try_from(address.host.clone()).map_err(|_| {
                 ApiError::new(

@@ -1,8 +1,8 @@
 //! The wire: schema, committed bindings, conversions and the error vocabulary.
 //!
-//! What belongs here is the translation between bytes and `reprise-domain`.
-//! Generated types ([`pb`]) are named here and in the two gRPC edges (the
-//! coordinator's `api::grpc`, the worker's `session`) and nowhere else.
+//! What belongs here is the translation between bytes and `reprise-domain`, and what
+//! both ends of a connection share: dialling, credentials and reading small files.
+//! Generated types ([`pb`]) stay at the edges, which `tests/tests/tidy.rs` lists.
 //!
 //! Version policy: [`PROTOCOL_VERSION`] is raised when an old peer would
 //! misunderstand a new one. Adding an optional field does not raise it; peers of
@@ -17,6 +17,8 @@ pub mod convert;
 pub mod credential;
 #[cfg(feature = "client")]
 mod dial;
+#[cfg(feature = "client")]
+pub mod file;
 pub mod status;
 
 /// Generated bindings; `tests/codegen.rs` keeps them current.
@@ -32,6 +34,9 @@ pub mod status;
 pub mod pb {
     include!("gen/reprise.v1.rs");
 }
+
+/// The schema as server reflection tells it: a serialised `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!("gen/reprise.v1.bin");
 
 /// Version of the worker protocol.
 pub const PROTOCOL_VERSION: u32 = 1;

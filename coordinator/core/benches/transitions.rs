@@ -22,8 +22,8 @@ use reprise_domain::study::{
 };
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    AttemptId, BenchmarkRef, Budget, Capability, Dataset, Device, Digest, MethodSpec, ModelName,
-    Seconds, SpaceName, WorkerId,
+    AttemptId, BenchmarkRef, Budget, Capability, Dataset, Device, Digest, Limits, MethodSpec,
+    ModelName, Seconds, SpaceName, WorkerId,
 };
 
 const TASKS: u32 = 100_000;
@@ -51,8 +51,10 @@ fn measure(name: &str, spec: &StudySpec) {
     let submit = Input::Submit {
         spec: spec.clone(),
         digest: study_digest(spec),
+        owner: None,
         plan: planned,
         amend: false,
+        by: reprise_core::lifecycle::Actor::Admin,
     };
     let clock = Instant::now();
     record(&mut journal, accept(&mut core, submit));
@@ -186,6 +188,7 @@ fn study() -> StudySpec {
         noop: None,
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
+        audit: None,
     }
 }
 
@@ -194,6 +197,7 @@ fn noops() -> StudySpec {
         tasks: TASKS,
         hold_ms: 0,
         failures: 0,
+        limits: Limits::NONE,
     });
     StudySpec { noop, ..study() }
 }
@@ -208,6 +212,7 @@ fn searches() -> StudySpec {
         clip: 5.0,
         latent_points: 10_000,
         seeds: Seeds::range(1, 10),
+        limits: Limits::NONE,
     };
     let dngo = MethodSpec::Dngo {
         initial: 16,
@@ -227,6 +232,7 @@ fn searches() -> StudySpec {
             label: "dngo".to_owned(),
             method: dngo,
             encoding: Some(ModelName::Arch2vec),
+            limits: Limits::NONE,
         }],
         seeds: Seeds::range(1, u64::from(TASKS)),
     };

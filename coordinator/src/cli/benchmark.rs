@@ -6,10 +6,12 @@ use anyhow::Context as _;
 use reprise_data::{KnownTable, NatsFolder, digest};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{ArchIndex, BenchmarkRef, Digest};
+use reprise_proto::file::read_text;
 use reprise_search::space::Nasbench201;
 use reprise_study::BenchmarkSource;
 
 use super::eprint_block;
+use super::exit::OrWrongInput as _;
 
 /// A study with the table that it searches, if it searches one that workers do
 /// not have.
@@ -22,15 +24,17 @@ pub(super) struct Loaded {
 
 /// Reads, checks and resolves a study file.
 pub(super) fn load(path: &Path) -> anyhow::Result<Loaded> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("read study `{}`", path.display()))?;
+    let text = read_text(path, reprise_study::MAX_BYTES as u64)
+        .with_context(|| format!("read study `{}`", path.display()))
+        .or_wrong_input()?;
     let file = reprise_study::parse(&path.display().to_string(), &text)?;
     let base = path.parent().unwrap_or(Path::new(""));
     let (builtin, table) = match file.benchmark() {
         Some(BenchmarkSource::Table(relative)) => {
             let path = base.join(relative);
             let table = KnownTable::read_file(&path, &arch_str())
-                .with_context(|| format!("read benchmark table `{}`", path.display()))?;
+                .with_context(|| format!("read benchmark table `{}`", path.display()))
+                .or_wrong_input()?;
             (None, Some(plain(&table)?))
         }
         Some(BenchmarkSource::Nats(relative)) => {
@@ -65,6 +69,7 @@ fn read_folder(path: &Path) -> anyhow::Result<KnownTable> {
         .and_then(|folder| folder.read(&mut progress))
         .map(KnownTable::Nasbench201)
         .with_context(|| format!("read benchmark folder `{}`", path.display()))
+        .or_wrong_input()
 }
 
 /// A table as an artifact: one form for every source, so that the same numbers

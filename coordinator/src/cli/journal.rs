@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::eprint_block;
+use super::exit::ensure_input;
 use crate::engine::shorten;
 use crate::instance::{JOURNAL, lock};
 use crate::store::Store;
@@ -55,16 +56,18 @@ pub(super) async fn run(command: JournalCommand) -> anyhow::Result<ExitCode> {
 
 async fn back_up(file: &Path, state: &Path) -> anyhow::Result<()> {
     let journal = state.join(JOURNAL);
-    anyhow::ensure!(
-        journal.exists(),
-        "there is no journal `{}`; name its directory with `--state`",
-        journal.display()
-    );
-    anyhow::ensure!(
-        !file.exists(),
-        "`{}` exists; a backup does not replace another file",
-        file.display()
-    );
+    ensure_input(journal.exists(), || {
+        format!(
+            "there is no journal `{}`; name its directory with `--state`",
+            journal.display()
+        )
+    })?;
+    ensure_input(!file.exists(), || {
+        format!(
+            "`{}` exists; a backup does not replace another file",
+            file.display()
+        )
+    })?;
     sqlite::back_up(&journal, file).await?;
     sqlite::check(file).await?;
     eprint_block(&format!(
@@ -101,11 +104,12 @@ async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
 async fn compact(state: &Path) -> anyhow::Result<()> {
     let _lock = lock(state)?;
     let journal = state.join(JOURNAL);
-    anyhow::ensure!(
-        journal.exists(),
-        "there is no journal `{}`; name its directory with `--state`",
-        journal.display()
-    );
+    ensure_input(journal.exists(), || {
+        format!(
+            "there is no journal `{}`; name its directory with `--state`",
+            journal.display()
+        )
+    })?;
     let size = || std::fs::metadata(&journal).map_or(0, |found| found.len());
     let before = size();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&journal).await?);

@@ -2,43 +2,33 @@
 //! everything else.
 
 mod benchmark;
+mod exit;
 mod fleet;
+mod follow;
 mod journal;
+mod operation;
+mod output;
 mod progress;
 mod remote;
 mod run;
 mod serve;
+mod signals;
+mod study;
+mod task;
+mod terminal;
 mod token;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use reprise_domain::StudyName;
-use reprise_proto::status::ApiError;
-use reprise_study::StudyFileError;
-
-use crate::engine::Control;
-
-/// Exit code when the study file or an argument is wrong.
-const WRONG_INPUT: u8 = 2;
-
-/// Exit code when some tasks of the study failed.
-const TASKS_FAILED: u8 = 3;
-
-/// Exit code when the coordinator does not allow it with this credential.
-const NOT_ALLOWED: u8 = 4;
+use self::terminal::{eprint_block, print_block};
 
 /// Schedules seeds and search trials over workers, resumes interrupted sweeps,
 /// and exports tables.
 #[derive(Debug, Parser)]
-#[command(
-    name = "reprise",
-    version,
-    after_help = "Exit codes: 0 done; 1 error; 2 wrong input; 3 some tasks failed; 4 not allowed; \
-                  5 budget spent"
-)]
+#[command(name = "reprise", version, after_help = exit::TABLE)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -53,69 +43,11 @@ enum Command {
     /// Make, list and revoke credentials.
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Submit a study to a coordinator.
-    Submit {
-        /// The study file.
-        study: PathBuf,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-        /// Replace a study of the same name whose spec differs.
-        #[arg(long)]
-        amend: bool,
-    },
-    /// Name the studies of a coordinator.
-    List {
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Say where a study stands.
-    Status {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Follow a study to its end.
-    Watch {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// End a study; what is finished stays.
-    Cancel {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Start nothing further of a study.
-    Pause {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
-    /// Let a paused study go on.
-    Resume {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-    },
     /// Back up, restore or shorten the journal.
     #[command(subcommand)]
     Journal(journal::JournalCommand),
-    /// Write a study's tables, finished or not.
-    Export {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: remote::RemoteArgs,
-        /// Where to write; `results/NAME` when not given.
-        #[arg(long)]
-        out: Option<PathBuf>,
-    },
+    #[command(flatten)]
+    Remote(remote::RemoteCommand),
     /// Keep workers alive on Slurm, Kubernetes or Google Cloud.
     #[command(subcommand)]
     Fleet(fleet::FleetCommand),
@@ -134,25 +66,21 @@ impl Cli {
 
 /// Runs a parsed command line and tells its exit code.
 pub async fn run(cli: Cli) -> ExitCode {
-    match dispatch(cli.command).await {
-        Ok(code) => code,
-        Err(error) => {
-            if let Some(study) = error.downcast_ref::<StudyFileError>() {
-                tracing::debug!("study file refused");
-                eprint_block(&study.report());
-                return ExitCode::from(WRONG_INPUT);
-            }
-            eprint_block(&format!("error: {error:#}"));
-            let told = error.downcast_ref::<ApiError>();
-            if let Some(hint) = told.and_then(|error| error.hint.as_ref()) {
-                eprint_block(&format!("hint: {hint}"));
-            }
-            if told.is_some_and(ApiError::is_not_allowed) {
-                return ExitCode::from(NOT_ALLOWED);
-            }
-            ExitCode::FAILURE
-        }
+    dispatch(cli.command)
+        .await
+        .unwrap_or_else(|error| exit::explain(&error))
+}
+
+/// Shows what the parser says of a command line that it does not run, and ends
+/// with its exit code.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        // Colours, where the terminal has them, are the parser's own.
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => drop(error.print()),
+        // The rest repeats what was typed.
+        _ => eprint_block(error.render().to_string().trim_end()),
     }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX))
 }
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
@@ -161,33 +89,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Journal(command) => journal::run(command).await,
         Command::Serve(args) => serve::serve(args).await,
         Command::Token(command) => token::run(command),
-        Command::Submit {
-            study,
-            remote,
-            amend,
-        } => remote::submit(&study, &remote, amend).await,
-        Command::List { remote } => remote::list(&remote).await,
-        Command::Status { study, remote } => remote::status(&study, &remote).await,
-        Command::Watch { study, remote } => remote::watch(&study, &remote).await,
-        Command::Cancel { study, remote } => {
-            remote::control(&study, &remote, Control::Cancel).await
-        }
-        Command::Pause { study, remote } => remote::control(&study, &remote, Control::Pause).await,
-        Command::Resume { study, remote } => {
-            remote::control(&study, &remote, Control::Resume).await
-        }
-        Command::Export { study, remote, out } => remote::export(&study, &remote, out).await,
+        Command::Remote(command) => remote::run(command).await,
         Command::Fleet(command) => fleet::run(command).await,
     }
-}
-
-/// Says something to the user, beside the data. There is nobody to tell when that
-/// fails.
-fn eprint_block(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-/// Writes data. A reader that has had enough, as `head` has, is no error.
-fn print_block(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -1,21 +1,19 @@
 //! Commands that talk to a coordinator elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, Subcommand};
 use reprise_domain::StudyName;
-use reprise_domain::status::StudyStatus;
+use reprise_domain::status::Control;
 use reprise_proto::credential::Credential;
-use reprise_stats::export::markdown;
 
-use super::benchmark::{Loaded, load};
-use super::run::{verdict, watch as follow};
-use super::{eprint_block, print_block};
+use super::operation::{EventsArgs, WorkersArgs};
+use super::output::OutputArgs;
+use super::study::{self, SubmitArgs};
+use super::task::{LogsArgs, TaskArgs, TasksArgs};
+use super::{operation, task};
 use crate::client::Client;
-use crate::engine::Control;
-use crate::report::Report;
 
 /// Which coordinator.
 #[derive(Debug, Args)]
@@ -28,7 +26,12 @@ pub(super) struct RemoteArgs {
     )]
     pub(super) coordinator: String,
     /// The credential to show it, where its address begins with `https`.
-    #[arg(long, env = "REPRISE_CREDENTIAL", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "REPRISE_CREDENTIAL",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub(super) credential: Option<PathBuf>,
 }
 
@@ -40,90 +43,119 @@ impl RemoteArgs {
     }
 }
 
-pub(super) async fn submit(
-    path: &Path,
-    remote: &RemoteArgs,
-    amend: bool,
-) -> anyhow::Result<ExitCode> {
-    let Loaded { spec, table } = load(path)?;
-    let mut client = remote.client().await?;
-    if let Some((digest, content)) = table {
-        client
-            .put_artifact(digest, &content)
-            .await
-            .context("store the benchmark table")?;
+/// A study by its name.
+#[derive(Debug, Args)]
+pub(super) struct StudyArgs {
+    /// Its name.
+    pub(super) study: StudyName,
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+/// What to ask of a coordinator.
+#[derive(Debug, Subcommand)]
+pub(super) enum RemoteCommand {
+    /// Submit a study to a coordinator.
+    Submit(SubmitArgs),
+    /// List the studies of a coordinator with their state and progress.
+    List {
+        #[command(flatten)]
+        remote: RemoteArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Say where a study stands: its state, the counts of each stage, its failures by
+    /// cause.
+    Status(StudyArgs),
+    /// Follow a study to its end.
+    Watch {
+        /// Its name.
+        study: StudyName,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+    /// End a study; what is finished stays.
+    Cancel(StudyArgs),
+    /// Start nothing further of a study.
+    Pause(StudyArgs),
+    /// Let a paused study go on.
+    Resume(StudyArgs),
+    /// Remove a study with its results, except those that another study has in its
+    /// plan.
+    Delete {
+        /// Its name.
+        study: StudyName,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+    /// Write a study's tables, finished or not.
+    Export {
+        /// Its name.
+        study: StudyName,
+        #[command(flatten)]
+        remote: RemoteArgs,
+        /// Where to write; `results/NAME` when not given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Print every task of a study with its result.
+    Results(StudyArgs),
+    /// List the tasks of a study.
+    Tasks(TasksArgs),
+    /// Say what became of a task: its attempts, its failure, its result.
+    Task(TaskArgs),
+    /// Print what an attempt at a task has logged.
+    Logs(LogsArgs),
+    /// Try failed tasks again: one, or all of a study.
+    Retry {
+        /// A study's name, or a task's key or the beginning of it.
+        #[arg(value_name = "STUDY|TASK")]
+        what: String,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+    /// Forget the results of finished tasks, so that they run again.
+    Invalidate {
+        /// Keys of the tasks, or the beginnings of them.
+        #[arg(required = true, value_name = "TASK")]
+        tasks: Vec<String>,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+    /// List the workers that a coordinator knows.
+    Workers(WorkersArgs),
+    /// Let a worker finish what it has, and give it nothing more.
+    Drain {
+        /// Its id or the beginning of it, or its host.
+        worker: String,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+    /// Tell what happened lately at a coordinator.
+    Events(EventsArgs),
+}
+
+pub(super) async fn run(command: RemoteCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        RemoteCommand::Submit(args) => study::submit(&args).await,
+        RemoteCommand::List { remote, output } => study::list(&remote, output).await,
+        RemoteCommand::Status(args) => study::status(&args).await,
+        RemoteCommand::Watch { study, remote } => study::watch(&study, &remote).await,
+        RemoteCommand::Cancel(args) => study::control(&args, Control::Cancel).await,
+        RemoteCommand::Pause(args) => study::control(&args, Control::Pause).await,
+        RemoteCommand::Resume(args) => study::control(&args, Control::Resume).await,
+        RemoteCommand::Delete { study, remote } => study::delete(&study, &remote).await,
+        RemoteCommand::Export { study, remote, out } => study::export(&study, &remote, out).await,
+        RemoteCommand::Results(args) => study::results(&args).await,
+        RemoteCommand::Tasks(args) => task::list(&args).await,
+        RemoteCommand::Task(args) => task::show(&args).await,
+        RemoteCommand::Logs(args) => task::logs(&args).await,
+        RemoteCommand::Retry { what, remote } => task::retry(&what, &remote).await,
+        RemoteCommand::Invalidate { tasks, remote } => task::invalidate(&tasks, &remote).await,
+        RemoteCommand::Workers(args) => operation::workers(&args).await,
+        RemoteCommand::Drain { worker, remote } => operation::drain(&worker, &remote).await,
+        RemoteCommand::Events(args) => operation::events(&args).await,
     }
-    let resumed = client.submit(&spec, amend).await?;
-    eprint_block(&format!(
-        "{}: {}",
-        spec.name,
-        if resumed {
-            "taken up again"
-        } else {
-            "submitted"
-        }
-    ));
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn list(remote: &RemoteArgs) -> anyhow::Result<ExitCode> {
-    for study in remote.client().await?.list().await? {
-        print_block(&study);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn status(study: &StudyName, remote: &RemoteArgs) -> anyhow::Result<ExitCode> {
-    let status = remote.client().await?.status(study).await?;
-    print_block(&table(&status));
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn watch(study: &StudyName, remote: &RemoteArgs) -> anyhow::Result<ExitCode> {
-    let mut client = remote.client().await?;
-    let first = client.status(study).await?;
-    let last = follow(&mut client, study, first).await?;
-    print_block(&table(&last));
-    Ok(verdict(&last))
-}
-
-pub(super) async fn control(
-    study: &StudyName,
-    remote: &RemoteArgs,
-    control: Control,
-) -> anyhow::Result<ExitCode> {
-    remote.client().await?.control(study, control).await?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn export(
-    study: &StudyName,
-    remote: &RemoteArgs,
-    out: Option<PathBuf>,
-) -> anyhow::Result<ExitCode> {
-    let mut client = remote.client().await?;
-    let status = client.status(study).await?;
-    let report = Report::new(&status.spec, &client.records(study).await?)?;
-    let out = out.unwrap_or_else(|| PathBuf::from("results").join(study.as_str()));
-    report.write(&out)?;
-    if let Some(overview) = report.overview() {
-        print_block(&markdown(&overview));
-    }
-    eprint_block(&format!("written to `{}`", out.display()));
-    Ok(verdict(&status))
-}
-
-fn table(status: &StudyStatus) -> String {
-    let mut lines = vec![format!(
-        "{:<40} {:>8} {:>9} {:>8} {:>7} {:>8}",
-        "stage", "planned", "finished", "running", "failed", "blocked"
-    )];
-    for stage in status.stages.iter().chain([&status.total()]) {
-        lines.push(format!(
-            "{:<40} {:>8} {:>9} {:>8} {:>7} {:>8}",
-            stage.stage, stage.planned, stage.finished, stage.running, stage.failed, stage.blocked
-        ));
-    }
-    lines.push(format!("{} workers connected", status.workers));
-    lines.join("\n")
 }

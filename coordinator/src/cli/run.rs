@@ -1,18 +1,20 @@
 //! `reprise run`: a coordinator, its workers and the tables, in one command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use reprise_domain::status::StudyStatus;
+use nix::unistd::{AccessFlags, access};
 use reprise_stats::export::markdown;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::benchmark::{Loaded, load};
-use super::progress::Progress;
-use super::{TASKS_FAILED, eprint_block, print_block};
+use super::exit::{Interrupted, OrWrongInput as _};
+use super::follow::{WhenAway, follow, verdict};
+use super::signals::Signals;
+use super::{eprint_block, print_block};
 use crate::client::Client;
 use crate::instance::{Config, Instance};
 use crate::local::{Part, keep_worker, parts, worker_program};
@@ -41,8 +43,15 @@ pub(super) struct RunArgs {
 /// Runs a study to its end, or takes it up where it was left.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let loaded = load(&args.study)?;
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| PathBuf::from("results").join(loaded.spec.name.as_str()));
+    // Known at once, and not after hours of work.
+    ensure_writable(&out)
+        .with_context(|| format!("write to `{}`", out.display()))
+        .or_wrong_input()?;
+    let mut signals = Signals::listen().context("listen for signals")?;
     let instance = Instance::start(Config::local(&args.state)).await?;
-    let outcome = attend(args, loaded, instance.url()).await;
+    let outcome = attend(&args, &out, loaded, instance.url(), &mut signals).await;
     instance.shutdown.cancel();
     // Where the coordinator had to stop, that is why the rest failed.
     instance
@@ -53,8 +62,20 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     outcome
 }
 
+/// Makes a directory, or sees that files can be made in the one that is there.
+fn ensure_writable(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    Ok(access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?)
+}
+
 /// Submits the study, keeps workers while it runs, and writes its tables.
-async fn attend(args: RunArgs, loaded: Loaded, url: String) -> anyhow::Result<ExitCode> {
+async fn attend(
+    args: &RunArgs,
+    out: &Path,
+    loaded: Loaded,
+    url: String,
+    signals: &mut Signals,
+) -> anyhow::Result<ExitCode> {
     let Loaded { spec, table } = loaded;
     let mut client = Client::connect(&url, None).await?;
     if let Some((digest, content)) = table {
@@ -63,9 +84,9 @@ async fn attend(args: RunArgs, loaded: Loaded, url: String) -> anyhow::Result<Ex
             .await
             .context("store the benchmark table")?;
     }
-    let resumed = client.submit(&spec, args.amend).await?;
+    let (resumed, _) = client.submit(&spec, args.amend).await?;
     let status = client.status(&spec.name).await?;
-    let before = status.total();
+    let before = *status.total();
     if resumed {
         eprint_block(&format!(
             "{}: taken up again; {} of {} tasks were finished already",
@@ -93,10 +114,13 @@ async fn attend(args: RunArgs, loaded: Loaded, url: String) -> anyhow::Result<Ex
         }
     }
     let watched = tokio::select! {
-        watched = watch(&mut client, &spec.name, status) => watched,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!(
-            "interrupted; finished tasks are kept, run the same command again to go on"
-        )),
+        watched = follow(&mut client, &spec.name, &status, WhenAway::Stop) => watched,
+        signal = signals.next() => Err(Interrupted {
+            signal,
+            said: "interrupted; finished tasks are kept, run the same command again to go on"
+                .to_owned(),
+        }
+        .into()),
     };
     workers.cancel();
     while running.join_next().await.is_some() {}
@@ -104,62 +128,10 @@ async fn attend(args: RunArgs, loaded: Loaded, url: String) -> anyhow::Result<Ex
 
     let records = client.records(&spec.name).await?;
     let report = Report::new(&spec, &records)?;
-    let out = args
-        .out
-        .unwrap_or_else(|| PathBuf::from("results").join(spec.name.as_str()));
-    report.write(&out)?;
+    report.write(out)?;
     if let Some(overview) = report.overview() {
         print_block(&markdown(&overview));
     }
     eprint_block(&format!("written to `{}`", out.display()));
     Ok(verdict(&last))
-}
-
-/// Follows a study until nothing of it is left to run.
-pub(super) async fn watch(
-    client: &mut Client,
-    study: &reprise_domain::StudyName,
-    first: StudyStatus,
-) -> anyhow::Result<StudyStatus> {
-    let mut progress = Progress::new();
-    progress.begin(&first);
-    let mut last = first;
-    let mut stream = client.watch(study).await?;
-    while let Some(status) = stream.next().await? {
-        progress.show(&status);
-        last = status;
-    }
-    progress.finish(&last);
-    Ok(last)
-}
-
-/// Lists what failed; a study with a failed task never exits with 0.
-pub(super) fn verdict(status: &StudyStatus) -> ExitCode {
-    for failed in &status.failures {
-        let failure = &failed.failure;
-        eprint_block(&format!(
-            "failed: {} after {} attempts ({}): {}",
-            failed.title,
-            failed.attempts,
-            failure.class.as_str(),
-            failure.message
-        ));
-        for line in &failure.log {
-            eprint_block(&format!("    {line}"));
-        }
-    }
-    let total = status.total();
-    if total.finished == total.planned {
-        return ExitCode::SUCCESS;
-    }
-    eprint_block(&format!(
-        "{}: {} of {} tasks are missing: {} failed, {} blocked by them, {} cancelled",
-        status.name,
-        total.planned - total.finished,
-        total.planned,
-        total.failed,
-        total.blocked,
-        total.cancelled
-    ));
-    ExitCode::from(TASKS_FAILED)
 }

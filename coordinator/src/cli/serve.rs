@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::eprint_block;
+use super::exit::ensure_input;
 use crate::instance::{Config, Instance, InstanceError};
 use crate::security::{Authority, Lifetime, Scope, Security};
 
@@ -34,6 +35,7 @@ pub(super) struct ServeArgs {
         long,
         value_name = "URL",
         env = "REPRISE_DATABASE",
+        hide_env_values = true,
         conflicts_with = "init"
     )]
     database: Option<String>,
@@ -51,8 +53,8 @@ pub(super) struct ServeArgs {
     #[arg(long, conflicts_with = "init")]
     plaintext: bool,
     /// Make a certificate authority, the server's certificate and the admin's
-    /// credential, and end. Where they are there already, only the server's
-    /// certificate is made anew, for the names now given.
+    /// credential, and end. If they exist already, only the server's certificate is
+    /// replaced by one for the names given now.
     #[arg(long, requires = "names")]
     init: bool,
     /// A host name or IP address by which others reach this coordinator; may be
@@ -65,11 +67,11 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     if args.init {
         return init(&args);
     }
-    anyhow::ensure!(
-        args.database.is_none() || args.artifacts.is_some(),
+    ensure_input(args.database.is_none() || args.artifacts.is_some(), || {
         "with `--database` the artifacts must be where every coordinator reaches them; \
-         name the place with `--artifacts`"
-    );
+             name the place with `--artifacts`"
+            .to_owned()
+    })?;
     let stop = CancellationToken::new();
     let on_signal = stop.clone();
     tokio::spawn(async move {

@@ -1,5 +1,5 @@
 //! `reprise token`: credentials, made and revoked where the coordinator's state
-//! is. A coordinator that runs there takes notice at once.
+//! is. A coordinator that runs there takes notice within a second.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

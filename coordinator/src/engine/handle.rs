@@ -1,14 +1,15 @@
 //! How the rest of the coordinator talks to the engine: requests with replies.
 
-use reprise_core::lifecycle::Refusal;
+use reprise_core::lifecycle::{Actor, Checkpoint, Input, Progress, Refusal};
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::status::{StudyStatus, TaskRecord};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{
     AttemptId, AttemptOutcome, Capability, StudyName, TaskKey, TaskSpec, WorkerId,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::questions::Question;
+use super::told::{Ear, Listener};
 use crate::store::StoredResult;
 
 /// Requests that may wait for the engine. Workers and clients that send faster
@@ -41,7 +42,7 @@ pub struct Assignment {
     /// Results of the tasks that it reads.
     pub inputs: Vec<(TaskKey, StoredResult)>,
     /// Where an earlier attempt stood.
-    pub checkpoint: Option<ArtifactRef>,
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// What a worker says when it connects.
@@ -55,41 +56,22 @@ pub struct Greeting {
     pub again: bool,
 }
 
-/// How a client controls a study.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    /// End it.
-    Cancel,
-    /// Start nothing further of it.
-    Pause,
-    /// Go on.
-    Resume,
-}
-
 /// A request to the engine.
 #[derive(Debug)]
 pub(super) enum Request {
     Submit {
         spec: Box<StudySpec>,
         amend: bool,
+        by: Actor,
         reply: oneshot::Sender<Result<bool, SubmitError>>,
     },
-    Control {
-        study: StudyName,
-        control: Control,
-        reply: oneshot::Sender<Result<(), Refusal>>,
+    /// What a client wants done; answered with the number of tasks that it opened
+    /// again.
+    Command {
+        input: Box<Input>,
+        reply: oneshot::Sender<Result<u64, Refusal>>,
     },
-    List {
-        reply: oneshot::Sender<Vec<StudyName>>,
-    },
-    Status {
-        study: StudyName,
-        reply: oneshot::Sender<Option<StudyStatus>>,
-    },
-    Records {
-        study: StudyName,
-        reply: oneshot::Sender<Option<Vec<TaskRecord>>>,
-    },
+    Question(Question),
     Hello {
         worker: WorkerId,
         greeting: Greeting,
@@ -107,10 +89,16 @@ pub(super) enum Request {
         session: SessionId,
         attempt: AttemptId,
         checkpoint: ArtifactRef,
+        done: u64,
+    },
+    /// A file of a finished task's result is lost or damaged.
+    ArtifactLost {
+        task: TaskKey,
     },
     Heartbeat {
         worker: WorkerId,
         session: SessionId,
+        progress: Vec<(AttemptId, Progress)>,
     },
     Draining {
         worker: WorkerId,
@@ -143,6 +131,7 @@ pub struct Unavailable;
 pub struct Handle {
     pub(super) inbox: mpsc::Sender<Request>,
     pub(super) changes: watch::Receiver<u64>,
+    pub(super) ear: Ear,
 }
 
 impl Handle {
@@ -151,45 +140,15 @@ impl Handle {
         &self,
         spec: StudySpec,
         amend: bool,
+        by: Actor,
     ) -> Result<Result<bool, SubmitError>, Unavailable> {
         self.ask(|reply| Request::Submit {
             spec: Box::new(spec),
             amend,
+            by,
             reply,
         })
         .await
-    }
-
-    /// Cancels, pauses or resumes a study.
-    pub async fn control(
-        &self,
-        study: StudyName,
-        control: Control,
-    ) -> Result<Result<(), Refusal>, Unavailable> {
-        self.ask(|reply| Request::Control {
-            study,
-            control,
-            reply,
-        })
-        .await
-    }
-
-    /// Names of all studies.
-    pub async fn list(&self) -> Result<Vec<StudyName>, Unavailable> {
-        self.ask(|reply| Request::List { reply }).await
-    }
-
-    /// Where a study stands.
-    pub async fn status(&self, study: StudyName) -> Result<Option<StudyStatus>, Unavailable> {
-        self.ask(|reply| Request::Status { study, reply }).await
-    }
-
-    /// Every task of a study in plan order, with what became of it.
-    pub(crate) async fn records(
-        &self,
-        study: StudyName,
-    ) -> Result<Option<Vec<TaskRecord>>, Unavailable> {
-        self.ask(|reply| Request::Records { study, reply }).await
     }
 
     /// A worker has connected. Messages to it come out of `outbox`'s other end.
@@ -232,19 +191,31 @@ impl Handle {
         session: SessionId,
         attempt: AttemptId,
         checkpoint: ArtifactRef,
+        done: u64,
     ) -> Result<(), Unavailable> {
         self.tell(Request::Checkpointed {
             worker,
             session,
             attempt,
             checkpoint,
+            done,
         })
         .await
     }
 
-    /// A sign of life.
-    pub async fn heartbeat(&self, worker: WorkerId, session: SessionId) -> Result<(), Unavailable> {
-        self.tell(Request::Heartbeat { worker, session }).await
+    /// A sign of life, with how far the attempts are that have moved.
+    pub async fn heartbeat(
+        &self,
+        worker: WorkerId,
+        session: SessionId,
+        progress: Vec<(AttemptId, Progress)>,
+    ) -> Result<(), Unavailable> {
+        self.tell(Request::Heartbeat {
+            worker,
+            session,
+            progress,
+        })
+        .await
     }
 
     /// A worker takes nothing more.
@@ -257,6 +228,12 @@ impl Handle {
         self.tell(Request::Gone { worker, session }).await
     }
 
+    /// Listens to the newest `recent` events, and to what comes where `follow` says
+    /// so.
+    pub fn listen(&self, recent: u64, follow: bool) -> Listener {
+        self.ear.listen(recent, follow)
+    }
+
     /// A number that grows whenever anything that clients see has changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
@@ -266,7 +243,7 @@ impl Handle {
         self.inbox.send(request).await.map_err(|_| Unavailable)
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Unavailable> {

@@ -6,13 +6,21 @@
 //! commit fails the loop ends and the process with it: nothing that was not
 //! durable has been seen outside, and a restart reads what is.
 
+mod act;
+mod attempts;
+mod compactor;
 mod handle;
 mod history;
+mod questions;
+mod report;
 mod service;
+mod told;
 mod turn;
 
 pub use handle::{
-    Assignment, Control, Greeting, Handle, OutboxMessage, SessionId, SubmitError, Unavailable,
+    Assignment, Greeting, Handle, OutboxMessage, SessionId, SubmitError, Unavailable,
 };
 pub(crate) use history::shorten;
+pub use questions::{FailurePage, Standing};
 pub use service::{Config, EngineError, Service};
+pub use told::Listener;

@@ -7,12 +7,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Core, Misfit, Settings};
 use reprise_core::plan::PlanError;
-use reprise_domain::{AttemptId, TaskKey, WorkerId};
+use reprise_data::digest as digest_of;
+use reprise_domain::{AttemptId, Capability, Digest, TaskKey, WorkerId};
+use reprise_proto::convert;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::attempts::Attempts;
 use super::handle::{Handle, INBOX, OutboxMessage, Request, SessionId};
 use super::history::History;
+use super::told::Teller;
 use super::turn::Turn;
 use crate::artifact::ArtifactStore;
 use crate::repeats::Repeats;
@@ -51,6 +55,29 @@ pub(super) struct Session {
     /// in it is bounded by the worker's credit.
     pub(super) outbox: mpsc::UnboundedSender<OutboxMessage>,
     pub(super) host: String,
+    /// What its results name as where they were made.
+    pub(super) provenance_digest: Digest,
+    /// The record of that, until a result is committed with it.
+    pub(super) provenance: Option<(Digest, String)>,
+}
+
+impl Session {
+    /// A session of a worker that offers `capability`, without a number yet.
+    pub(super) fn new(
+        outbox: mpsc::UnboundedSender<OutboxMessage>,
+        capability: &Capability,
+    ) -> Self {
+        let record = convert::to_json(capability);
+        let digest = digest_of(&record);
+        let record = String::from_utf8_lossy(&record).into_owned();
+        Self {
+            id: SessionId(0),
+            outbox,
+            host: capability.host.clone(),
+            provenance_digest: digest,
+            provenance: Some((digest, record)),
+        }
+    }
 }
 
 /// The engine before it runs.
@@ -64,9 +91,13 @@ pub struct Service {
     /// Results of tasks that others read: few, small, and read for every trial.
     pub(super) inputs: HashMap<TaskKey, StoredResult>,
     pub(super) history: History,
+    pub(super) attempts: Attempts,
+    pub(super) teller: Teller,
     /// Reports that came after the end of their attempt, each logged once.
     pub(super) late: Repeats<(WorkerId, AttemptId)>,
     inbox: mpsc::Receiver<Request>,
+    /// For what the engine has others find out.
+    pub(super) own_inbox: mpsc::WeakSender<Request>,
     changes: watch::Sender<u64>,
 }
 
@@ -77,9 +108,11 @@ impl Service {
         store: Arc<dyn Store>,
         artifacts: ArtifactStore,
     ) -> Result<(Self, Handle), EngineError> {
-        let (core, history) = History::read(config.core, store.as_ref()).await?;
+        let (core, history) = History::read(config.core, &store).await?;
         let (requests, inbox) = mpsc::channel(INBOX);
         let (changes, watcher) = watch::channel(0);
+        let (teller, ear) = Teller::new();
+        let attempts = Attempts::of(&core);
         let service = Self {
             core,
             store,
@@ -88,8 +121,11 @@ impl Service {
             last_session: 0,
             inputs: HashMap::new(),
             history,
+            attempts,
+            teller,
             late: Repeats::new(),
             inbox,
+            own_inbox: requests.downgrade(),
             changes,
         };
         Ok((
@@ -97,6 +133,7 @@ impl Service {
             Handle {
                 inbox: requests,
                 changes: watcher,
+                ear,
             },
         ))
     }
@@ -125,14 +162,12 @@ impl Service {
             }
             if turn.commit().await? {
                 self.changes.send_modify(|version| *version += 1);
-                self.history
-                    .shorten(&self.core, self.store.as_ref())
-                    .await?;
+                self.history.shorten();
             }
         }
     }
 
-    async fn close(mut self) -> Result<(), EngineError> {
+    async fn close(self) -> Result<(), EngineError> {
         Ok(self.history.close(&self.core, self.store.as_ref()).await?)
     }
 

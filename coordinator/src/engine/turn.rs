@@ -1,22 +1,17 @@
 //! One turn of the engine: requests in, one commit, then replies and actions.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use reprise_core::Timestamp;
-use reprise_core::lifecycle::{Action, AttemptEnd, Event, Input, Refusal, Step, TaskPhase};
+use reprise_core::lifecycle::{Action, Actor, Event, Input, Refusal, Step};
 use reprise_core::plan::{plan, study_digest};
-use reprise_data::digest as digest_of;
-use reprise_domain::status::{TaskFate, TaskRecord};
 use reprise_domain::study::StudySpec;
-use reprise_domain::{AttemptId, AttemptOutcome, StudyName, WorkerId};
+use reprise_domain::{AttemptId, WorkerId};
 
-use super::handle::{
-    Assignment, Control, Greeting, OutboxMessage, Request, SessionId, SubmitError,
-};
+use super::handle::{Greeting, OutboxMessage, Request, SessionId, SubmitError};
+use super::questions::Question;
 use super::service::{EngineError, Service, Session};
 use crate::architectures;
-use crate::repeats::Novelty;
 use crate::store::{Batch, StoredResult};
 
 /// What is answered once the turn is durable.
@@ -24,17 +19,17 @@ type Reply = Box<dyn FnOnce() + Send>;
 
 /// A turn in progress.
 pub(super) struct Turn<'a> {
-    engine: &'a mut Service,
-    now: Timestamp,
-    batch: Batch,
+    pub(super) engine: &'a mut Service,
+    pub(super) now: Timestamp,
+    pub(super) batch: Batch,
     actions: Vec<Action>,
     /// Reports that are durable with this turn, by the worker that made them.
     acknowledged: HashMap<WorkerId, Vec<AttemptId>>,
     replies: Vec<Reply>,
     /// Payloads of reports, until the core says which of them counts.
-    payloads: HashMap<AttemptId, StoredResult>,
+    pub(super) payloads: HashMap<AttemptId, StoredResult>,
     /// Questions about the state, answered after the commit.
-    questions: Vec<Request>,
+    questions: Vec<Question>,
 }
 
 impl<'a> Turn<'a> {
@@ -62,21 +57,20 @@ impl<'a> Turn<'a> {
 
     pub(super) fn take(&mut self, request: Request) {
         match request {
-            Request::Submit { spec, amend, reply } => {
-                let answer = self.submit(*spec, amend);
-                self.reply(move || drop(reply.send(answer)));
-            }
-            Request::Control {
-                study,
-                control,
+            Request::Submit {
+                spec,
+                amend,
+                by,
                 reply,
             } => {
-                let answer = self.handle(match control {
-                    Control::Cancel => Input::Cancel { study },
-                    Control::Pause => Input::Pause { study },
-                    Control::Resume => Input::Resume { study },
-                });
+                let answer = self.submit(*spec, amend, by);
                 self.reply(move || drop(reply.send(answer)));
+            }
+            Request::Command { input, reply } => {
+                let before = self.batch.events.len();
+                let answer = self.handle(*input);
+                let opened = opened(&self.batch.events[before..]);
+                self.reply(move || drop(reply.send(answer.map(|()| opened))));
             }
             Request::Hello {
                 worker,
@@ -89,7 +83,7 @@ impl<'a> Turn<'a> {
                     holding,
                     again,
                 } = greeting;
-                let host = capability.host.clone();
+                let session = Session::new(outbox, &capability);
                 let answer = self
                     .handle(Input::Hello {
                         worker,
@@ -100,9 +94,8 @@ impl<'a> Turn<'a> {
                     .map(|()| {
                         self.engine.last_session += 1;
                         let id = SessionId(self.engine.last_session);
-                        self.engine
-                            .sessions
-                            .insert(worker, Session { id, outbox, host });
+                        let session = Session { id, ..session };
+                        self.engine.sessions.insert(worker, session);
                         id
                     });
                 self.reply(move || drop(reply.send(answer)));
@@ -122,16 +115,30 @@ impl<'a> Turn<'a> {
                 session,
                 attempt,
                 checkpoint,
+                done,
             } => {
                 let input = Input::Checkpointed {
                     worker,
                     attempt,
                     checkpoint,
+                    done,
                 };
                 self.told_by(worker, session, input);
             }
-            Request::Heartbeat { worker, session } => {
+            Request::Heartbeat {
+                worker,
+                session,
+                progress,
+            } => {
                 self.told_by(worker, session, Input::Heartbeat { worker });
+                for (attempt, progress) in progress {
+                    let input = Input::Progress {
+                        worker,
+                        attempt,
+                        progress,
+                    };
+                    self.told_by(worker, session, input);
+                }
             }
             Request::Draining { worker, session } => {
                 self.told_by(worker, session, Input::Draining { worker });
@@ -143,10 +150,11 @@ impl<'a> Turn<'a> {
                     let _ = self.handle(Input::Disconnected { worker });
                 }
             }
-            question
-            @ (Request::List { .. } | Request::Status { .. } | Request::Records { .. }) => {
-                self.questions.push(question);
+            Request::ArtifactLost { task } => {
+                // Never refused.
+                let _ = self.handle(Input::ArtifactLost { task });
             }
+            Request::Question(question) => self.questions.push(question),
         }
     }
 
@@ -157,8 +165,12 @@ impl<'a> Turn<'a> {
         self.collect(step);
         let changed = !self.batch.is_empty();
         if changed {
+            let (events, actions) = (&self.batch.events, &self.actions);
+            self.batch.attempts = self.engine.attempts.follow(events, actions, self.now);
             let bytes = self.engine.store.commit(&self.batch).await?;
             self.engine.history.grow(bytes);
+            let events = std::mem::take(&mut self.batch.events);
+            self.engine.teller.tell(self.now, events);
         }
         for reply in self.replies {
             reply();
@@ -171,12 +183,17 @@ impl<'a> Turn<'a> {
             self.engine.act(action).await?;
         }
         for question in self.questions {
-            self.engine.answer(question).await?;
+            question.answer(&self.engine.core);
         }
         Ok(changed)
     }
 
-    fn submit(&mut self, spec: StudySpec, amend: bool) -> Result<bool, SubmitError> {
+    fn submit(
+        &mut self,
+        spec: StudySpec,
+        amend: bool,
+        by: Actor,
+    ) -> Result<bool, SubmitError> {
         let known = self.engine.core.study(&spec.name).is_some();
         let space = spec.space;
         let plan = plan(&spec, &|selection| architectures::select(space, selection))?;
@@ -186,58 +203,9 @@ impl<'a> Turn<'a> {
             digest,
             plan,
             amend,
+            by,
         })?;
         Ok(known)
-    }
-
-    fn report(&mut self, worker: WorkerId, attempt: AttemptId, outcome: AttemptOutcome) {
-        let end = match outcome {
-            AttemptOutcome::Finished { result, usage } => {
-                let digest = digest_of(&reprise_proto::convert::to_json(&result));
-                let host = self
-                    .engine
-                    .sessions
-                    .get(&worker)
-                    .map(|session| session.host.clone());
-                let stored = StoredResult {
-                    result,
-                    usage,
-                    host: host.unwrap_or_default(),
-                };
-                self.payloads.insert(attempt, stored);
-                AttemptEnd::Finished {
-                    result: digest,
-                    seconds: usage.wall,
-                }
-            }
-            AttemptOutcome::Failed(failure) => AttemptEnd::Failed(failure),
-            AttemptOutcome::Returned => AttemptEnd::Returned,
-        };
-        let before = self.batch.events.len();
-        // The session was checked; the core has nothing to refuse in a report.
-        let _ = self.handle(Input::Report {
-            worker,
-            attempt,
-            end,
-        });
-        self.payloads.remove(&attempt);
-        if !self.batch.events[before..].iter().any(is_heeded) {
-            self.note_late(worker, attempt);
-        }
-    }
-
-    /// Says once of a report that it changed nothing (INV-1): its attempt has
-    /// ended, or was never this worker's.
-    fn note_late(&mut self, worker: WorkerId, attempt: AttemptId) {
-        let novelty = self.engine.late.note((worker, attempt), Instant::now());
-        if novelty == Novelty::New {
-            let session = self.engine.sessions.get(&worker);
-            let host = session.map_or("", |session| session.host.as_str());
-            tracing::warn!(
-                %worker, host, %attempt,
-                "report of an attempt that is not current; it changes nothing"
-            );
-        }
     }
 
     fn told_by(&mut self, worker: WorkerId, session: SessionId, input: Input) {
@@ -248,7 +216,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn handle(&mut self, input: Input) -> Result<(), Refusal> {
+    pub(super) fn handle(&mut self, input: Input) -> Result<(), Refusal> {
         let step = self.engine.core.handle(input, self.now)?;
         self.collect(step);
         Ok(())
@@ -262,6 +230,13 @@ impl<'a> Turn<'a> {
                     if let Some(stored) = self.payloads.remove(&attempt) {
                         self.batch.results.push((attempt.task, stored));
                     }
+                }
+                Action::ForgetResults { tasks } => {
+                    for task in &tasks {
+                        self.engine.inputs.remove(task);
+                    }
+                    self.batch.results.retain(|(task, _)| !tasks.contains(task));
+                    self.batch.removed.extend(tasks);
                 }
                 Action::Acknowledge { worker, attempt } => {
                     self.acknowledged.entry(worker).or_default().push(attempt);
@@ -283,155 +258,11 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl Service {
-    /// Carries out what the core asked for, after it is durable.
-    async fn act(&mut self, action: Action) -> Result<(), EngineError> {
-        match action {
-            Action::Start { worker, attempts } => {
-                let mut assignments = Vec::with_capacity(attempts.len());
-                for attempt in attempts {
-                    assignments.extend(self.assignment(attempt).await?);
-                }
-                self.send(worker, OutboxMessage::Start(assignments));
-            }
-            Action::Stop { worker, attempts } => self.send(worker, OutboxMessage::Stop(attempts)),
-            Action::Nondeterminism {
-                attempt,
-                worker,
-                recorded,
-                reported,
-            } => {
-                tracing::error!(
-                    %attempt, %worker, %recorded, %reported,
-                    "two attempts at one task gave different results"
-                );
-            }
-            Action::Discard { checkpoint } => {
-                let artifacts = self.artifacts.clone();
-                tokio::spawn(async move {
-                    // A file that stays costs its space and nothing else.
-                    if let Err(error) = artifacts.remove(checkpoint.digest).await {
-                        tracing::warn!(%error, "a checkpoint that nobody needs is still stored");
-                    }
-                });
-            }
-            // Results were made durable with the events that name them; reports
-            // are acknowledged and watchers woken once a turn.
-            Action::RecordResult { .. }
-            | Action::Acknowledge { .. }
-            | Action::StudyChanged { .. } => {}
-        }
-        Ok(())
-    }
-
-    async fn assignment(&mut self, attempt: AttemptId) -> Result<Option<Assignment>, EngineError> {
-        let Some(spec) = self.core.spec(attempt.task) else {
-            return Ok(None);
-        };
-        let mut inputs = Vec::new();
-        for key in spec.inputs() {
-            if let Some(known) = self.inputs.get(&key) {
-                inputs.push((key, known.clone()));
-            } else if let Some(stored) = self.store.result(key).await? {
-                self.inputs.insert(key, stored.clone());
-                inputs.push((key, stored));
-            }
-        }
-        Ok(Some(Assignment {
-            attempt,
-            spec,
-            inputs,
-            checkpoint: self.core.checkpoint(attempt.task),
-        }))
-    }
-
-    /// A worker that has gone meanwhile says hello again and is told then.
-    fn send(&mut self, worker: WorkerId, message: OutboxMessage) {
-        if let Some(session) = self.sessions.get(&worker) {
-            let _ = session.outbox.send(message);
-        }
-    }
-
-    async fn answer(&self, question: Request) -> Result<(), EngineError> {
-        match question {
-            Request::List { reply } => drop(reply.send(self.core.studies().cloned().collect())),
-            Request::Status { study, reply } => {
-                let connected = self
-                    .core
-                    .workers()
-                    .iter()
-                    .filter(|worker| worker.connected)
-                    .count();
-                let status = self
-                    .core
-                    .study(&study)
-                    .map(|view| view.status(connected as u32));
-                drop(reply.send(status));
-            }
-            Request::Records { study, reply } => drop(reply.send(self.records(&study).await?)),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    async fn records(&self, study: &StudyName) -> Result<Option<Vec<TaskRecord>>, EngineError> {
-        let Some(tasks) = self.core.study_tasks(study) else {
-            return Ok(None);
-        };
-        let states: Vec<_> = tasks
-            .map(|task| (task.key, task.spec, task.attempts, fate(&task.phase)))
-            .collect();
-        let mut records = Vec::with_capacity(states.len());
-        for (key, spec, attempts, fate) in states {
-            let fate = match fate {
-                Fate::Finished => match self.store.result(key).await? {
-                    Some(StoredResult {
-                        result,
-                        usage,
-                        host,
-                    }) => TaskFate::Finished {
-                        result,
-                        usage,
-                        host,
-                    },
-                    None => TaskFate::Unfinished,
-                },
-                Fate::Other(fate) => *fate,
-            };
-            records.push(TaskRecord {
-                key,
-                spec,
-                fate,
-                attempts,
-            });
-        }
-        Ok(Some(records))
-    }
-}
-
-/// Whether an event says that a report counted, or that it is a defect, which is
-/// logged by itself.
-const fn is_heeded(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::Finished { .. }
-            | Event::Failed { .. }
-            | Event::Returned { .. }
-            | Event::Disputed { .. }
-    )
-}
-
-enum Fate {
-    Finished,
-    Other(Box<TaskFate>),
-}
-
-fn fate(phase: &TaskPhase<'_>) -> Fate {
-    match phase {
-        TaskPhase::Finished { .. } => Fate::Finished,
-        TaskPhase::GivenUp(failure) | TaskPhase::Blocked { failure, .. } => {
-            Fate::Other(Box::new(TaskFate::Failed((*failure).clone())))
-        }
-        _ => Fate::Other(Box::new(TaskFate::Unfinished)),
-    }
+/// Tasks that these events opened again.
+fn opened(events: &[Event]) -> u64 {
+    let opened = events.iter().map(|event| match event {
+        Event::Reopened { tasks, .. } | Event::Retried { tasks } => tasks.len() as u64,
+        _ => 0,
+    });
+    opened.sum()
 }

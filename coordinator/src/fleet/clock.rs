@@ -12,8 +12,8 @@ pub(crate) fn unix_now() -> f64 {
         .map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// Time since a moment written like `2026-01-31T12:00:00Z`; nothing where it is
-/// written otherwise. A moment to come counts as now.
+/// Time since a moment written like `2026-01-31T12:00:00Z`; `None` for other text. A
+/// moment in the future counts as now.
 pub(super) fn since(moment: &str) -> Option<Duration> {
     let moment = OffsetDateTime::parse(moment, &Rfc3339).ok()?;
     let elapsed = OffsetDateTime::now_utc() - moment;

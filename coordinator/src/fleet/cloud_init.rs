@@ -1,5 +1,5 @@
-//! What a fresh cloud machine does: fetch the worker and its credential with its
-//! own service account, and keep the worker running under systemd.
+//! The user data of a fresh cloud machine: it fetches the worker and its credential
+//! with the machine's own service account, and keeps the worker running under systemd.
 
 use serde_json::json;
 
@@ -12,15 +12,26 @@ pub(super) const FETCH: &str = include_str!("fetch.sh");
 /// Where the worker's files are on the machine.
 const ROOT: &str = "/opt/reprise";
 
-/// Where [`FETCH`] puts the credential.
+/// Where `deploy/vm/install.sh` puts libtorch on an image.
+const LIBTORCH: &str = "/usr/local/lib/reprise/torch/lib";
+
+/// Where [`FETCH`] puts the credential, for root alone.
 const CREDENTIAL: &str = "/opt/reprise/credential.pem";
+
+/// Where systemd shows it to the worker alone; `%d` is the unit's own directory.
+const SHOWN_CREDENTIAL: &str = "\"%d/credential.pem\"";
+
+/// The user that the worker runs as.
+const USER: &str = "reprise-worker";
 
 /// Seconds that the worker has to leave. A spot machine is switched off 30 s after
 /// its notice.
 const NOTICE_SECONDS: u32 = 25;
 
 /// The machine's user data. The worker's program is a path on the machine's image,
-/// or `gs://BUCKET/FILE.tar.gz`, an archive with `reprise-worker` at its top.
+/// or `gs://BUCKET/FILE.tar.gz`, an archive with `reprise-worker` at its top and the
+/// libraries of libtorch in `lib`, which is unpacked only if it has the digest that
+/// the fleet was given.
 pub(super) fn user_data(
     worker: &WorkerCommand,
     secret: Option<&str>,
@@ -33,7 +44,13 @@ pub(super) fn user_data(
     };
     let mut runs = Vec::new();
     if bundle {
-        runs.push(json!(["/opt/reprise/fetch", "bundle", worker.program]));
+        let digest = worker.sha256.as_deref().unwrap_or_default();
+        runs.push(json!([
+            "/opt/reprise/fetch",
+            "bundle",
+            worker.program,
+            digest
+        ]));
     }
     if let Some(secret) = secret {
         runs.push(json!(["/opt/reprise/fetch", "secret", secret]));
@@ -46,12 +63,16 @@ pub(super) fn user_data(
         "reprise-worker.service"
     ]));
     let data = json!({
+        "users": [
+            "default",
+            {"name": USER, "system": true, "shell": "/usr/sbin/nologin", "lock_passwd": true},
+        ],
         "write_files": [
             {"path": "/opt/reprise/fetch", "permissions": "0755", "content": FETCH},
             {
                 "path": "/etc/systemd/system/reprise-worker.service",
                 "permissions": "0644",
-                "content": unit(&program, worker, secret.map(|_| CREDENTIAL)),
+                "content": unit(&program, worker, secret.is_some()),
             },
         ],
         "runcmd": runs,
@@ -59,14 +80,19 @@ pub(super) fn user_data(
     Ok(format!("#cloud-config\n{}", serde_yaml::to_string(&data)?))
 }
 
-fn unit(program: &str, worker: &WorkerCommand, credential: Option<&str>) -> String {
+fn unit(program: &str, worker: &WorkerCommand, has_credential: bool) -> String {
     let mut command = vec![
         program.to_owned(),
         "--directory".to_owned(),
         "/var/lib/reprise".to_owned(),
     ];
-    command.extend(worker.arguments(credential));
-    let command: Vec<_> = command.iter().map(|word| quote(word)).collect();
+    command.extend(worker.arguments(None));
+    let mut command: Vec<_> = command.iter().map(|word| quote(word)).collect();
+    let mut load = String::new();
+    if has_credential {
+        command.push(format!("\"--credential\" {SHOWN_CREDENTIAL}"));
+        load = format!("LoadCredential=credential.pem:{CREDENTIAL}\n");
+    }
     format!(
         "[Unit]
 Description=Reprise worker
@@ -74,11 +100,19 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
+User={USER}
+{load}Environment=LD_LIBRARY_PATH={ROOT}/bundle/lib:{LIBTORCH}
 ExecStart={}
 StateDirectory=reprise
+StateDirectoryMode=0700
 Restart=always
 RestartSec=5
 TimeoutStopSec={NOTICE_SECONDS}
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+UMask=0077
 
 [Install]
 WantedBy=multi-user.target
@@ -118,6 +152,7 @@ mod tests {
             coordinator: "https://reprise.example:7440".to_owned(),
             credential: None,
             slots: 2,
+            sha256: Some("ab".repeat(32)),
         }
     }
 
@@ -147,12 +182,58 @@ mod tests {
             "#cloud-config\n",
             "gs://lab/worker.tar.gz",
             "\"/opt/reprise/bundle/reprise-worker\" \"--directory\" \"/var/lib/reprise\"",
-            "\"--credential\" \"/opt/reprise/credential.pem\"",
+            &"ab".repeat(32),
+            "\"--credential\" \"%d/credential.pem\"",
+            "LoadCredential=credential.pem:/opt/reprise/credential.pem",
+            "User=reprise-worker",
+            "name: reprise-worker",
             "Restart=always",
         ] {
             assert!(data.contains(part), "no {part} in\n{data}");
         }
         assert_eq!(quote("a \"b\" %c $d"), "\"a \\\"b\\\" %%c $$d\"");
+    }
+
+    /// Runs the script's part that unpacks an archive, with the functions that
+    /// fetch and unpack taken from it.
+    fn unpack(directory: &std::path::Path, digest: &str) -> std::io::Result<Output> {
+        let script = FETCH.replace("/opt/reprise", &directory.display().to_string());
+        let functions = script.split("case $1 in").next().unwrap_or_default();
+        let text = format!(
+            "{functions}get() {{ cat '{0}/source.tar.gz'; }}\nfetch_bundle gs://lab/a {digest}\n",
+            directory.display()
+        );
+        Command::new("sh").args(["-c", &text]).output()
+    }
+
+    #[test]
+    fn an_archive_is_unpacked_only_if_it_is_the_one_that_was_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::write(root.join("reprise-worker"), "#!/bin/sh\n").unwrap();
+        let made = Command::new("tar")
+            .args(["-czf", "source.tar.gz", "reprise-worker"])
+            .current_dir(root)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let sum = Command::new("sha256sum")
+            .arg(root.join("source.tar.gz"))
+            .output()
+            .unwrap();
+        let digest = String::from_utf8_lossy(&sum.stdout)[..64].to_owned();
+        let unpacked = root.join("bundle/reprise-worker");
+
+        let refused = unpack(root, &"ab".repeat(32)).unwrap();
+        assert!(!refused.status.success() && !unpacked.exists());
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("has the SHA-256"), "{said}");
+        let taken = unpack(root, &digest).unwrap();
+        assert!(taken.status.success() && unpacked.exists(), "{taken:?}");
+        // Others than root run it.
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(root.join("bundle")).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o005, 0o005);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the fleet asks of an engine, and what it may rely on.
+//! The interface of an engine, and the contract that the fleet relies on.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use super::program::ProgramError;
 
 /// Something that runs workers on machines.
 ///
-/// The contract, which the loop relies on after a restart as much as before:
-/// * [`list`](Self::list) tells every worker of this fleet, by whichever process it
-///   was asked for, and none of another one. What [`grow`](Self::grow) asked for is
-///   listed from then on, as queued until it has a machine.
-/// * What [`shrink`](Self::shrink) and [`down`](Self::down) took away gets SIGTERM
-///   with time to hand its work back, and is not replaced by the engine.
-/// * Asking twice for the same thing is no error; what is gone already is gone.
+/// The contract, which holds across restarts of the loop:
+/// * [`list`](Self::list) returns every worker of this fleet, whichever process asked
+///   for it, and no worker of another fleet. Workers that [`grow`](Self::grow) asked
+///   for are listed from then on, as requested or queued until they have a machine.
+/// * Workers that [`shrink`](Self::shrink) and [`down`](Self::down) take away get
+///   SIGTERM and time to hand their work back. The engine does not replace them.
+/// * Asking twice for the same thing is not an error.
 #[async_trait]
 pub trait Engine: Send + Sync {
     /// The workers of this fleet.
@@ -26,10 +26,10 @@ pub trait Engine: Send + Sync {
     /// Takes these workers away.
     async fn shrink(&self, ids: &[String]) -> Result<(), EngineError>;
 
-    /// Where people read what the workers say.
+    /// Where people find the logs of the workers.
     fn logs(&self) -> String;
 
-    /// Takes all workers away and whatever the engine keeps for them.
+    /// Takes all workers away, and everything that the engine keeps for them.
     async fn down(&self) -> Result<(), EngineError>;
 }
 
@@ -51,6 +51,9 @@ pub struct Member {
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberState {
+    /// The engine is to make it and has no name for it yet; its id stands for it
+    /// until the next list.
+    Requested,
     /// It waits for a machine.
     Queued,
     /// It has a machine.
@@ -63,6 +66,7 @@ impl MemberState {
     /// The state as people read it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Requested => "requested",
             Self::Queued => "queued",
             Self::Up => "up",
             Self::Leaving => "leaving",
@@ -107,7 +111,7 @@ pub enum EngineError {
         #[source]
         source: std::io::Error,
     },
-    /// More workers than it can number.
+    /// More workers than it has numbers for.
     #[error("{wanted} workers are more than the {limit} that one fleet can have; lower `--max`")]
     TooMany {
         /// The highest number asked for.

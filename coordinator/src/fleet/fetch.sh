@@ -1,7 +1,7 @@
 #!/bin/sh
 # Fetches what a worker needs with the machine's own service account.
-#   fetch bundle gs://BUCKET/FILE.tar.gz   unpacks it to /opt/reprise/bundle
-#   fetch secret NAME                      writes /opt/reprise/credential.pem
+#   fetch bundle gs://BUCKET/FILE.tar.gz SHA256   unpacks it to /opt/reprise/bundle
+#   fetch secret NAME                             writes /opt/reprise/credential.pem
 # Waits and tries again: a fresh machine's network and rights come late.
 set -eu
 umask 077
@@ -25,8 +25,15 @@ fetch_bundle() {
   object=$(printf '%s' "${path#*/}" | sed 's|/|%2F|g')
   url="https://storage.googleapis.com/storage/v1/b/${path%%/*}/o/$object?alt=media"
   get "$url" >/opt/reprise/bundle.tar.gz || return 1
+  found=$(sha256sum /opt/reprise/bundle.tar.gz | cut -d ' ' -f 1)
+  if [ "$found" != "$2" ]; then
+    echo "fetch: \`$1\` has the SHA-256 $found, expected $2" >&2
+    return 1
+  fi
   mkdir -p /opt/reprise/bundle
-  tar -xzf /opt/reprise/bundle.tar.gz -C /opt/reprise/bundle --no-same-owner
+  tar -xzf /opt/reprise/bundle.tar.gz -C /opt/reprise/bundle --no-same-owner || return 1
+  # The worker is another user.
+  chmod -R a+rX,go-w /opt/reprise/bundle
 }
 
 fetch_secret() {
@@ -46,7 +53,7 @@ bundle | secret) ;;
 esac
 
 tries=0
-until "fetch_$1" "$2"; do
+until "fetch_$1" "$2" "${3-}"; do
   tries=$((tries + 1))
   if [ "$tries" -ge 30 ]; then
     echo "fetch: no $1 \`$2\` after $tries tries" >&2

@@ -1,8 +1,12 @@
 //! Workers as spot machines of a managed instance group on Google Cloud, by
 //! `gcloud`.
 //!
-//! The group makes machines anew that were taken back, so the fleet only changes
-//! how many there are to be. What a machine runs is in [`super::cloud_init`].
+//! The group replaces machines that were taken back, so the fleet only changes how
+//! many it is to have. What a machine runs is in [`super::cloud_init`].
+//!
+//! A template cannot be changed. Its name ends with a digest of its settings, so
+//! that a fleet with other settings gets another template, and its group takes
+//! that one for the machines that it makes from then on.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,7 +46,7 @@ impl Gcp {
         }
     }
 
-    /// Name of the group, of its template and of the first part of its machines'.
+    /// Name of the group, and the first part of its templates' and machines'.
     fn name(&self) -> String {
         format!("reprise-{}", self.setup.name)
     }
@@ -97,19 +101,23 @@ impl Gcp {
         })
     }
 
-    /// Machines that the group is to have; nothing where there is none.
-    async fn target(&self) -> Result<Option<u32>, EngineError> {
+    /// The group, if it exists.
+    async fn current(&self) -> Result<Option<Group>, EngineError> {
         let filter = format!("name={} AND zone:{}", self.name(), self.own().zone);
         let what = ["compute", "instance-groups", "managed"];
         let groups: Vec<Group> = self.found(&what, &filter).await?;
-        Ok(groups.first().map(|group| group.target_size))
+        Ok(groups.into_iter().next())
     }
 
-    async fn has_template(&self) -> Result<bool, EngineError> {
+    /// Names of this fleet's templates, those of other settings included.
+    async fn templates(&self) -> Result<Vec<String>, EngineError> {
         let what = ["compute", "instance-templates"];
-        let filter = format!("name={}", self.name());
-        let templates: Vec<serde_json::Value> = self.found(&what, &filter).await?;
-        Ok(!templates.is_empty())
+        let filter = format!("name~^{}(-[0-9a-f]{{8}})?$", self.name());
+        let templates: Vec<Template> = self.found(&what, &filter).await?;
+        Ok(templates
+            .into_iter()
+            .map(|template| template.name)
+            .collect())
     }
 
     /// Does something to the group.
@@ -122,40 +130,60 @@ impl Gcp {
         Ok(())
     }
 
-    async fn make_template(&self) -> Result<(), EngineError> {
+    /// The settings of a machine, as arguments of `instance-templates create`.
+    fn settings(&self) -> Vec<String> {
         let own = self.own();
+        let mut settings = vec![
+            "--provisioning-model=SPOT".to_owned(),
+            format!("--machine-type={}", own.machine),
+            format!("--labels=reprise-fleet={}", self.setup.name),
+        ];
+        let given = |flags: &[&str]| {
+            own.extra.iter().any(|argument| {
+                let name = argument.split('=').next().unwrap_or_default();
+                flags.contains(&name)
+            })
+        };
+        // `gcloud` refuses a second image beside the user's.
+        if !given(&["--image", "--image-family", "--image-project"]) {
+            // Google's Debian images have no cloud-init; Ubuntu's have.
+            settings.push("--image-family=ubuntu-2404-lts-amd64".to_owned());
+            settings.push("--image-project=ubuntu-os-cloud".to_owned());
+        }
+        if !given(&["--boot-disk-size"]) {
+            settings.push("--boot-disk-size=30GB".to_owned());
+        }
+        if !given(&["--scopes", "--no-scopes"]) {
+            // To fetch the bundle and the secret; the account's own roles decide.
+            settings.push("--scopes=cloud-platform".to_owned());
+        }
+        settings.extend(own.extra.iter().cloned());
+        settings
+    }
+
+    /// The name of the template for the present settings; makes it if it is missing.
+    async fn template(&self) -> Result<String, EngineError> {
         let path = self.directory.join("user-data");
         let failed = |source| EngineError::File {
             path: path.clone(),
             source,
         };
-        let data = user_data(&self.setup.worker, own.secret)
+        let data = user_data(&self.setup.worker, self.own().secret)
             .map_err(|error| failed(std::io::Error::other(error)))?;
+        let settings = self.settings();
+        let all = format!("{}\n{data}", settings.join("\n"));
+        let digest = reprise_data::digest(all.as_bytes()).to_string();
+        let name = format!("{}-{}", self.name(), &digest[..8]);
+        if self.templates().await?.contains(&name) {
+            return Ok(name);
+        }
         std::fs::create_dir_all(&self.directory).map_err(failed)?;
         std::fs::write(&path, data).map_err(failed)?;
-        let name = self.name();
-        let machine = format!("--machine-type={}", own.machine);
-        let labels = format!("--labels=reprise-fleet={}", self.setup.name);
         let data = format!("--metadata-from-file=user-data={}", path.display());
-        let mut arguments = vec![
-            "compute",
-            "instance-templates",
-            "create",
-            &name,
-            "--provisioning-model=SPOT",
-            &machine,
-            &labels,
-            &data,
-            // Google's Debian images have no cloud-init; Ubuntu's have.
-            "--image-family=ubuntu-2404-lts-amd64",
-            "--image-project=ubuntu-os-cloud",
-            "--boot-disk-size=30GB",
-            // To fetch the bundle and the secret; the account's own roles decide.
-            "--scopes=cloud-platform",
-        ];
-        arguments.extend(own.extra.iter().map(String::as_str));
+        let mut arguments = vec!["compute", "instance-templates", "create", &name, &data];
+        arguments.extend(settings.iter().map(String::as_str));
         self.gcloud(&arguments).await?;
-        Ok(())
+        Ok(name)
     }
 }
 
@@ -169,9 +197,8 @@ impl Engine for Gcp {
     }
 
     async fn list(&self) -> Result<Vec<Member>, EngineError> {
-        let Some(target) = self.target().await? else {
-            return Ok(Vec::new());
-        };
+        // Machines may outlive their group while they leave.
+        let target = self.current().await?.map_or(0, |group| group.target_size);
         let filter = format!(
             "labels.reprise-fleet={} AND zone:{}",
             self.setup.name,
@@ -182,16 +209,18 @@ impl Engine for Gcp {
     }
 
     async fn grow(&self, count: u32) -> Result<(), EngineError> {
-        if let Some(target) = self.target().await? {
-            let size = format!("--size={}", target.saturating_add(count));
-            return self.group("resize", &[&size]).await;
+        let template = self.template().await?;
+        let template_flag = format!("--template={template}");
+        let Some(group) = self.current().await? else {
+            let size = format!("--size={count}");
+            return self.group("create", &[&size, &template_flag]).await;
+        };
+        if !group.uses(&template) {
+            self.group("set-instance-template", &[&template_flag])
+                .await?;
         }
-        if !self.has_template().await? {
-            self.make_template().await?;
-        }
-        let size = format!("--size={count}");
-        let template = format!("--template={}", self.name());
-        self.group("create", &[&size, &template]).await
+        let size = format!("--size={}", group.target_size.saturating_add(count));
+        self.group("resize", &[&size]).await
     }
 
     async fn shrink(&self, ids: &[String]) -> Result<(), EngineError> {
@@ -206,7 +235,7 @@ impl Engine for Gcp {
             self.group("delete-instances", &[&machines]).await?;
         }
         if awaited > 0 {
-            let target = self.target().await?.unwrap_or(0);
+            let target = self.current().await?.map_or(0, |group| group.target_size);
             let size = format!("--size={}", target.saturating_sub(awaited));
             self.group("resize", &[&size]).await?;
         }
@@ -214,13 +243,14 @@ impl Engine for Gcp {
     }
 
     async fn down(&self) -> Result<(), EngineError> {
-        if self.target().await?.is_some() {
+        if self.current().await?.is_some() {
             self.group("delete", &[]).await?;
         }
-        if self.has_template().await? {
-            let name = self.name();
-            self.gcloud(&["compute", "instance-templates", "delete", &name])
-                .await?;
+        let templates = self.templates().await?;
+        if !templates.is_empty() {
+            let mut arguments = vec!["compute", "instance-templates", "delete"];
+            arguments.extend(templates.iter().map(String::as_str));
+            self.gcloud(&arguments).await?;
         }
         Ok(())
     }
@@ -230,6 +260,20 @@ impl Engine for Gcp {
 #[serde(rename_all = "camelCase")]
 struct Group {
     target_size: u32,
+    /// URL of the template of new machines.
+    #[serde(default)]
+    instance_template: String,
+}
+
+impl Group {
+    fn uses(&self, template: &str) -> bool {
+        self.instance_template.rsplit('/').next() == Some(template)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Template {
+    name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -242,7 +286,7 @@ struct Machine {
     last_start_timestamp: Option<String>,
 }
 
-/// The machines, and those that the group has yet to make.
+/// The machines, and an entry for each machine that the group has not made yet.
 fn members(target: u32, machines: Vec<Machine>, name: &str) -> Result<Vec<Member>, EngineError> {
     let mut members = machines
         .into_iter()
@@ -252,7 +296,7 @@ fn members(target: u32, machines: Vec<Machine>, name: &str) -> Result<Vec<Member
     let there = members.iter().filter(lasting).count() as u32;
     members.extend((there..target).map(|number| Member {
         id: format!("{name}/{number}"),
-        state: MemberState::Queued,
+        state: MemberState::Requested,
         place: String::new(),
         note: "not made yet".to_owned(),
         run: Duration::ZERO,
@@ -267,7 +311,7 @@ fn is_awaited(id: &str) -> bool {
 
 fn member(machine: Machine) -> Result<Member, EngineError> {
     let state = match machine.status.as_str() {
-        // A machine that was taken back is made anew by its group.
+        // The group replaces a machine that was taken back.
         "PENDING" | "PROVISIONING" | "STAGING" | "TERMINATED" | "STOPPED" | "SUSPENDED" => {
             MemberState::Queued
         }

@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
+use reprise_proto::file::read_bounded;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
 use super::setup::Setup;
+
+/// Bytes of a record: its ledger has a line for each of up to 1,000 workers.
+const MAX_BYTES: u64 = 4 << 20;
 
 /// Time between two looks at a lock that somebody holds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
@@ -84,7 +88,7 @@ impl Home {
         &self.directory
     }
 
-    /// Takes the right to change the fleet, and makes the directory at need.
+    /// Takes the right to change the fleet; makes the directory if it is missing.
     pub fn hold(&self) -> Result<Held, HomeError> {
         fs::create_dir_all(&self.directory).map_err(failed(&self.directory))?;
         let path = self.directory.join("lock");
@@ -127,7 +131,7 @@ impl Home {
     /// What is kept of the fleet.
     pub fn read(&self) -> Result<Record, HomeError> {
         let path = self.record();
-        let text = fs::read(&path).map_err(|error| match error.kind() {
+        let text = read_bounded(&path, MAX_BYTES).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => HomeError::Unknown {
                 path: self.directory.clone(),
             },

@@ -1,8 +1,8 @@
 //! Workers as the pods of one Kubernetes deployment, by `kubectl`.
 //!
 //! The deployment replaces pods of vanished nodes by itself; the fleet only changes
-//! how many there are. A pod's disk goes with it, so what a vanished one could not
-//! deliver is run again.
+//! how many there are. A pod's disk vanishes with it, so tasks whose results it could
+//! not deliver are run again.
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -12,6 +12,9 @@ use super::clock::since;
 use super::engine::{Engine, EngineError, Member, MemberState};
 use super::program::Programs;
 use super::setup::{EngineSetup, Setup};
+
+/// User and group that a pod runs as; those of the image in `deploy/`.
+const USER: u32 = 10001;
 
 /// Where a pod finds its credential.
 const CREDENTIALS: &str = "/etc/reprise";
@@ -46,7 +49,7 @@ impl Kubernetes {
         Ok(self.programs.run("kubectl", &arguments, input).await?)
     }
 
-    /// Pods that the deployment is to have; nothing where there is none.
+    /// The number of pods that the deployment is to have, if it exists.
     async fn replicas(&self) -> Result<Option<u32>, EngineError> {
         let name = self.name();
         let arguments = [
@@ -72,9 +75,8 @@ impl Engine for Kubernetes {
     }
 
     async fn list(&self) -> Result<Vec<Member>, EngineError> {
-        let Some(replicas) = self.replicas().await? else {
-            return Ok(Vec::new());
-        };
+        // Pods outlive their deployment while they leave.
+        let replicas = self.replicas().await?.unwrap_or(0);
         let selector = format!("--selector=app.kubernetes.io/instance={}", self.name());
         let answer = self
             .kubectl(&["get", "pods", &selector, "--output=json"], "")
@@ -120,7 +122,7 @@ impl Engine for Kubernetes {
     }
 }
 
-/// The deployment of a fleet with so many workers.
+/// The deployment of a fleet with `replicas` workers.
 fn manifest(setup: &Setup, replicas: u32) -> Value {
     let EngineSetup::Kubernetes {
         image,
@@ -137,7 +139,7 @@ fn manifest(setup: &Setup, replicas: u32) -> Value {
         "app.kubernetes.io/name": "reprise-worker",
         "app.kubernetes.io/instance": name,
     });
-    let credential = format!("{CREDENTIALS}/credential.pem");
+    let credential = format!("{CREDENTIALS}/worker.pem");
     let mut arguments = vec!["--directory".to_owned(), DIRECTORY.to_owned()];
     let mounted = secret.as_ref().map(|_| credential.as_str());
     arguments.extend(setup.worker.arguments(mounted));
@@ -151,19 +153,32 @@ fn manifest(setup: &Setup, replicas: u32) -> Value {
         mounts.push(json!({"name": "credential", "mountPath": CREDENTIALS, "readOnly": true}));
         volumes.push(json!({
             "name": "credential",
-            "secret": {"secretName": secret, "defaultMode": 0o400},
+            // Root's, readable by the group that `fsGroup` gives to the pod.
+            "secret": {"secretName": secret, "defaultMode": 0o440},
         }));
     }
     let mut pod = json!({
         "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
         "terminationGracePeriodSeconds": NOTICE_SECONDS,
+        // What a namespace with the `restricted` pod security standard asks for.
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "containers": [{
             "name": "worker",
             "image": image,
             "command": [setup.worker.program],
             "args": arguments,
             "resources": resources,
-            "securityContext": {"allowPrivilegeEscalation": false},
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "capabilities": {"drop": ["ALL"]},
+            },
             "volumeMounts": mounts,
         }],
         "volumes": volumes,
@@ -246,14 +261,14 @@ fn read<T: for<'a> Deserialize<'a>>(answer: &str) -> Result<T, EngineError> {
     })
 }
 
-/// The pods, and those that the deployment has yet to make.
+/// The pods, and an entry for each pod that the deployment has not made yet.
 fn members(replicas: u32, pods: Vec<Pod>, name: &str) -> Vec<Member> {
     let mut members: Vec<_> = pods.into_iter().filter_map(member).collect();
     let lasting = |member: &&Member| member.state != MemberState::Leaving;
     let there = members.iter().filter(lasting).count() as u32;
     members.extend((there..replicas).map(|number| Member {
         id: format!("{name}/{number}"),
-        state: MemberState::Queued,
+        state: MemberState::Requested,
         place: String::new(),
         note: "not made yet".to_owned(),
         run: std::time::Duration::ZERO,
@@ -266,7 +281,7 @@ fn is_awaited(id: &str) -> bool {
     id.contains('/')
 }
 
-/// A pod as a worker; nothing where it has ended.
+/// A pod as a worker; `None` if it has ended.
 fn member(pod: Pod) -> Option<Member> {
     let state = match (pod.metadata.deletion_timestamp, pod.status.phase.as_str()) {
         (_, "Succeeded" | "Failed") => return None,

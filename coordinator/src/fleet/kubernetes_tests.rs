@@ -45,6 +45,7 @@ fn setup() -> Setup {
             coordinator: "https://reprise.example:7440".to_owned(),
             credential: None,
             slots: 4,
+            sha256: None,
         },
         price: None,
     }
@@ -74,8 +75,8 @@ async fn pods_and_those_to_come_are_the_workers() {
             ("reprise-lab-1", MemberState::Up, ""),
             ("reprise-lab-2", MemberState::Queued, "no GPU"),
             ("reprise-lab-3", MemberState::Leaving, ""),
-            ("reprise-lab/2", MemberState::Queued, "not made yet"),
-            ("reprise-lab/3", MemberState::Queued, "not made yet"),
+            ("reprise-lab/2", MemberState::Requested, "not made yet"),
+            ("reprise-lab/3", MemberState::Requested, "not made yet"),
         ]
     );
     assert!(members[0].run > std::time::Duration::from_hours(1));
@@ -104,9 +105,13 @@ async fn it_counts_up_from_what_was_asked_for_and_names_who_leaves() {
 }
 
 #[tokio::test]
-async fn no_deployment_is_no_worker_and_nonsense_is_named() {
+async fn pods_outlive_their_deployment_and_nonsense_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let engine = cluster(directory.path(), "").unwrap();
+    let left: Vec<_> = engine.list().await.unwrap();
+    let left: Vec<_> = left.iter().map(|member| member.id.as_str()).collect();
+    assert_eq!(left, ["reprise-lab-1", "reprise-lab-2", "reprise-lab-3"]);
+    std::fs::write(directory.path().join("pods"), r#"{"items": []}"#).unwrap();
     assert_eq!(engine.list().await.unwrap(), []);
     let engine = cluster(directory.path(), "Error").unwrap();
     let said = engine.list().await.unwrap_err().to_string();
@@ -135,10 +140,19 @@ fn the_manifest_asks_for_what_a_worker_needs() {
             "--slots",
             "4",
             "--credential",
-            "/etc/reprise/credential.pem",
+            "/etc/reprise/worker.pem",
         ])
     );
-    assert_eq!(pod["volumes"][1]["secret"]["secretName"], "reprise-worker");
+    let secret = &pod["volumes"][1]["secret"];
+    assert_eq!(secret["secretName"], "reprise-worker");
+    // Readable by the image's user through its group, and by nobody else.
+    assert_eq!(secret["defaultMode"], 0o440);
+    assert_eq!(pod["securityContext"]["fsGroup"], 10001);
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(
+        container["securityContext"]["capabilities"]["drop"],
+        json!(["ALL"])
+    );
 }
 
 #[test]

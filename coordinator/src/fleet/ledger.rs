@@ -1,5 +1,5 @@
-//! What a fleet has used: machine time of the workers that are there and of those
-//! that are gone, kept over restarts of the loop.
+//! The machine time that a fleet has used, of present and of former workers. It is
+//! kept across restarts of the loop.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,14 +48,19 @@ pub struct Change {
 }
 
 impl Ledger {
-    /// Takes in what an engine lists at `now`, in Unix time, and tells what changed.
+    /// Records what an engine lists at `now`, in Unix time, and tells what changed.
     ///
-    /// A worker that went unseen counts as having run until now: while somebody
-    /// looks that is a few seconds too much, and a budget errs on the safe side.
+    /// A worker that is not listed any more counts as having run until now. That is a
+    /// few seconds too much while the loop runs, so a budget errs on the safe side.
+    /// Requested workers are not counted: they have no name yet and are listed under
+    /// another one later.
     pub fn observe(&mut self, now: f64, members: &[Member]) -> Change {
         let mut before = std::mem::take(&mut self.members);
         let mut new = 0;
-        for member in members {
+        let named = members
+            .iter()
+            .filter(|member| member.state != MemberState::Requested);
+        for member in named {
             let entry = Entry {
                 run: member.run.as_secs_f64(),
                 seen: now,
@@ -139,6 +144,14 @@ mod tests {
         let text = serde_json::to_string(&ledger).unwrap();
         let read: Ledger = serde_json::from_str(&text).unwrap();
         assert_eq!(read, ledger);
+    }
+
+    #[test]
+    fn a_requested_worker_that_gets_a_name_does_not_count_as_gone() {
+        let mut ledger = Ledger::default();
+        ledger.observe(0.0, &[member("lab/0", MemberState::Requested, 0)]);
+        let change = ledger.observe(5.0, &[member("lab-a", MemberState::Up, 1)]);
+        assert_eq!((change.new, change.gone, ledger.gone), (1, Vec::new(), 0));
     }
 
     #[test]

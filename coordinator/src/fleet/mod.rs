@@ -1,9 +1,9 @@
 //! Workers on engines that people already run: Slurm, Kubernetes, Google Cloud.
 //!
-//! [`policy`] decides how many workers there should be, [`engine::Engine`] is what
-//! is asked of an engine, [`service`] is the loop between them and [`ledger`] counts
-//! what it costs. What tasks a worker gets is the coordinator's business, which
-//! this module knows only as a client does.
+//! [`policy`] decides how many workers there should be, [`engine::Engine`] is the
+//! interface of an engine, [`service`] is the loop between them and [`ledger`] counts
+//! the cost. The coordinator decides which tasks a worker gets; this module is one of
+//! its clients.
 
 pub mod backoff;
 mod clock;

@@ -1,10 +1,10 @@
 //! How many workers there should be: a decision without clock or engine.
 //!
-//! Scales up at once, down only what is idle and only after a while, and ends the
-//! fleet when nothing is left to do or to spend. Nobody outside the coordinator
-//! knows which worker holds which task, so that a worker that is up counts as idle
-//! only when nothing at all runs; workers that still wait for a machine can be
-//! given back at any time.
+//! It scales up at once. It scales down only idle workers, and only after a while. It
+//! ends the fleet when nothing is left to do or to spend. Only the coordinator knows
+//! which worker holds which task, so a worker that is up counts as idle only when no
+//! task runs at all. Workers that still wait for a machine can be given back at any
+//! time.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub struct Limits {
 pub struct Observation {
     /// Tasks that a worker could have now, those that run included.
     pub runnable: u64,
-    /// Tasks that have not ended, whatever they wait for.
+    /// Tasks that have not ended.
     pub remaining: u64,
     /// Workers that were asked for and wait for a machine.
     pub queued: u32,

@@ -1,5 +1,5 @@
-//! Runs an engine's programs: by argument list, never through a shell, with a time
-//! limit and an error that shows what was run and what it said.
+//! Runs an engine's programs with an argument list, without a shell, within a time
+//! limit. Errors show the command line and what the program wrote.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+
+use crate::environment;
 
 /// How long a program may take. Creating or deleting a group of machines is the
 /// slowest thing that is asked for.
@@ -62,12 +64,12 @@ pub enum ProgramError {
 }
 
 impl Programs {
-    /// Those on `PATH`.
+    /// The programs on `PATH`.
     pub fn on_path() -> Self {
         Self::default()
     }
 
-    /// Those of one directory.
+    /// The programs of one directory.
     pub fn of(directory: PathBuf) -> Self {
         Self {
             directory: Some(directory),
@@ -96,7 +98,7 @@ impl Programs {
             // Ctrl-C is for the loop, which lets a submission under way be finished.
             .process_group(0)
             .kill_on_drop(true);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| is_kept_back(name)) {
+        for name in environment::names(|name| is_kept_back(program, name)) {
             command.env_remove(name);
         }
         let failed = |source: io::Error| match source.kind() {
@@ -135,11 +137,21 @@ impl Programs {
     }
 }
 
-/// Whether an environment variable is not passed on: those that hide jobs from
-/// `squeue`, and this user's own credential, which `sbatch` would hand to workers.
-fn is_kept_back(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with("SQUEUE_") || name == "REPRISE_CREDENTIAL"
+/// Whether an environment variable is not passed on to `program`.
+///
+/// `sbatch` hands its own environment to the job, so it gets only what the job may
+/// have. `kubectl` and `gcloud` act for the user, with the user's own keys of the
+/// cloud.
+fn is_kept_back(program: &str, name: &OsStr) -> bool {
+    match program {
+        // Among those of `squeue` are filters that would hide jobs.
+        "sbatch" | "scancel" | "squeue" => !environment::goes_with_a_job(name),
+        _ => begins(name, "REPRISE_") || begins(name, "PG"),
+    }
+}
+
+fn begins(name: &OsStr, prefix: &str) -> bool {
+    name.to_string_lossy().starts_with(prefix)
 }
 
 fn hint(program: &str) -> &'static str {
@@ -183,14 +195,24 @@ mod tests {
     }
 
     #[test]
-    fn filters_and_the_users_credential_are_kept_back() {
-        for (name, kept_back) in [
-            ("SQUEUE_STATES", true),
-            ("REPRISE_CREDENTIAL", true),
-            ("SBATCH_PARTITION", false),
-            ("SLURM_CONF", false),
+    fn a_program_is_given_what_it_needs_and_no_secret_of_this_one() {
+        for (program, name, kept_back) in [
+            ("squeue", "SQUEUE_STATES", true),
+            ("squeue", "SLURM_CONF", false),
+            ("sbatch", "REPRISE_CREDENTIAL", true),
+            ("sbatch", "PGPASSWORD", true),
+            ("sbatch", "AWS_SECRET_ACCESS_KEY", true),
+            ("sbatch", "SOME_SITE_VARIABLE", true),
+            ("sbatch", "SBATCH_PARTITION", false),
+            ("sbatch", "LD_LIBRARY_PATH", false),
+            ("kubectl", "REPRISE_CREDENTIAL", true),
+            ("kubectl", "PGPASSWORD", true),
+            ("kubectl", "KUBECONFIG", false),
+            ("kubectl", "AWS_SECRET_ACCESS_KEY", false),
+            ("gcloud", "CLOUDSDK_CONFIG", false),
         ] {
-            assert_eq!(is_kept_back(OsStr::new(name)), kept_back, "{name}");
+            let found = is_kept_back(program, OsStr::new(name));
+            assert_eq!(found, kept_back, "{program} {name}");
         }
     }
 

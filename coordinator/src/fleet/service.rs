@@ -1,8 +1,8 @@
 //! The loop of `reprise fleet up`: look, decide, act, count.
 //!
-//! Everything that it has to know after a restart is with the engine or in the
-//! fleet's directory, so that it can be stopped and started at any time. Only its
-//! first look has to succeed; later failures are told and tried again.
+//! All its state is kept by the engine or in the fleet's directory, so it can be
+//! stopped and started at any time. Only the first look has to succeed; later failures
+//! are logged and tried again.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use reprise_proto::status::ApiError;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, USEFUL};
 use super::clock::unix_now;
 use super::engine::{Engine, EngineError, Member, MemberState};
 use super::home::{Home, HomeError, Record};
@@ -20,7 +20,7 @@ use super::policy::{Decision, End, Limits, Observation, Policy};
 use super::setup::Setup;
 use super::workload::Workload;
 
-/// How long workers may take to be gone after they were asked to leave.
+/// How long workers may take to leave.
 const LEAVE_TIME: Duration = Duration::from_mins(3);
 
 /// Time between two looks at workers that leave.
@@ -109,6 +109,8 @@ pub struct Service {
     load: Option<Workload>,
     /// Workers that the last look asked for.
     awaited: u32,
+    /// Workers without a name at the last look.
+    requested: u32,
     /// Workers that were asked to leave.
     asked: BTreeSet<String>,
     /// The last failure told, so that it is told once.
@@ -134,6 +136,7 @@ impl Service {
             begun: Instant::now(),
             load: None,
             awaited: 0,
+            requested: 0,
             asked: BTreeSet::new(),
             told: String::new(),
             config,
@@ -189,8 +192,8 @@ impl Service {
     ) -> Result<Option<End>, FleetError> {
         let members = self.engine.list().await?;
         self.count(&members)?;
-        // Without the coordinator the last known work stands: the budget has to be
-        // kept meanwhile, and the workers wait for the coordinator as well.
+        // While the coordinator is away the last known work counts: the budget still
+        // has to be kept, and the workers wait for the coordinator as well.
         let load = match (studies.workload().await, self.load) {
             (Ok(load), _) => {
                 self.told.clear();
@@ -206,7 +209,8 @@ impl Service {
         let seen = Observation {
             runnable: load.runnable,
             remaining: load.remaining,
-            queued: in_state(&members, MemberState::Queued),
+            queued: in_state(&members, MemberState::Queued)
+                + in_state(&members, MemberState::Requested),
             up,
             idle: if load.runnable == 0 { up } else { 0 },
             left: self
@@ -241,11 +245,15 @@ impl Service {
         Ok(None)
     }
 
-    /// Books what was seen, and notices workers that end as soon as they start.
+    /// Records what was seen, and notices workers that end as soon as they start.
     fn count(&mut self, members: &[Member]) -> Result<(), FleetError> {
         let change = self.ledger.observe(unix_now(), members);
-        // Those asked for that were never listed ended between two looks.
-        let unseen = std::mem::take(&mut self.awaited).saturating_sub(change.new);
+        // Those asked for that were never listed ended between two looks. One that
+        // was requested before and has a name now is not one of them.
+        let requested = in_state(members, MemberState::Requested);
+        let before = std::mem::replace(&mut self.requested, requested);
+        let seen = change.new.saturating_add(requested).saturating_sub(before);
+        let unseen = std::mem::take(&mut self.awaited).saturating_sub(seen);
         self.ledger.gone += u64::from(unseen);
         self.keep()?;
         let mut ended = vec![Duration::ZERO; unseen as usize];
@@ -261,9 +269,10 @@ impl Service {
         }
         let useful = members
             .iter()
-            .any(|member| member.state == MemberState::Up && member.run >= super::backoff::USEFUL);
+            .filter(|member| member.state == MemberState::Up && member.run >= USEFUL);
+        let youngest = useful.map(|member| member.run).min();
         let now = self.begun.elapsed();
-        if self.backoff.observe(now, &ended, useful) && !self.backoff.wait(now).is_zero() {
+        if self.backoff.observe(now, &ended, youngest) && !self.backoff.wait(now).is_zero() {
             tracing::warn!(
                 wait_s = self.backoff.wait(now).as_secs(),
                 logs = self.engine.logs(),
@@ -295,7 +304,8 @@ impl Service {
     }
 }
 
-/// Takes everything of `engine` down, waits until it is gone, and books its time.
+/// Takes all workers of `engine` down, waits until they are gone, and records their
+/// time.
 pub async fn wait_gone(engine: &dyn Engine, ledger: &mut Ledger) -> Result<(), FleetError> {
     engine.down().await?;
     let deadline = Instant::now() + LEAVE_TIME;
@@ -322,14 +332,14 @@ fn in_state(members: &[Member], state: MemberState) -> u32 {
         .count() as u32
 }
 
-/// The workers that are missed least: those that wait, the last ones first, then
-/// those that came last.
+/// The workers to take down first: those that are not made yet, then those that wait
+/// for a machine, the last ones first, then the youngest that are up.
 fn dispensable(members: &[Member], count: u32, idle: bool) -> Vec<String> {
     let of = |state| members.iter().filter(move |member| member.state == state);
     let mut up: Vec<_> = of(MemberState::Up).collect();
     up.sort_by_key(|member| member.run);
-    of(MemberState::Queued)
-        .rev()
+    let waiting = of(MemberState::Requested).chain(of(MemberState::Queued).rev());
+    waiting
         .chain(up.into_iter().filter(|_| idle))
         .take(count as usize)
         .map(|member| member.id.clone())

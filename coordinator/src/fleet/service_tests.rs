@@ -23,6 +23,8 @@ struct Machines {
     dying: bool,
     /// Whether each is gone before it is ever listed.
     stillborn: bool,
+    /// Whether each is listed once without a name, as clouds do.
+    requesting: bool,
     failures: u32,
 }
 
@@ -52,6 +54,12 @@ impl Engine for Memory {
             if machines.dying {
                 machines.members.clear();
             }
+            for member in &mut machines.members {
+                if member.state == MemberState::Requested {
+                    member.state = MemberState::Up;
+                    member.id = member.id.replace('/', "-");
+                }
+            }
             Ok(listed)
         })
     }
@@ -63,9 +71,13 @@ impl Engine for Memory {
                 if machines.stillborn {
                     continue;
                 }
+                let (id, state) = match machines.requesting {
+                    true => (format!("lab/{}", machines.made), MemberState::Requested),
+                    false => (machines.made.to_string(), MemberState::Up),
+                };
                 machines.members.push(Member {
-                    id: machines.made.to_string(),
-                    state: MemberState::Up,
+                    id,
+                    state,
                     place: String::new(),
                     note: String::new(),
                     run: machines.run,
@@ -125,6 +137,7 @@ async fn run(
                 coordinator: "c".to_owned(),
                 credential: None,
                 slots: 1,
+                sha256: None,
             },
             price: None,
         },
@@ -208,4 +221,22 @@ async fn workers_that_die_at_once_are_not_asked_for_again_and_again() {
         let made = engine.with(|machines| machines.made);
         assert_eq!((made, service.gone()), (2, 2), "stillborn: {stillborn}");
     }
+}
+
+#[tokio::test]
+async fn machines_that_get_their_name_later_hold_nothing_up() {
+    let engine = Memory::default();
+    engine.with(|machines| machines.requesting = true);
+    let tasks = [
+        Some(1),
+        Some(1),
+        Some(2),
+        Some(2),
+        Some(3),
+        Some(3),
+        Some(3),
+    ];
+    let (outcome, most, service) = run(&engine, &tasks, None, 7).await.unwrap();
+    assert_eq!((outcome, most), (Outcome::Left, 3));
+    assert_eq!(service.gone(), 0);
 }

@@ -1,5 +1,5 @@
-//! What a fleet is: its engine, its workers' command line and its price, as they
-//! are kept in its directory, so that `status` and `down` need not be told again.
+//! The settings of a fleet: its engine, its workers' command line and its price. They
+//! are kept in the fleet's directory for `status` and `down`.
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ pub enum EngineSetup {
         gpus: u32,
         /// Label and taint of the nodes to use, `KEY=VALUE`.
         spot: Option<String>,
-        /// Secret whose `credential.pem` the workers use.
+        /// Secret whose `worker.pem` the workers use.
         secret: Option<String>,
         /// Further arguments of every `kubectl`, such as `--namespace=NAME`.
         extra: Vec<String>,
@@ -83,6 +83,9 @@ pub struct WorkerCommand {
     pub credential: Option<String>,
     /// Tasks at once.
     pub slots: u32,
+    /// SHA-256 of the program's archive, where it is one, in hexadecimal digits.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }
 
 impl WorkerCommand {
@@ -108,7 +111,7 @@ impl Setup {
         self.engine_with(directory, Programs::on_path())
     }
 
-    /// The same with programs of one's own choice.
+    /// The same with other programs.
     pub fn engine_with(&self, directory: &Path, programs: Programs) -> Box<dyn Engine> {
         let directory: PathBuf = directory.to_owned();
         match &self.on {

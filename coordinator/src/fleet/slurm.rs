@@ -1,8 +1,8 @@
 //! Workers as jobs of Slurm arrays.
 //!
 //! A worker's place in the array is its seat. No two live workers have the same
-//! one, and a seat's directory outlives its worker: who takes the seat next finds
-//! results there that the last one could not deliver any more, and sends them.
+//! seat, and a seat's directory outlives its worker: the next worker on the seat
+//! delivers results that the last one left there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,10 +26,11 @@ shift 2
 exec \"$program\" --directory \"$directory/$SLURM_ARRAY_TASK_ID\" \"$@\"
 ";
 
-/// Seats are below this: Slurm's `MaxArraySize` where nobody changed it.
+/// Number of seats: the default of Slurm's `MaxArraySize`.
 const SEATS: u32 = 1000;
 
-/// What `squeue` is asked for. The comment comes last, for it may hold anything.
+/// The fields that `squeue` prints. The comment comes last, because it may hold any
+/// text.
 const FORMAT: &str = "%i|%T|%M|%N|%r|%k";
 
 /// Slurm, for one fleet.
@@ -53,7 +54,7 @@ impl Slurm {
         format!("reprise-{}", self.setup.name)
     }
 
-    /// What the fleet's jobs are told from those of another directory by.
+    /// Marks the jobs of this fleet, to tell them from those of another directory.
     fn owner(&self) -> String {
         format!("reprise fleet {}", self.directory.display())
     }
@@ -171,7 +172,7 @@ impl Engine for Slurm {
     }
 }
 
-/// The lowest `count` seats that nobody has.
+/// The lowest `count` free seats.
 fn free_seats(jobs: &[Member], count: u32) -> Result<Vec<u32>, EngineError> {
     let taken: BTreeSet<_> = jobs.iter().filter_map(|job| seat(&job.id)).collect();
     let free: Vec<_> = (0..SEATS)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use reprise_data::{DigitsRow, DigitsTable};
-use reprise_domain::status::{TaskFate, TaskRecord};
+use reprise_domain::record::{Outcome, TaskRecord};
 use reprise_domain::{
     ArchIndex, Dataset, EvaluateResult, Seconds, SpaceName, TaskResult, TaskSpec,
 };
@@ -48,14 +48,14 @@ struct Training {
 }
 
 fn training(record: &TaskRecord) -> Option<((ArchIndex, u64), Training)> {
-    match (&record.spec, &record.fate) {
+    match (&record.spec, &record.outcome) {
         (
             TaskSpec::Evaluate(spec),
-            TaskFate::Finished {
+            Some(Outcome {
                 result: TaskResult::Evaluate(result),
                 usage,
                 ..
-            },
+            }),
         ) if spec.space == SpaceName::Nasbench201 && spec.dataset == Dataset::Digits => {
             let training = Training {
                 result: *result,

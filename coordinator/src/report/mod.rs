@@ -2,23 +2,21 @@
 
 mod digits_table;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
-use reprise_core::plan::{Stage, plan, study_digest};
+use reprise_core::plan::study_digest;
 use reprise_data::DigitsTable;
-use reprise_domain::status::{TaskFate, TaskRecord};
+use reprise_domain::record::{Outcome, TaskRecord, TaskStateKind};
 use reprise_domain::study::StudySpec;
-use reprise_domain::{TaskResult, TaskSpec};
+use reprise_domain::{Stage, TaskResult, TaskSpec};
 use reprise_stats::curve::panels;
 use reprise_stats::export::{csv, json, latex, markdown, results_json, svg};
 use reprise_stats::table::{PretrainRow, pretrain_table, search_overview, search_table};
 use reprise_stats::{Run, RunSet, Table};
 use serde_json::json;
-
-use crate::architectures;
 
 /// What a study found.
 #[derive(Debug)]
@@ -31,22 +29,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Gathers the records of a study. Records come in any order.
+    /// Gathers the records of a study, each stage's in the order of the plan.
     pub fn new(spec: &StudySpec, records: &[TaskRecord]) -> anyhow::Result<Self> {
-        let plan = plan(spec, &|selection| {
-            architectures::select(spec.space, selection)
-        })?;
-        let by_key: std::collections::HashMap<_, _> =
-            records.iter().map(|record| (record.key, record)).collect();
-        let mut stages: Vec<(Stage, Vec<&TaskRecord>)> = Vec::new();
-        for task in plan.tasks() {
-            let Some(record) = by_key.get(&task.key) else {
-                continue;
-            };
-            match stages.iter_mut().find(|(stage, _)| *stage == task.stage) {
-                Some((_, members)) => members.push(record),
-                None => stages.push((task.stage.clone(), vec![record])),
-            }
+        // By the stage that a record names: planning again would give the tasks of
+        // this version of the program, and not those that were run.
+        let mut stages: BTreeMap<u32, (&Stage, Vec<&TaskRecord>)> = BTreeMap::new();
+        for record in records {
+            let task = &record.task;
+            let stage = stages.entry(task.stage_index);
+            let (_, members) = stage.or_insert_with(|| (&task.stage, Vec::new()));
+            members.push(record);
         }
         let mut report = Self {
             sets: Vec::new(),
@@ -55,8 +47,8 @@ impl Report {
             benchmark: None,
             manifest: manifest(spec, records),
         };
-        for (stage, members) in stages {
-            report.stage(&stage, &members)?;
+        for (stage, members) in stages.into_values() {
+            report.stage(stage, &members)?;
         }
         Ok(report)
     }
@@ -121,11 +113,8 @@ impl Report {
     fn stage(&mut self, stage: &Stage, members: &[&TaskRecord]) -> anyhow::Result<()> {
         match stage {
             Stage::Search { method, dataset } => {
-                let runs = members.iter().filter_map(|record| match &record.fate {
-                    TaskFate::Finished {
-                        result: TaskResult::Search(result),
-                        ..
-                    } => Some(Run {
+                let runs = members.iter().filter_map(|record| match result(record) {
+                    Some(TaskResult::Search(result)) => Some(Run {
                         seed: record.spec.seed(),
                         trajectory: result.trajectory.clone(),
                     }),
@@ -133,7 +122,7 @@ impl Report {
                 });
                 let failed = members
                     .iter()
-                    .filter(|record| matches!(record.fate, TaskFate::Failed(_)))
+                    .filter(|record| is_failed(record))
                     .count();
                 self.sets.push(RunSet::new(
                     method.clone(),
@@ -145,11 +134,8 @@ impl Report {
             }
             Stage::Pretrain { model, .. } => {
                 self.pretrained
-                    .extend(members.iter().filter_map(|record| match &record.fate {
-                        TaskFate::Finished {
-                            result: TaskResult::Pretrain(result),
-                            ..
-                        } => Some(PretrainRow {
+                    .extend(members.iter().filter_map(|record| match result(record) {
+                        Some(TaskResult::Pretrain(result)) => Some(PretrainRow {
                             label: model.to_string(),
                             seed: record.spec.seed(),
                             epochs: result.epochs.clone(),
@@ -168,15 +154,25 @@ impl Report {
     }
 }
 
+fn result(record: &TaskRecord) -> Option<&TaskResult> {
+    record.outcome.as_ref().map(|outcome| &outcome.result)
+}
+
+/// Whether it will not finish unless it is tried again.
+fn is_failed(record: &TaskRecord) -> bool {
+    let state = record.task.state.kind();
+    matches!(state, TaskStateKind::Failed | TaskStateKind::Blocked)
+}
+
 fn evaluation(record: &TaskRecord) -> Option<String> {
     let (
         TaskSpec::Evaluate(spec),
-        TaskFate::Finished {
+        Some(Outcome {
             result: TaskResult::Evaluate(result),
             usage,
             ..
-        },
-    ) = (&record.spec, &record.fate)
+        }),
+    ) = (&record.spec, &record.outcome)
     else {
         return None;
     };
@@ -197,17 +193,14 @@ fn evaluation(record: &TaskRecord) -> Option<String> {
 /// Every input, seed, digest, version and host behind the tables.
 fn manifest(spec: &StudySpec, records: &[TaskRecord]) -> serde_json::Value {
     let mut hosts = BTreeSet::new();
-    let (mut finished, mut failed, mut attempts, mut seconds) = (0, 0, 0, 0.0);
+    let (mut finished, mut failed, mut attempts, mut seconds) = (0_u64, 0, 0, 0.0);
     for record in records {
-        attempts += record.attempts;
-        match &record.fate {
-            TaskFate::Finished { usage, host, .. } => {
-                finished += 1;
-                seconds += usage.wall.get();
-                hosts.insert(host.as_str());
-            }
-            TaskFate::Failed(_) => failed += 1,
-            TaskFate::Unfinished => {}
+        attempts += u64::from(record.task.attempts);
+        failed += u64::from(is_failed(record));
+        if let Some(Outcome { usage, host, .. }) = &record.outcome {
+            finished += 1;
+            seconds += usage.wall.get();
+            hosts.insert(host.as_str());
         }
     }
     json!({

@@ -1,5 +1,5 @@
-//! Lets connections in: the handshake of each, within bounds of number and time,
-//! and a line in the log for every one that is refused.
+//! Accepts connections: does the handshake of each, within bounds of number and time,
+//! and logs every one that is refused.
 
 use std::convert::Infallible;
 use std::io;
@@ -28,12 +28,11 @@ const MAX_HANDSHAKES: usize = 256;
 /// How long one handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
-/// Open connections: a fleet of thousands of workers, and less than the open
-/// files that systems allow a service.
+/// Open connections: enough for thousands of workers, and fewer than the open files
+/// that systems allow a service.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// Wait after the system had no connection to give, most likely for want of file
-/// descriptors.
+/// Wait after accepting a connection failed, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket with what decides who comes in.
@@ -163,7 +162,7 @@ impl Acceptor {
 
 /// A connection that is not let in.
 struct Refused {
-    /// Why; nothing where the peer just went away.
+    /// Why; `None` if the peer just went away.
     reason: Option<String>,
     tcp: Option<TcpStream>,
 }
@@ -212,8 +211,8 @@ async fn dismiss(mut tcp: TcpStream) {
     }
 }
 
-/// Why a handshake failed, in words for the log; nothing where the peer went away
-/// or the network broke, which is nobody's refusal.
+/// Why a handshake failed, for the log; `None` if the peer went away or the network
+/// broke.
 fn reason(error: &io::Error) -> Option<String> {
     use rustls::Error::{
         AlertReceived, InvalidCertificate, InvalidMessage, NoCertificatesPresented,

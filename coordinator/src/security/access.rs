@@ -1,19 +1,20 @@
-//! Decides on every request, and logs what was refused: once, with who asked.
+//! Decides on every request, and logs each refusal once, with the caller.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use reprise_proto::status::{ApiError, ErrorCode};
 
 use super::acceptor::Peer;
 use super::register::{Standing, Watched};
+use super::scope::Scope;
 use crate::repeats::{Novelty, Repeats};
 
 /// The register in force, and what was refused lately.
 #[derive(Debug)]
 pub struct Access {
-    /// None where connections are in plaintext: then whoever reaches the address
+    /// `None` if connections are in plaintext: then everybody who reaches the address
     /// may do everything.
     register: Option<Mutex<Watched>>,
     refused: Mutex<Repeats<(IpAddr, String)>>,
@@ -38,9 +39,7 @@ impl Access {
                 "the connection shows no credential",
             ));
         };
-        let standing = locked(register)
-            .current()
-            .standing(identity, SystemTime::now());
+        let standing = locked(register).standing(identity, Instant::now());
         let ended = match standing {
             Standing::Valid => None,
             Standing::Expired => Some("has expired"),
@@ -83,7 +82,7 @@ impl Access {
     }
 }
 
-/// Who sent a request, and what for: lets a stream ask again whether it may go
+/// The sender of a request and its method; a stream asks it again whether it may go
 /// on.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -112,6 +111,13 @@ impl Caller {
         self.peer
             .identity()
             .map_or_else(|| "anybody".to_owned(), ToString::to_string)
+    }
+
+    /// The name in the credential of somebody who may not do everything.
+    pub fn client(&self) -> Option<&str> {
+        let identity = self.peer.identity();
+        let limited = identity.filter(|identity| identity.scope != Scope::Admin);
+        limited.map(|identity| identity.name.as_str())
     }
 
     /// Where it came from.

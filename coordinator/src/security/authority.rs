@@ -69,7 +69,8 @@ impl Authority {
             path: path.clone(),
             expected,
         };
-        let key = KeyPair::from_pem(&files::read(&path)?).map_err(|_| damaged("private key"))?;
+        let key =
+            KeyPair::from_pem(&files::read_key(&path)?).map_err(|_| damaged("private key"))?;
         let issuer = Issuer::from_ca_cert_pem(&certificate, key)
             .map_err(|_| damaged("key of a certificate authority"))?;
         Ok(Self {
@@ -267,6 +268,23 @@ mod tests {
         }
         let mode = std::fs::metadata(&directory).unwrap();
         assert_eq!(mode.permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_signs_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let directory = state.path().join("security");
+        Authority::open_or_make(&directory, SystemTime::now()).unwrap();
+        let key = directory.join("ca.key");
+        for mode in [0o640, 0o604, 0o660] {
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = Authority::open(&directory).unwrap_err();
+            let reason = std::error::Error::source(&error).unwrap().to_string();
+            let command = format!("chmod 600 {}", key.display());
+            assert!(reason.contains(&command), "{mode:o}: {reason}");
+        }
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o400)).unwrap();
+        Authority::open(&directory).unwrap();
     }
 
     #[test]

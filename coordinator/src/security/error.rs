@@ -23,7 +23,10 @@ pub enum SecurityError {
     #[error("there is no certificate authority in `{0}`; make one with `reprise serve --init`")]
     NoAuthority(PathBuf),
     /// A file does not hold what it should.
-    #[error("`{path}` holds no {expected}; restore it, or make `security` anew")]
+    #[error(
+        "`{path}` holds no {expected}; restore it, or delete the directory and run \
+         `reprise serve --init` again"
+    )]
     Damaged {
         /// Which file.
         path: PathBuf,

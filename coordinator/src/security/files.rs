@@ -1,6 +1,5 @@
-//! Files of the security directory: written beside and renamed, so that a reader
-//! sees the old or the new content and never half of one; keys for their owner
-//! only.
+//! Files of the security directory. They are written under another name and renamed,
+//! so that a reader sees the old or the new content. Keys are for their owner only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,8 +7,12 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use reprise_proto::file::{Readers, read_secret, read_text};
 
 use super::error::SecurityError;
+
+/// Bytes of a certificate or a key, with room to spare.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +41,19 @@ pub(super) fn make_directory(path: &Path) -> Result<(), SecurityError> {
         .map_err(failed("make", path))
 }
 
+/// Reads a certificate, or a key whose readers do not matter here.
 pub(super) fn read(path: &Path) -> Result<String, SecurityError> {
-    fs::read_to_string(path).map_err(failed("read", path))
+    read_up_to(path, MAX_BYTES)
+}
+
+/// Reads a text of at most `limit` bytes.
+pub(super) fn read_up_to(path: &Path, limit: u64) -> Result<String, SecurityError> {
+    read_text(path, limit).map_err(failed("read", path))
+}
+
+/// Reads a key that nobody but its owner may be able to read.
+pub(super) fn read_key(path: &Path) -> Result<String, SecurityError> {
+    read_secret(path, MAX_BYTES, Readers::Owner).map_err(failed("read", path))
 }
 
 /// Replaces a file.
@@ -71,7 +85,7 @@ pub(super) fn fill(mut file: File, path: &Path, content: &str) -> Result<(), Sec
         .map_err(failed("write", path))
 }
 
-/// Takes back a file that came to nothing.
+/// Removes a file that was not completed.
 pub(super) fn remove(path: &Path) {
     // An empty file that stays does no harm.
     let _ = fs::remove_file(path);

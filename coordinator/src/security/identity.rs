@@ -1,4 +1,4 @@
-//! Who a client certificate says its holder is.
+//! The holder of a client certificate, as the certificate states it.
 
 use std::fmt;
 use std::str::FromStr;

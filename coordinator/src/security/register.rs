@@ -4,7 +4,7 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,13 @@ use super::scope::Scope;
 
 /// The form of the file; raised when an old program would misread a new file.
 const FORMAT: u32 = 1;
+
+/// Bytes of a register: about 80,000 credentials.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// Least time between two looks at the file. Every message of a worker asks, and
+/// looking blocks a thread that serves others as well.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One issued credential. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +73,7 @@ impl Register {
     /// Reads the register of a security directory.
     pub fn read(directory: &Path) -> Result<Self, SecurityError> {
         let path = path(directory);
-        let text = files::read(&path)?;
+        let text = files::read_up_to(&path, MAX_BYTES)?;
         let register: Self =
             serde_json::from_str(&text).map_err(|source| SecurityError::Register {
                 path: path.clone(),
@@ -153,11 +160,13 @@ impl Entry {
     }
 }
 
-/// A register that is read again when its file has changed.
+/// A register that is read again when its file has changed, which is noticed
+/// within [`LOOK_INTERVAL`].
 #[derive(Debug)]
 pub(super) struct Watched {
     directory: PathBuf,
     seen: Option<Version>,
+    looked: Option<Instant>,
     register: Register,
 }
 
@@ -173,12 +182,33 @@ impl Watched {
             register: Register::read(directory)?,
             directory: directory.to_owned(),
             seen,
+            looked: None,
         })
     }
 
-    /// The register as it is now. When it cannot be read, the last one that
+    /// The register as it is at `now`. When it cannot be read, the last one that
     /// could goes on counting, and that is logged once a change.
-    pub(super) fn current(&mut self) -> &Register {
+    pub(super) fn current(&mut self, now: Instant) -> &Register {
+        let is_fresh = |at: Instant| now.saturating_duration_since(at) < LOOK_INTERVAL;
+        if !self.looked.is_some_and(is_fresh) {
+            self.looked = Some(now);
+            self.look();
+        }
+        &self.register
+    }
+
+    /// Whether the holder of a certificate counts. One that is not known is looked
+    /// for in the file at once: it may have been made this very moment.
+    pub(super) fn standing(&mut self, holder: &Identity, now: Instant) -> Standing {
+        let standing = self.current(now).standing(holder, SystemTime::now());
+        if standing != Standing::Unknown {
+            return standing;
+        }
+        self.look();
+        self.register.standing(holder, SystemTime::now())
+    }
+
+    fn look(&mut self) {
         let found = version(&self.directory);
         if found != self.seen {
             self.seen = found;
@@ -190,7 +220,6 @@ impl Watched {
                 }
             }
         }
-        &self.register
     }
 }
 
@@ -297,13 +326,38 @@ mod tests {
         let kept = entry(1, 200);
         let directory = filled(std::slice::from_ref(&kept)).unwrap();
         let mut watched = Watched::open(directory.path()).unwrap();
-        assert_eq!(watched.current().entries().len(), 1);
+        let mut now = Instant::now();
+        assert_eq!(watched.current(now).entries().len(), 1);
         Register::revoke(directory.path(), kept.id, at(150)).unwrap();
-        assert_eq!(watched.current().entries()[0].revoked, Some(150));
+        let mut revoked = |after| {
+            now += after;
+            watched.current(now).entries()[0].revoked
+        };
+        // A message that comes soon after another costs no look at the file.
+        assert_eq!(revoked(LOOK_INTERVAL / 2), None);
+        assert_eq!(revoked(LOOK_INTERVAL / 2), Some(150));
         std::fs::write(path(directory.path()), "{").unwrap();
-        assert_eq!(watched.current().entries()[0].revoked, Some(150));
+        assert_eq!(revoked(LOOK_INTERVAL), Some(150));
         std::fs::remove_file(path(directory.path())).unwrap();
-        assert_eq!(watched.current().entries()[0].revoked, Some(150));
+        assert_eq!(revoked(LOOK_INTERVAL), Some(150));
+    }
+
+    #[test]
+    fn a_credential_counts_as_soon_as_it_is_made() {
+        let directory = filled(&[]).unwrap();
+        let mut watched = Watched::open(directory.path()).unwrap();
+        let now = Instant::now();
+        let fresh = Entry {
+            expires: 1 << 40,
+            ..entry(1, 0)
+        };
+        assert_eq!(watched.standing(&holder(&fresh), now), Standing::Unknown);
+        Register::update(directory.path(), |register| {
+            register.add(fresh.clone());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(watched.standing(&holder(&fresh), now), Standing::Valid);
     }
 
     #[test]

@@ -24,24 +24,42 @@ use Scope::{Admin, Client, Viewer, Worker};
 
 /// Every method with those who may call it. A method that is not here may be
 /// called by nobody; a test compares the table with the schema.
-const TABLE: [(&str, &[Scope]); 10] = [
+const TABLE: &[(&str, &[Scope])] = &[
     ("/reprise.v1.WorkerService/Session", &[Admin, Worker]),
-    ("/reprise.v1.StudyService/Submit", &[Admin, Client]),
-    ("/reprise.v1.StudyService/Control", &[Admin, Client]),
-    ("/reprise.v1.StudyService/List", &[Admin, Client, Viewer]),
-    ("/reprise.v1.StudyService/Status", &[Admin, Client, Viewer]),
-    ("/reprise.v1.StudyService/Watch", &[Admin, Client, Viewer]),
-    ("/reprise.v1.StudyService/Results", &[Admin, Client, Viewer]),
+    ("/reprise.v1.StudyService/Submit", ACT),
+    ("/reprise.v1.StudyService/Control", ACT),
+    ("/reprise.v1.StudyService/Delete", ACT),
+    ("/reprise.v1.StudyService/List", READ),
+    ("/reprise.v1.StudyService/Status", READ),
+    ("/reprise.v1.StudyService/Spec", READ),
+    ("/reprise.v1.StudyService/Watch", READ),
+    ("/reprise.v1.StudyService/Results", READ),
+    ("/reprise.v1.TaskService/Retry", ACT),
+    ("/reprise.v1.TaskService/Invalidate", ACT),
+    ("/reprise.v1.TaskService/List", READ),
+    ("/reprise.v1.TaskService/Get", READ),
+    ("/reprise.v1.TaskService/Logs", READ),
+    ("/reprise.v1.OperationService/Drain", &[Admin]),
+    ("/reprise.v1.OperationService/Workers", READ),
+    ("/reprise.v1.OperationService/Events", READ),
     ("/reprise.v1.ArtifactService/Put", &[Admin, Client, Worker]),
-    (
-        "/reprise.v1.ArtifactService/Get",
-        &[Admin, Client, Viewer, Worker],
-    ),
-    (
-        "/reprise.v1.ArtifactService/Has",
-        &[Admin, Client, Viewer, Worker],
-    ),
+    ("/reprise.v1.ArtifactService/Get", ALL),
+    ("/reprise.v1.ArtifactService/Has", ALL),
+    ("/grpc.health.v1.Health/Check", ALL),
+    ("/grpc.health.v1.Health/List", ALL),
+    ("/grpc.health.v1.Health/Watch", ALL),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", READ),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", READ),
 ];
+
+/// Whoever reads studies.
+const READ: &[Scope] = &[Admin, Client, Viewer];
+
+/// Whoever acts on studies; the core asks whose they are.
+const ACT: &[Scope] = &[Admin, Client];
+
+/// Whoever has a credential.
+const ALL: &[Scope] = &[Admin, Client, Viewer, Worker];
 
 impl Scope {
     /// Whether a holder may call the gRPC method `path`.
@@ -93,6 +111,8 @@ mod tests {
             include_str!("../../../proto/schema/reprise/v1/worker.proto"),
             include_str!("../../../proto/schema/reprise/v1/study.proto"),
             include_str!("../../../proto/schema/reprise/v1/artifact.proto"),
+            include_str!("../../../proto/schema/reprise/v1/task.proto"),
+            include_str!("../../../proto/schema/reprise/v1/operation.proto"),
         ];
         let mut methods = Vec::new();
         for text in schema {
@@ -113,7 +133,8 @@ mod tests {
 
     #[test]
     fn the_table_is_the_schema() {
-        let mut table = TABLE.map(|(method, _)| method.to_owned()).to_vec();
+        let ours = TABLE.iter().map(|(method, _)| (*method).to_owned());
+        let mut table: Vec<_> = ours.filter(|method| method.starts_with("/reprise.")).collect();
         let mut schema = methods();
         table.sort();
         schema.sort();
@@ -146,10 +167,16 @@ mod tests {
             [
                 "ArtifactService/Get",
                 "ArtifactService/Has",
+                "OperationService/Events",
+                "OperationService/Workers",
                 "StudyService/List",
                 "StudyService/Results",
+                "StudyService/Spec",
                 "StudyService/Status",
                 "StudyService/Watch",
+                "TaskService/Get",
+                "TaskService/List",
+                "TaskService/Logs",
             ]
         );
         assert_eq!(
@@ -162,6 +189,10 @@ mod tests {
             ]
         );
         assert!(!Client.may_call("/reprise.v1.WorkerService/Session"));
+        assert!(!Client.may_call("/reprise.v1.OperationService/Drain"));
+        for scope in [Admin, Client, Viewer, Worker] {
+            assert!(scope.may_call("/grpc.health.v1.Health/Check"), "{scope}");
+        }
     }
 
     #[test]

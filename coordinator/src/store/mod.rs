@@ -7,24 +7,43 @@
 //! Every implementation passes the contract in `suite`.
 //! * When [`Store::commit`] returns, the whole batch is durable; after a crash
 //!   during it, either all of the batch is there or none of it.
-//! * Records are replayed in the order they were committed, each once.
-//! * Committing a result for a key that has one leaves the first untouched: a
-//!   finished task's result never changes (INV-2).
+//! * Records are replayed in the order they were committed, each once, and only if
+//!   they are what was written.
+//! * A result is committed together with the event that names its digest, and is
+//!   read by that digest: a row that is missing or holds anything else is an error.
 //! * A snapshot is whole or not there, and the newest one replaces the others.
 //! * Compaction removes records that the snapshot covers, and only those.
 //! * A store has one writer. Where several processes may open it, the one that
-//!   has lost it cannot commit any more ([`Store::lost`]).
+//!   has lost it cannot commit any more ([`Store::lost`]). Readers are apart from
+//!   the writer and never wait for it.
+//!
+//! # Retention
+//!
+//! * A record is kept until a snapshot covers it; the newest record stays.
+//! * Two snapshots are there for a moment only, while a new one is written.
+//! * A result stays until [`Batch::removed`] names its task.
+//! * Provenance records stay: there is one for each kind of worker that ever won.
+//! * SQLite's file does not shrink by that: freed pages are used again. `reprise
+//!   journal compact` gives them back.
 
+pub mod check;
+mod error;
+mod lease;
 pub mod postgres;
+mod row;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::Event;
-use reprise_domain::{TaskKey, TaskResult, Usage};
+use reprise_domain::{Digest, TaskKey, TaskResult, Usage, WorkerId};
 use serde::{Deserialize, Serialize};
+
+pub use error::{Fault, RowProblem, StoreError};
 
 /// What one commit makes durable.
 #[derive(Debug, Default)]
@@ -33,26 +52,50 @@ pub struct Batch {
     pub at: Timestamp,
     /// Events in the order that the core applied them.
     pub events: Vec<Event>,
-    /// Results that the events refer to.
+    /// Tasks whose stored results are forgotten, before `results` are stored.
+    pub removed: Vec<TaskKey>,
+    /// Results that the events refer to; of two for one task the later one counts.
     pub results: Vec<(TaskKey, StoredResult)>,
+    /// Records that results name as [`StoredResult::provenance`], by their digests.
+    /// One that is stored already stays.
+    pub provenance: Vec<(Digest, String)>,
 }
 
 impl Batch {
     /// Whether there is nothing to make durable.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.results.is_empty()
+        self.events.is_empty()
+            && self.removed.is_empty()
+            && self.results.is_empty()
+            && self.provenance.is_empty()
     }
 }
 
-/// A finished task's result with what its winning attempt cost.
+/// A finished task's result with what its winning attempt cost, and where it ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredResult {
-    /// The result.
+    /// The result. First: see `row`.
     pub result: TaskResult,
     /// Its cost.
     pub usage: Usage,
     /// Host that ran it.
     pub host: String,
+    /// Number of the attempt; 0 where it was not recorded.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Worker that ran it.
+    #[serde(default)]
+    pub worker: Option<WorkerId>,
+    /// When the attempt was given to the worker, in milliseconds since 1970.
+    #[serde(default)]
+    pub started_ms: u64,
+    /// When its report came.
+    #[serde(default)]
+    pub ended_ms: u64,
+    /// Digest of the record of the program and the device that ran it; see
+    /// [`Reader::provenance`].
+    #[serde(default)]
+    pub provenance: Option<Digest>,
 }
 
 /// Number of a record in the order of commits.
@@ -76,18 +119,93 @@ pub struct Replayed {
     pub bytes: u64,
 }
 
-/// Largest piece of a snapshot in one row, in bytes.
-const SNAPSHOT_CHUNK: usize = 16 << 20;
+/// Largest piece of a snapshot in one row and one transaction, in bytes.
+const SNAPSHOT_CHUNK: usize = 1 << 20;
 
 /// Receives the journal's records during a replay.
-pub type Visitor<'a> = dyn FnMut(Timestamp, Vec<Event>) + Send + 'a;
+pub type Visitor<'a> = dyn FnMut(Sequence, Timestamp, Vec<Event>) + Send + 'a;
 
-/// A durable journal with results beside it.
+/// Receives stored results, each with the digest of its result, and the faults of
+/// those that are damaged.
+pub type ResultVisitor<'a> =
+    dyn FnMut(TaskKey, Result<(Digest, StoredResult), StoreError>) + Send + 'a;
+
+/// The one writer of a durable journal with results beside it.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Makes a batch durable, all of it or none; returns the size of its record
     /// in bytes.
     async fn commit(&self, batch: &Batch) -> Result<u64, StoreError>;
+
+    /// Reads beside the writer.
+    fn reader(&self) -> Arc<dyn Reader>;
+
+    /// Returns when another process may have taken the store over.
+    async fn lost(&self) -> StoreError {
+        std::future::pending().await
+    }
+
+    /// A number for the chunks of a snapshot in the making.
+    async fn begin_snapshot(&self) -> Result<i64, StoreError>;
+
+    /// Stores a chunk of a snapshot in the making.
+    async fn put_chunk(&self, generation: i64, chunk: i64, state: &[u8]) -> Result<(), StoreError>;
+
+    /// Makes a snapshot the newest one, unless there is one that covers more; says
+    /// whether it did.
+    async fn end_snapshot(
+        &self,
+        generation: i64,
+        through: Sequence,
+        chunks: i64,
+    ) -> Result<bool, StoreError>;
+
+    /// Removes a few chunks that are not of the newest snapshot; returns how many.
+    async fn sweep_chunks(&self) -> Result<u64, StoreError>;
+
+    /// Removes a few records that the newest snapshot covers, except the newest
+    /// record; returns how many.
+    async fn sweep_records(&self) -> Result<u64, StoreError>;
+
+    /// Gives space that is not used any more back to the file system. Nobody else may
+    /// use the store meanwhile.
+    async fn reclaim(&self) -> Result<(), StoreError>;
+
+    /// Keeps a snapshot instead of the one before. In many short transactions, so
+    /// that commits get their turn between them; not at the same time by two callers.
+    async fn keep_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        // Left behind by a process that ended in the middle of this.
+        while self.sweep_chunks().await? > 0 {}
+        let generation = self.begin_snapshot().await?;
+        let mut chunks = 0;
+        for state in snapshot.state.chunks(SNAPSHOT_CHUNK) {
+            self.put_chunk(generation, chunks, state).await?;
+            chunks += 1;
+        }
+        self.end_snapshot(generation, snapshot.through, chunks)
+            .await?;
+        while self.sweep_chunks().await? > 0 {}
+        Ok(())
+    }
+
+    /// Removes the records that the newest snapshot covers, except the newest
+    /// record, by which the numbers go on; returns how many it removed.
+    async fn compact(&self) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            match self.sweep_records().await? {
+                0 => return Ok(removed),
+                more => removed += more,
+            }
+        }
+    }
+}
+
+/// Reads a journal, also while another process writes it. No method changes anything.
+#[async_trait]
+pub trait Reader: Send + Sync + std::fmt::Debug {
+    /// A reader whose reads all see the state of now.
+    async fn frozen(&self) -> Result<Arc<dyn Reader>, StoreError>;
 
     /// Visits every record beyond `after` in commit order.
     async fn replay(
@@ -102,135 +220,23 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The newest snapshot.
     async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError>;
 
-    /// Keeps a snapshot instead of the one before.
-    async fn keep_snapshot(&self, snapshot: Snapshot) -> Result<(), StoreError>;
-
-    /// Removes the records that the newest snapshot covers, except the newest
-    /// record, by which the numbers go on; returns how many it removed.
-    async fn compact(&self) -> Result<u64, StoreError>;
-
     /// Whether records were ever removed, so that the journal alone does not give
     /// the state.
     async fn is_compacted(&self) -> Result<bool, StoreError>;
 
-    /// Returns when another process may have taken the store over.
-    async fn lost(&self) -> StoreError {
-        std::future::pending().await
-    }
+    /// The results of finished tasks in the given order, each by the digest that the
+    /// task finished with. Fails for the first one that is not stored so.
+    async fn results(&self, wanted: &[(TaskKey, Digest)]) -> Result<Vec<StoredResult>, StoreError>;
 
-    /// The result of a finished task.
-    async fn result(&self, key: TaskKey) -> Result<Option<StoredResult>, StoreError>;
-}
+    /// How many results are stored.
+    async fn result_count(&self) -> Result<u64, StoreError>;
 
-impl Replayed {
-    /// Reads one record and passes it on.
-    fn visit(
-        &mut self,
-        sequence: Sequence,
-        at_ms: i64,
-        text: &str,
-        visit: &mut Visitor<'_>,
-    ) -> Result<(), StoreError> {
-        let events =
-            serde_json::from_str(text).map_err(|source| StoreError::Record { sequence, source })?;
-        self.records += 1;
-        self.bytes += text.len() as u64;
-        visit(Timestamp(at_ms as u64), events);
-        Ok(())
-    }
-}
+    /// Visits every stored result in the order of keys.
+    async fn scan(&self, visit: &mut ResultVisitor<'_>) -> Result<(), StoreError>;
 
-/// A result from the row that holds it, if there is one.
-fn decoded(row: Option<String>) -> Result<Option<StoredResult>, StoreError> {
-    row.map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(|source| StoreError::Record {
-            sequence: 0,
-            source,
-        })
-}
+    /// A record of a program and a device; see [`StoredResult::provenance`].
+    async fn provenance(&self, digest: Digest) -> Result<Option<String>, StoreError>;
 
-/// A snapshot from the rows that hold it.
-fn joined(chunks: Vec<(Sequence, Vec<u8>)>) -> Option<Snapshot> {
-    let mut chunks = chunks.into_iter();
-    let (through, mut state) = chunks.next()?;
-    for (_, chunk) in chunks {
-        state.extend_from_slice(&chunk);
-    }
-    Some(Snapshot { through, state })
-}
-
-fn reading(source: sqlx::Error) -> StoreError {
-    StoreError::Access {
-        operation: "read",
-        source,
-    }
-}
-
-/// A store that does not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database could not be opened or is not ours.
-    #[error("open the journal `{path}`")]
-    Open {
-        /// Where it is.
-        path: String,
-        /// Why.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// A journal of a later version.
-    #[error("journal `{path}` has format {found}, this program reads up to {supported}")]
-    Version {
-        /// Where it is.
-        path: String,
-        /// Its format.
-        found: i64,
-        /// The newest format that is read.
-        supported: i64,
-    },
-    /// A statement failed: a full disk, a vanished file.
-    #[error("{operation} the journal")]
-    Access {
-        /// What was tried.
-        operation: &'static str,
-        /// Why it failed.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// A file that is not what was written.
-    #[error("journal `{path}` is damaged: {verdict}")]
-    Damaged {
-        /// Where it is.
-        path: String,
-        /// What the database says.
-        verdict: String,
-    },
-    /// Another process may write now.
-    #[error("lost the lead of `{place}`; another coordinator may have it now")]
-    Lost {
-        /// Which store.
-        place: String,
-        /// How that was noticed.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// Records were removed that the state cannot be had without.
-    #[error(
-        "the journal was compacted, and its snapshot cannot be used: {reason}; start the \
-         version of `reprise` that wrote it, or restore a backup"
-    )]
-    Incomplete {
-        /// What is wrong with the snapshot.
-        reason: String,
-    },
-    /// A record that cannot be read back.
-    #[error("record {sequence} of the journal is not readable")]
-    Record {
-        /// Its number.
-        sequence: i64,
-        /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
-    },
+    /// What the database finds wrong with its own structure.
+    async fn faults(&self) -> Result<Vec<String>, StoreError>;
 }

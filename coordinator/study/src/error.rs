@@ -87,14 +87,14 @@ pub enum Problem {
     },
     #[error("{path} searches the embedding of `{model}`, which the study does not pretrain")]
     NotPretrained { path: KeyPath, model: &'static str },
-    #[error(
-        "{path} searches the embedding of `{model}`, which the study pretrains in {count} ways"
-    )]
-    PretrainedTwice {
+    #[error("{path} pretrains `{model}`, which {first} does already")]
+    ModelTwice {
         path: KeyPath,
         model: &'static str,
-        count: usize,
+        first: KeyPath,
     },
+    #[error("{path} differs from {first} in its label alone")]
+    MethodTwice { path: KeyPath, first: KeyPath },
     #[error("{path} has `{dataset}`, which {benchmark} does not answer for")]
     DatasetNotAnswered {
         path: KeyPath,

@@ -10,7 +10,7 @@ use reprise_domain::{BuiltinBenchmark, Dataset, ModelName, Protocol, Recipe, Spa
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::value::{Architectures, DurationText, Failures, Name, Numbers};
+use crate::value::{Architectures, Count, DurationText, Failures, Name, Numbers, ShareText};
 
 /// The one key that decides how the others are read.
 #[derive(Debug, Deserialize)]
@@ -36,6 +36,7 @@ pub(crate) struct Form {
     pub(crate) noop: Option<NoopForm>,
     pub(crate) retry: Option<RetryForm>,
     pub(crate) on_failure: Option<Failures>,
+    pub(crate) audit: Option<ShareText>,
 }
 
 /// Exactly one key is given.
@@ -60,20 +61,22 @@ pub(crate) enum TrainedDataset {
 pub(crate) struct PretrainForm {
     pub(crate) model: Name<ModelName>,
     pub(crate) seeds: Numbers,
-    pub(crate) epochs: Option<u32>,
-    pub(crate) batch: Option<u32>,
+    pub(crate) epochs: Option<Count>,
+    pub(crate) batch: Option<Count>,
     pub(crate) learning_rate: Option<f64>,
     pub(crate) clip: Option<f64>,
-    pub(crate) latent_points: Option<u32>,
+    pub(crate) latent_points: Option<Count>,
     pub(crate) sizes: Option<SizesForm>,
+    pub(crate) time_limit: Option<DurationText>,
+    pub(crate) silence_limit: Option<DurationText>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct SizesForm {
-    pub(crate) hidden: Option<u32>,
-    pub(crate) latent: Option<u32>,
-    pub(crate) layers: Option<u32>,
+    pub(crate) hidden: Option<Count>,
+    pub(crate) latent: Option<Count>,
+    pub(crate) layers: Option<Count>,
     pub(crate) dropout: Option<f64>,
 }
 
@@ -90,7 +93,7 @@ pub(crate) struct SearchForm {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct BudgetForm {
-    pub(crate) queries: Option<u32>,
+    pub(crate) queries: Option<Count>,
     cifar10: Option<DurationText>,
     cifar100: Option<DurationText>,
     #[serde(rename = "imagenet16-120")]
@@ -140,16 +143,18 @@ pub(crate) struct MethodForm {
     pub(crate) name: Name<MethodName>,
     pub(crate) label: Option<String>,
     pub(crate) encoding: Option<Name<EncodingForm>>,
-    pub(crate) population: Option<u32>,
-    pub(crate) sample: Option<u32>,
-    pub(crate) episode: Option<u32>,
+    pub(crate) population: Option<Count>,
+    pub(crate) sample: Option<Count>,
+    pub(crate) episode: Option<Count>,
     pub(crate) learning_rate: Option<f64>,
     pub(crate) baseline: Option<f64>,
     pub(crate) discount: Option<f64>,
-    pub(crate) initial: Option<u32>,
-    pub(crate) batch: Option<u32>,
-    pub(crate) epochs: Option<u32>,
+    pub(crate) initial: Option<Count>,
+    pub(crate) batch: Option<Count>,
+    pub(crate) epochs: Option<Count>,
     pub(crate) target: Option<f64>,
+    pub(crate) time_limit: Option<DurationText>,
+    pub(crate) silence_limit: Option<DurationText>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -159,22 +164,27 @@ pub(crate) struct EvaluateForm {
     pub(crate) dataset: Name<TrainedDataset>,
     pub(crate) recipe: Option<Name<Recipe>>,
     pub(crate) seeds: Numbers,
+    pub(crate) time_limit: Option<DurationText>,
+    pub(crate) silence_limit: Option<DurationText>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct NoopForm {
-    pub(crate) tasks: u32,
-    pub(crate) hold_ms: Option<u32>,
-    pub(crate) failures: Option<u32>,
+    pub(crate) tasks: Count,
+    pub(crate) hold_ms: Option<Count>,
+    pub(crate) failures: Option<Count>,
+    pub(crate) time_limit: Option<DurationText>,
+    pub(crate) silence_limit: Option<DurationText>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct RetryForm {
-    pub(crate) attempts: Option<u32>,
+    pub(crate) attempts: Option<Count>,
     pub(crate) backoff: Option<DurationText>,
-    pub(crate) lost_workers: Option<u32>,
+    pub(crate) lost_workers: Option<Count>,
+    pub(crate) silence_limit: Option<DurationText>,
 }
 
 #[cfg(test)]

@@ -73,6 +73,69 @@ impl<'de> Deserialize<'de> for Numbers {
     }
 }
 
+/// A whole number that has a bound: one beyond 64 bits is kept as the nearest that
+/// they hold, and what is none as nothing, so that the message can name the bound.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count(pub(crate) Option<i64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CountVisitor;
+
+        impl Visitor<'_> for CountVisitor {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Count, E> {
+                Ok(Count(Some(number)))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Count, E> {
+                Ok(Count(Some(i64::try_from(number).unwrap_or(i64::MAX))))
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Count, E> {
+                Ok(Count(None))
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Count, E> {
+                Ok(Count(None))
+            }
+        }
+
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+/// A share as written, such as `2%`. A bare number is kept too: the message about
+/// its missing sign shows it with one.
+#[derive(Debug, Clone)]
+pub(crate) struct ShareText(pub(crate) String);
+
+impl<'de> Deserialize<'de> for ShareText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ShareVisitor;
+
+        impl Visitor<'_> for ShareVisitor {
+            type Value = ShareText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a share such as `2%`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ShareText, E> {
+                Ok(ShareText(text.to_owned()))
+            }
+        }
+
+        // YAML numbers reach `visit_str` as they are written.
+        deserializer.deserialize_str(ShareVisitor)
+    }
+}
+
 /// A duration as written. A bare number is kept too: the message about its
 /// missing unit shows it with one.
 #[derive(Debug, Clone)]
@@ -103,13 +166,13 @@ impl<'de> Deserialize<'de> for DurationText {
 #[derive(Debug, Clone)]
 pub(crate) enum Architectures {
     Numbers(Numbers),
-    FirstUnique(u32),
+    FirstUnique(Count),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct FirstUnique {
-    first_unique: u32,
+    first_unique: Count,
 }
 
 impl<'de> Deserialize<'de> for Architectures {
@@ -151,13 +214,13 @@ impl<'de> Deserialize<'de> for Architectures {
 pub(crate) enum Failures {
     Continue,
     Stop,
-    StopAfter(u32),
+    StopAfter(Count),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct StopAfter {
-    stop_after: u32,
+    stop_after: Count,
 }
 
 impl<'de> Deserialize<'de> for Failures {

@@ -1,14 +1,19 @@
 //! The study files that the project ships are valid and mean what their names
 //! say, and the defaults are the published values.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads the files that it checks"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use reprise_domain::study::{ArchSelection, MethodPlan, OnFailure, RetryPolicy, Seeds, StudySpec};
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    BenchmarkRef, Budget, BuiltinBenchmark, Dataset, Digest, MethodSpec, ModelName, Protocol,
-    Quirks, Recipe, Seconds, Seed,
+    BenchmarkRef, Budget, BuiltinBenchmark, Dataset, Digest, Fraction, Limits, MethodSpec,
+    ModelName, Protocol, Quirks, Recipe, Seconds, Seed,
 };
 use reprise_study::{BenchmarkSource, parse};
 
@@ -58,7 +63,8 @@ fn every_shipped_study_is_valid() {
     yaml_files(Path::new(CONFIGS), &mut files);
     assert!(files.len() >= 7, "{files:?}");
     for path in files {
-        resolve(&path.to_string_lossy(), &fs::read_to_string(&path).unwrap());
+        let study = resolve(&path.to_string_lossy(), &fs::read_to_string(&path).unwrap());
+        assert_eq!(study.check(), Ok(()), "{}", path.display());
     }
 }
 
@@ -258,4 +264,44 @@ fn a_study_that_trains_its_queries_needs_no_file() {
         }
     );
     assert_eq!(search.datasets[0].budget, simulated(5400.0));
+}
+
+const LIMITED: &str = "
+version: 1
+name: limited
+space: nasbench201
+benchmark: {builtin: nasbench201-digits}
+pretrain:
+  - {model: arch2vec, seeds: 1..3, time-limit: 2 h}
+search:
+  datasets: [digits]
+  budget: {queries: 150}
+  seeds: 1..20
+  methods:
+    - {name: random, time-limit: 10 min, silence-limit: 1 min}
+    - {name: reinforce, encoding: arch2vec}
+evaluate: {architectures: unique, dataset: digits, seeds: 1, silence-limit: 20 s}
+noop: {tasks: 3, time-limit: 1 s}
+retry: {silence-limit: 30 min}
+audit: 2%
+";
+
+#[test]
+fn limits_hold_where_they_stand_and_that_on_silence_everywhere_else() {
+    let limits = |time: Option<f64>, silence: f64| {
+        let seconds = |limit| Seconds::new(limit).unwrap();
+        Limits {
+            time: time.map(seconds),
+            silence: Some(seconds(silence)),
+        }
+    };
+    let study = resolve("limited.yaml", LIMITED);
+    assert_eq!(study.pretrain[0].limits, limits(Some(7200.0), 1800.0));
+    let methods = &study.search.as_ref().unwrap().methods;
+    assert_eq!(methods[0].limits, limits(Some(600.0), 60.0));
+    assert_eq!(methods[1].limits, limits(None, 1800.0));
+    assert_eq!(study.evaluate.as_ref().unwrap().limits, limits(None, 20.0));
+    assert_eq!(study.noop.unwrap().limits, limits(Some(1.0), 1800.0));
+    assert_eq!(study.audit.map(Fraction::get), Some(0.02));
+    assert_eq!(study.check(), Ok(()));
 }

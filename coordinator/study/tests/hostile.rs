@@ -1,6 +1,11 @@
 //! Any text gives a study or a report: no panic, no long wait, no report that
 //! is larger than a screen.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test measures how long it waits"
+)]
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;

@@ -2,6 +2,11 @@
 //! the `.txt` beside it. The reports are written for people: when one changes,
 //! read it as the person who made the mistake would.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads the files that it checks"
+)]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! Requests of those who were let in, and that are refused all the same.
 
-use reprise_coordinator::engine::Control;
 use reprise_coordinator::security::Scope;
 use reprise_domain::measure::{TaskResult, Usage};
+use reprise_domain::status::Control;
 use reprise_domain::{AttemptOutcome, Digest};
 use reprise_proto::pb::from_worker::Message as FromMessage;
 use reprise_proto::pb::to_worker::Message as ToMessage;
@@ -20,7 +20,8 @@ async fn a_viewer_reads_and_changes_nothing() {
     client.submit(&study(1).unwrap(), false).await.unwrap();
 
     let (id, mut viewer) = stand.client_of(Scope::Viewer).await.unwrap();
-    assert_eq!(viewer.list().await.unwrap(), ["refusals"]);
+    let studies = viewer.studies().await.unwrap();
+    assert_eq!(studies[0].name.as_str(), "refusals");
     let name = study(1).unwrap().name;
     assert_eq!(viewer.records(&name).await.unwrap().len(), 1);
     for _ in 0..2 {
@@ -41,7 +42,7 @@ async fn a_viewer_reads_and_changes_nothing() {
 async fn workers_and_clients_do_not_do_each_others_work() {
     let stand = Stand::start().await.unwrap();
     let (_, mut worker) = stand.client_of(Scope::Worker).await.unwrap();
-    let error = worker.list().await.unwrap_err();
+    let error = worker.studies().await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Forbidden, "{error:?}");
 
     let (_, pem) = stand.issue(Scope::Client, in_an_hour()).unwrap();
@@ -110,10 +111,10 @@ async fn a_study_of_too_many_tasks_is_refused() {
         .await
         .unwrap_err();
     assert_eq!(error.code, ErrorCode::TooLarge, "{error:?}");
-    assert!(client.list().await.unwrap().is_empty());
+    assert!(client.studies().await.unwrap().is_empty());
     one_line(
         &stand.end(1).await.unwrap(),
-        &["request refused", "StudyService/Submit", "more than"],
+        &["request refused", "StudyService/Submit", "at most 1000000"],
     );
 }
 
@@ -127,6 +128,7 @@ async fn put(stand: &Stand, announced: u64, data: &[u8]) -> anyhow::Result<ApiEr
             bytes: announced,
         }),
         data: data.to_vec(),
+        attempt: None,
     };
     match clients.artifact.put(tokio_stream::iter([chunk])).await {
         Ok(_) => anyhow::bail!("the artifact was stored"),
@@ -195,7 +197,7 @@ async fn a_replayed_result_changes_nothing() {
     let total = status.total();
     assert_eq!((total.planned, total.finished), (1, 1));
     let records = client.records(&spec.name).await.unwrap();
-    assert_eq!(records[0].attempts, 1);
+    assert_eq!(records[0].task.attempts, 1);
     one_line(
         &stand.end(1).await.unwrap(),
         &["report of an attempt that is not current", "host=\"stand\""],

@@ -4,6 +4,8 @@
 //! of the session: they are said once a session, and results name the session's
 //! worker.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A worker's offer.
@@ -55,6 +57,14 @@ pub enum Device {
     },
 }
 
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu { model } => f.write_str(model),
+            Self::Cuda { index, model } => write!(f, "{model} (cuda:{index})"),
+        }
+    }
+}
 impl Default for Device {
     fn default() -> Self {
         Self::Cpu {

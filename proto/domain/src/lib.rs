@@ -8,12 +8,18 @@
 #![warn(missing_docs)]
 
 pub mod benchmark;
+pub mod bounds;
 pub mod capability;
+pub mod check;
+pub mod fit;
 pub mod ids;
+pub mod limits;
 pub mod measure;
 pub mod outcome;
 pub mod protocol;
+pub mod record;
 pub mod space;
+pub mod stage;
 pub mod status;
 pub mod study;
 pub mod task;
@@ -24,15 +30,20 @@ pub use uuid::Uuid;
 
 pub use benchmark::{BenchmarkRef, BuiltinBenchmark};
 pub use capability::{Capability, Device};
+pub use check::SpecProblem;
+pub use fit::Misfit;
 pub use ids::{AttemptId, Digest, ParseIdError, StudyName, TaskKey, WorkerId};
+pub use limits::Limits;
 pub use measure::{
     EpochMeasures, EvaluateResult, PretrainResult, SearchResult, TaskResult, Trajectory, Usage,
 };
 pub use outcome::{AttemptOutcome, Failure, FailureClass};
 pub use protocol::{Protocol, Quirks};
+
 pub use space::{ArchIndex, Dataset, SpaceName};
+pub use stage::Stage;
 pub use task::{
     Budget, EncodingName, EvaluateSpec, MethodSpec, ModelName, NoopSpec, PretrainSpec, Recipe,
     SearchSpec, TaskSpec,
 };
-pub use units::{Accuracy, Seconds, Seed, UnitError};
+pub use units::{Accuracy, Fraction, Seconds, Seed, UnitError};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds;
 use crate::measure::{TaskResult, Usage};
 
 /// The end of one attempt, as its worker reports it.
@@ -30,6 +31,44 @@ pub struct Failure {
     pub message: String,
     /// The last lines of the task's log, oldest first.
     pub log: Vec<String>,
+}
+
+impl Failure {
+    /// The same within [`bounds::worker`]: the start of the message in one line, and
+    /// the last lines of the log. What a worker says reaches a journal and terminals,
+    /// so control characters are replaced.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let Self {
+            class,
+            message,
+            log,
+        } = self;
+        let skipped = log.len().saturating_sub(bounds::worker::LOG_LINES);
+        Self {
+            class,
+            message: line(&message, bounds::worker::MESSAGE_CHARS),
+            log: log[skipped..]
+                .iter()
+                .map(|text| line(text, bounds::worker::LINE_CHARS))
+                .collect(),
+        }
+    }
+}
+
+/// The start of a text as one line that moves no cursor.
+fn line(text: &str, most: usize) -> String {
+    let printable = |character: char| match character {
+        '\t' | '\n' | '\r' => ' ',
+        character if character.is_control() => char::REPLACEMENT_CHARACTER,
+        character => character,
+    };
+    let mut line: String = text.chars().take(most).map(printable).collect();
+    if text.chars().nth(most).is_some() {
+        line.pop();
+        line.push('…');
+    }
+    line
 }
 
 /// Kinds of failure.
@@ -64,5 +103,30 @@ impl FailureClass {
             Self::Stalled => "no progress",
             Self::InputLost => "input lost",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_bounded_to_its_first_words_and_last_lines() {
+        let failure = Failure {
+            class: FailureClass::Task,
+            message: format!("one\nerror: two\u{1b}[31m{}", "é".repeat(1000)),
+            log: (0..2000)
+                .map(|n| format!("{n} {}", "x".repeat(1000)))
+                .collect(),
+        };
+        let bounded = failure.bounded();
+        assert!(bounded.message.starts_with("one error: two\u{fffd}[31mé"));
+        assert_eq!(bounded.message.chars().count(), 500);
+        assert_eq!(bounded.log.len(), 64);
+        assert!(bounded.log[63].starts_with("1999 x") && bounded.log[63].ends_with("x…"));
+        let lines = bounded.log.iter().chain([&bounded.message]);
+        assert!(lines.clone().all(|line| line.chars().count() <= 500));
+        assert!(lines.clone().all(|line| !line.contains(char::is_control)));
+        assert_eq!(bounded.clone().bounded(), bounded);
     }
 }

@@ -22,6 +22,15 @@ impl SpaceName {
             Self::Nasbench201 => "nasbench201",
         }
     }
+
+    /// How many architectures it has as published: Ying et al. (2019), table 1 of
+    /// NAS-Bench-101, and Dong and Yang (2020), section 2.1 of NAS-Bench-201.
+    pub const fn architectures(self) -> u32 {
+        match self {
+            Self::Nasbench101 => 423_624,
+            Self::Nasbench201 => 15_625,
+        }
+    }
 }
 
 impl fmt::Display for SpaceName {

@@ -1,50 +1,63 @@
-//! Where a study stands, and what became of each of its tasks, as clients see it.
+//! Where a study stands, as clients see it. Serialised, these are what the command
+//! line prints with `--output json`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Digest, StudyName, TaskKey};
-use crate::measure::{TaskResult, Usage};
-use crate::outcome::Failure;
-use crate::study::StudySpec;
-use crate::task::TaskSpec;
+use crate::outcome::FailureClass;
+use crate::stage::Stage;
 use crate::units::Seconds;
 
-/// Where a study stands.
+/// A study in a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StudyStatus {
+pub struct StudySummary {
     /// Its name.
     pub name: StudyName,
     /// Digest of its spec.
     pub digest: Digest,
+    /// Who submitted it; nobody in particular where there are no credentials.
+    pub owner: Option<String>,
     /// What it is doing.
     pub state: StudyState,
-    /// Counts a stage, in plan order.
+    /// Counts of all its tasks.
+    pub tasks: TaskCounts,
+    /// When it was first submitted, in milliseconds since the Unix epoch.
+    pub submitted_at_ms: u64,
+    /// When one of its tasks was first given to a worker.
+    pub started_at_ms: Option<u64>,
+    /// When it came to have nothing left to run.
+    pub finished_at_ms: Option<u64>,
+}
+
+impl StudySummary {
+    /// Whether nothing of it will run without a user's doing.
+    pub const fn has_ended(&self) -> bool {
+        match self.state {
+            StudyState::Done | StudyState::Cancelled => true,
+            StudyState::Stopped => self.tasks.remaining() == 0,
+            StudyState::Running | StudyState::Paused => false,
+        }
+    }
+}
+
+/// Where a study stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudyStatus {
+    /// The study in a line.
+    #[serde(flatten)]
+    pub study: StudySummary,
+    /// Its stages, in plan order.
     pub stages: Vec<StageStatus>,
-    /// Tasks that were given up, at most 100 of them.
-    pub failures: Vec<FailedTask>,
+    /// Tasks that were given up, by equal cause.
+    pub failures: Failures,
     /// Workers that are connected now.
-    pub workers: u32,
-    /// The spec itself.
-    pub spec: StudySpec,
+    pub workers_connected: u32,
 }
 
 impl StudyStatus {
     /// Tasks in all stages together.
-    pub fn total(&self) -> StageStatus {
-        let mut total = StageStatus {
-            stage: "all".to_owned(),
-            ..StageStatus::default()
-        };
-        for stage in &self.stages {
-            total.planned += stage.planned;
-            total.finished += stage.finished;
-            total.running += stage.running;
-            total.failed += stage.failed;
-            total.blocked += stage.blocked;
-            total.cancelled += stage.cancelled;
-            total.seconds = total.seconds + stage.seconds;
-        }
-        total
+    pub const fn total(&self) -> &TaskCounts {
+        &self.study.tasks
     }
 }
 
@@ -56,82 +69,120 @@ pub enum StudyState {
     Running,
     /// Held by a user.
     Paused,
-    /// Nothing is left to run; `failed`, `blocked` and `cancelled` tell whether
-    /// all of it finished.
+    /// It stopped itself because too many of its tasks failed; what runs may
+    /// finish.
+    Stopped,
+    /// Nothing is left to run; the counts tell whether all of it finished.
     Done,
-    /// Cancelled by a user.
+    /// Ended by a user.
     Cancelled,
 }
 
+impl StudyState {
+    /// The name as written in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Counts of one stage of a study.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageStatus {
-    /// The stage's name.
-    pub stage: String,
-    /// All tasks of the stage.
+    /// Its name, for people.
+    pub name: String,
+    /// Which stage.
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// Counts of its tasks.
+    pub tasks: TaskCounts,
+}
+
+/// Counts of tasks; `planned` is the sum of those that follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// All of them.
     pub planned: u64,
     /// Finished ones.
     pub finished: u64,
     /// Those that a worker has.
     pub running: u64,
+    /// Those that only a worker is missing for.
+    pub ready: u64,
+    /// Those whose inputs have not finished.
+    pub waiting: u64,
+    /// Those that wait after a failure.
+    pub backing_off: u64,
     /// Those given up.
     pub failed: u64,
     /// Those that can never start because an input was given up.
     pub blocked: u64,
     /// Cancelled ones.
     pub cancelled: u64,
-    /// Slot seconds of the finished ones.
-    pub seconds: Seconds,
+    /// Seconds that the finished ones held their slots, together.
+    pub finished_slot_seconds: Seconds,
 }
 
-impl StageStatus {
+impl TaskCounts {
     /// Tasks that still have to run.
-    pub fn remaining(&self) -> u64 {
-        self.planned - self.finished - self.failed - self.blocked - self.cancelled
+    pub const fn remaining(&self) -> u64 {
+        self.running + self.ready + self.waiting + self.backing_off
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            planned: self.planned + other.planned,
+            finished: self.finished + other.finished,
+            running: self.running + other.running,
+            ready: self.ready + other.ready,
+            waiting: self.waiting + other.waiting,
+            backing_off: self.backing_off + other.backing_off,
+            failed: self.failed + other.failed,
+            blocked: self.blocked + other.blocked,
+            cancelled: self.cancelled + other.cancelled,
+            finished_slot_seconds: self.finished_slot_seconds + other.finished_slot_seconds,
+        }
     }
 }
 
-/// A task that was given up.
+/// Tasks that were given up, by equal cause.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Failures {
+    /// The causes, the most frequent first.
+    pub groups: Vec<FailureGroup>,
+    /// Failed tasks whose causes are not listed.
+    pub other_tasks: u64,
+}
+
+/// Failed tasks of one cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedTask {
-    /// Its key.
-    pub task: TaskKey,
-    /// What it was, for people.
-    pub title: String,
-    /// Attempts made.
-    pub attempts: u32,
-    /// How the last one failed.
-    pub failure: Failure,
+pub struct FailureGroup {
+    /// What kind of failure.
+    pub class: FailureClass,
+    /// What happened.
+    pub message: String,
+    /// How many tasks.
+    pub tasks: u64,
+    /// One of them.
+    pub example: TaskKey,
+    /// What that one is, for people.
+    pub example_title: String,
 }
 
-/// What became of one task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskRecord {
-    /// Its key.
-    pub key: TaskKey,
-    /// What it is.
-    pub spec: TaskSpec,
-    /// What became of it.
-    pub fate: TaskFate,
-    /// Attempts made.
-    pub attempts: u32,
-}
-
-/// What became of a task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "fate", rename_all = "kebab-case")]
-pub enum TaskFate {
-    /// It finished.
-    Finished {
-        /// Its result.
-        result: TaskResult,
-        /// What the winning attempt cost.
-        usage: Usage,
-        /// Host of the worker that ran it.
-        host: String,
-    },
-    /// It was given up.
-    Failed(Failure),
-    /// It has not ended.
-    Unfinished,
+/// How a client controls a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// End it.
+    Cancel,
+    /// Start nothing further of it.
+    Pause,
+    /// Go on.
+    Resume,
 }

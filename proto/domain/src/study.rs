@@ -1,6 +1,6 @@
 //! A study as it is submitted: validated, defaults filled in, every outside file
-//! replaced by its digest. The text form that people write, and its error
-//! messages, live in the coordinator's `study_file` module.
+//! replaced by its digest. The text form that people write and its error
+//! messages are in `reprise-study`.
 
 use std::fmt;
 
@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::benchmark::BenchmarkRef;
 use crate::ids::StudyName;
+use crate::limits::Limits;
 use crate::protocol::{Protocol, Quirks};
 use crate::space::{ArchIndex, Dataset, SpaceName};
 use crate::task::{Budget, MethodSpec, ModelName, ModelSizes, Recipe};
-use crate::units::{Seconds, Seed};
+use crate::units::{Fraction, Seconds, Seed};
 
 /// A whole study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub struct StudySpec {
     pub retry: RetryPolicy,
     /// What a failed task means for the rest.
     pub on_failure: OnFailure,
+    /// Share of the finished tasks that run again on another worker, to be
+    /// compared; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Fraction>,
 }
 
 /// Seeds of a sweep: 1, 2, 3, … in the order given.
@@ -105,6 +110,9 @@ pub struct PretrainPlan {
     pub latent_points: u32,
     /// Repetition seeds.
     pub seeds: Seeds,
+    /// How long an attempt may take.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
 }
 
 /// Search trials: every method on every data set with every seed.
@@ -140,6 +148,9 @@ pub struct MethodPlan {
     pub method: MethodSpec,
     /// The autoencoder whose embedding it searches, or the discrete encoding.
     pub encoding: Option<ModelName>,
+    /// How long an attempt may take.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
 }
 
 /// Real trainings of many architectures.
@@ -153,6 +164,9 @@ pub struct EvaluatePlan {
     pub recipe: Recipe,
     /// Repetition seeds.
     pub seeds: Seeds,
+    /// How long an attempt may take.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
 }
 
 /// A choice of architectures.
@@ -171,7 +185,7 @@ pub enum ArchSelection {
 }
 
 /// Tasks that do nothing, to measure the orchestrator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NoopPlan {
     /// How many.
     pub tasks: u32,
@@ -179,6 +193,9 @@ pub struct NoopPlan {
     pub hold_ms: u32,
     /// Attempts of each that fail before one succeeds.
     pub failures: u32,
+    /// How long an attempt may take.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
 }
 
 /// How failing tasks are retried.

@@ -146,6 +146,15 @@ impl Default for ModelSizes {
     }
 }
 
+impl ModelSizes {
+    /// Weights of the graph isomorphism layers, `2 x layers x hidden x hidden`,
+    /// which are nearly all of a large model's.
+    pub const fn weights(&self) -> u64 {
+        let hidden = self.hidden as u64;
+        (hidden * hidden).saturating_mul(2 * self.layers as u64)
+    }
+}
+
 /// Specification of one pretraining run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -976,38 +976,502 @@ pub mod artifact_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A part of a study that is counted and reported together.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stage {
+    /// Its name, for people.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(oneof = "stage::Stage", tags = "2, 3, 4, 5")]
+    pub stage: ::core::option::Option<stage::Stage>,
+}
+/// Nested message and enum types in `Stage`.
+pub mod stage {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Stage {
+        #[prost(message, tag = "2")]
+        Pretrain(super::PretrainStage),
+        #[prost(message, tag = "3")]
+        Search(super::SearchStage),
+        #[prost(message, tag = "4")]
+        Evaluate(super::EvaluateStage),
+        #[prost(message, tag = "5")]
+        Noop(super::NoopStage),
+    }
+}
+/// The seeds of one pretraining entry.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PretrainStage {
+    /// Position of the entry in the study, from 0.
+    #[prost(uint32, tag = "1")]
+    pub entry: u32,
+    /// Its autoencoder.
+    #[prost(string, tag = "2")]
+    pub model: ::prost::alloc::string::String,
+}
+/// The trials of one method on one data set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SearchStage {
+    /// The method's label.
+    #[prost(string, tag = "1")]
+    pub method: ::prost::alloc::string::String,
+    /// The data set.
+    #[prost(string, tag = "2")]
+    pub dataset: ::prost::alloc::string::String,
+}
+/// Real trainings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluateStage {}
+/// Tasks that do nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NoopStage {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Task {
+    /// Its key, 32 bytes: a digest of all that decides its result.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// What it is, for people.
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub stage: ::core::option::Option<Stage>,
+    /// Position of its stage among the study's stages, from 0.
+    #[prost(uint32, tag = "4")]
+    pub stage_index: u32,
+    /// Its repetition seed.
+    #[prost(uint64, tag = "5")]
+    pub seed: u64,
+    #[prost(enumeration = "TaskState", tag = "6")]
+    pub state: i32,
+    /// Attempts made.
+    #[prost(uint32, tag = "7")]
+    pub attempts: u32,
+    /// In the state BACKING_OFF: until when, in milliseconds since the Unix epoch.
+    #[prost(uint64, optional, tag = "8")]
+    pub until_ms: ::core::option::Option<u64>,
+    /// In the state RUNNING: the worker that has it, 16 bytes.
+    #[prost(bytes = "vec", tag = "9")]
+    pub worker: ::prost::alloc::vec::Vec<u8>,
+    /// In the states FAILED and BLOCKED: why. Lists leave `log` empty.
+    #[prost(message, optional, tag = "10")]
+    pub failure: ::core::option::Option<Failure>,
+    /// In the state BLOCKED: the task that was given up, 32 bytes.
+    #[prost(bytes = "vec", tag = "11")]
+    pub blocked_by: ::prost::alloc::vec::Vec<u8>,
+}
+/// How an attempt failed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Failure {
+    #[prost(enumeration = "FailureClass", tag = "1")]
+    pub class: i32,
+    /// What happened, in one line.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+    /// The last lines of the attempt's log, oldest first.
+    #[prost(string, repeated, tag = "3")]
+    pub log: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A task with its result.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskRecord {
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<Task>,
+    /// In the state FINISHED, where a typed form was asked for.
+    #[prost(message, optional, tag = "2")]
+    pub result: ::core::option::Option<TaskResult>,
+    /// In the state FINISHED: what the attempt that finished it cost.
+    #[prost(message, optional, tag = "3")]
+    pub usage: ::core::option::Option<Usage>,
+    /// In the state FINISHED: host of the worker that ran it.
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+    /// Canonical JSON of the task: its key is computed over it.
+    #[prost(bytes = "vec", tag = "5")]
+    pub spec_json: ::prost::alloc::vec::Vec<u8>,
+    /// Canonical JSON of the result, where it was asked for: the journal's digest of
+    /// the result is of these bytes.
+    #[prost(bytes = "vec", tag = "6")]
+    pub result_json: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Usage {
+    /// Wall-clock seconds of the whole task on its slot.
+    #[prost(double, tag = "1")]
+    pub wall_seconds: f64,
+    /// Wall-clock seconds of the training loop alone, where there is one.
+    #[prost(double, optional, tag = "2")]
+    pub training_seconds: ::core::option::Option<f64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskResult {
+    #[prost(oneof = "task_result::Result", tags = "1, 2, 3, 4")]
+    pub result: ::core::option::Option<task_result::Result>,
+}
+/// Nested message and enum types in `TaskResult`.
+pub mod task_result {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        #[prost(message, tag = "1")]
+        Pretrain(super::PretrainResult),
+        #[prost(message, tag = "2")]
+        Search(super::SearchResult),
+        #[prost(message, tag = "3")]
+        Evaluate(super::EvaluateResult),
+        #[prost(message, tag = "4")]
+        Noop(super::NoopResult),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PretrainResult {
+    /// One entry an epoch, in order.
+    #[prost(message, repeated, tag = "1")]
+    pub epochs: ::prost::alloc::vec::Vec<EpochMeasures>,
+    /// The trained parameters, as safetensors.
+    #[prost(message, optional, tag = "2")]
+    pub checkpoint: ::core::option::Option<Artifact>,
+    /// The embedding of the whole space, as safetensors: the tensor `embedding` of
+    /// shape \[architectures, latent\].
+    #[prost(message, optional, tag = "3")]
+    pub embedding: ::core::option::Option<Artifact>,
+}
+/// Measures at the end of an epoch; all but the loss are fractions from 0 to 1.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct EpochMeasures {
+    /// Mean of the epoch's batch losses.
+    #[prost(double, tag = "1")]
+    pub loss: f64,
+    /// Held-out nodes whose operation is reconstructed, padded ones included.
+    #[prost(double, tag = "2")]
+    pub ops_accuracy: f64,
+    /// The same over real nodes only.
+    #[prost(double, tag = "3")]
+    pub ops_accuracy_real_nodes: f64,
+    /// Held-out cells of the strict upper triangle that are reconstructed.
+    #[prost(double, tag = "4")]
+    pub edge_accuracy: f64,
+    /// Mean decoded probability of edges that exist.
+    #[prost(double, tag = "5")]
+    pub true_edge_probability: f64,
+    /// Mean decoded probability of edges that do not.
+    #[prost(double, tag = "6")]
+    pub false_edge_probability: f64,
+    /// Held-out graphs reconstructed exactly, operations and edges.
+    #[prost(double, tag = "7")]
+    pub exact_match: f64,
+    /// Latent points that decode to a valid architecture.
+    #[prost(double, tag = "8")]
+    pub validity: f64,
+    /// Distinct architectures among the valid ones.
+    #[prost(double, tag = "9")]
+    pub uniqueness: f64,
+}
+/// The queries of one search in order. All columns are equally long. Accuracies are
+/// fractions from 0 to 1.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SearchResult {
+    /// Which architecture was bought: its index in the space.
+    #[prost(uint32, repeated, tag = "1")]
+    pub architecture: ::prost::alloc::vec::Vec<u32>,
+    /// The validation accuracy that guided the search.
+    #[prost(double, repeated, tag = "2")]
+    pub validation: ::prost::alloc::vec::Vec<f64>,
+    /// The validation accuracy that is reported.
+    #[prost(double, repeated, tag = "3")]
+    pub reported_validation: ::prost::alloc::vec::Vec<f64>,
+    /// The test accuracy that is reported; the search did not see it.
+    #[prost(double, repeated, tag = "4")]
+    pub test: ::prost::alloc::vec::Vec<f64>,
+    /// Simulated seconds charged for the query alone.
+    #[prost(double, repeated, tag = "5")]
+    pub cost_seconds: ::prost::alloc::vec::Vec<f64>,
+}
+/// A real training. Accuracies are fractions from 0 to 1.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct EvaluateResult {
+    #[prost(double, tag = "1")]
+    pub validation: f64,
+    #[prost(double, tag = "2")]
+    pub test: f64,
+    /// Trainable parameters of the network.
+    #[prost(uint64, tag = "3")]
+    pub parameters: u64,
+    /// Multiply-accumulates of one image's forward pass.
+    #[prost(uint64, tag = "4")]
+    pub flops: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NoopResult {}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TaskState {
+    Unspecified = 0,
+    /// What it reads has not finished.
+    Waiting = 1,
+    /// Only a worker is missing.
+    Ready = 2,
+    /// It waits after a failure.
+    BackingOff = 3,
+    /// A worker has it.
+    Running = 4,
+    /// It is done.
+    Finished = 5,
+    /// It was given up.
+    Failed = 6,
+    /// What it reads was given up.
+    Blocked = 7,
+    /// No study wants it any more.
+    Cancelled = 8,
+}
+impl TaskState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TASK_STATE_UNSPECIFIED",
+            Self::Waiting => "TASK_STATE_WAITING",
+            Self::Ready => "TASK_STATE_READY",
+            Self::BackingOff => "TASK_STATE_BACKING_OFF",
+            Self::Running => "TASK_STATE_RUNNING",
+            Self::Finished => "TASK_STATE_FINISHED",
+            Self::Failed => "TASK_STATE_FAILED",
+            Self::Blocked => "TASK_STATE_BLOCKED",
+            Self::Cancelled => "TASK_STATE_CANCELLED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TASK_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TASK_STATE_WAITING" => Some(Self::Waiting),
+            "TASK_STATE_READY" => Some(Self::Ready),
+            "TASK_STATE_BACKING_OFF" => Some(Self::BackingOff),
+            "TASK_STATE_RUNNING" => Some(Self::Running),
+            "TASK_STATE_FINISHED" => Some(Self::Finished),
+            "TASK_STATE_FAILED" => Some(Self::Failed),
+            "TASK_STATE_BLOCKED" => Some(Self::Blocked),
+            "TASK_STATE_CANCELLED" => Some(Self::Cancelled),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FailureClass {
+    Unspecified = 0,
+    /// The task itself failed; trying again may help.
+    Task = 1,
+    /// The task can never succeed as specified.
+    Permanent = 2,
+    /// The worker was lost while it ran.
+    WorkerLost = 3,
+    /// The device's memory was exhausted.
+    OutOfMemory = 4,
+    /// It ran longer than its study allows.
+    TimeLimit = 5,
+    /// It made no progress for longer than its study allows.
+    Stalled = 6,
+    /// A file that it reads is lost or damaged.
+    InputLost = 7,
+}
+impl FailureClass {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FAILURE_CLASS_UNSPECIFIED",
+            Self::Task => "FAILURE_CLASS_TASK",
+            Self::Permanent => "FAILURE_CLASS_PERMANENT",
+            Self::WorkerLost => "FAILURE_CLASS_WORKER_LOST",
+            Self::OutOfMemory => "FAILURE_CLASS_OUT_OF_MEMORY",
+            Self::TimeLimit => "FAILURE_CLASS_TIME_LIMIT",
+            Self::Stalled => "FAILURE_CLASS_STALLED",
+            Self::InputLost => "FAILURE_CLASS_INPUT_LOST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FAILURE_CLASS_UNSPECIFIED" => Some(Self::Unspecified),
+            "FAILURE_CLASS_TASK" => Some(Self::Task),
+            "FAILURE_CLASS_PERMANENT" => Some(Self::Permanent),
+            "FAILURE_CLASS_WORKER_LOST" => Some(Self::WorkerLost),
+            "FAILURE_CLASS_OUT_OF_MEMORY" => Some(Self::OutOfMemory),
+            "FAILURE_CLASS_TIME_LIMIT" => Some(Self::TimeLimit),
+            "FAILURE_CLASS_STALLED" => Some(Self::Stalled),
+            "FAILURE_CLASS_INPUT_LOST" => Some(Self::InputLost),
+            _ => None,
+        }
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubmitRequest {
-    /// Canonical JSON of the domain type `StudySpec`.
+    /// Canonical JSON of the study: the bytes that its digest is computed over.
     #[prost(bytes = "vec", tag = "1")]
     pub spec: ::prost::alloc::vec::Vec<u8>,
-    /// Replace a study of the same name whose spec differs.
+    /// Replace a study of the same name whose spec differs. Finished tasks that both
+    /// have are kept.
     #[prost(bool, tag = "2")]
     pub amend: bool,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubmitResponse {
     /// Whether the study was known already.
     #[prost(bool, tag = "1")]
     pub resumed: bool,
+    /// Where it stands now.
+    #[prost(message, optional, tag = "2")]
+    pub study: ::core::option::Option<StudySummary>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListRequest {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRequest {
+    /// Studies of one page: 1 to 1,000; 0 for 1,000.
+    #[prost(uint32, tag = "1")]
+    pub page_size: u32,
+    /// `next_page_token` of the page before; empty for the first page.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListResponse {
-    #[prost(string, repeated, tag = "1")]
-    pub studies: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "1")]
+    pub studies: ::prost::alloc::vec::Vec<StudySummary>,
+    /// For the next page; empty on the last one.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StudyRequest {
+    /// Its name.
     #[prost(string, tag = "1")]
     pub study: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StatusResponse {
-    /// Canonical JSON of the domain type `StudyStatus`.
+pub struct StudySpec {
+    /// Canonical JSON of the study, as in SubmitRequest.spec.
     #[prost(bytes = "vec", tag = "1")]
-    pub status: ::prost::alloc::vec::Vec<u8>,
+    pub spec_json: ::prost::alloc::vec::Vec<u8>,
+    /// BLAKE3 of `spec_json`, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StudyStatus {
+    #[prost(message, optional, tag = "1")]
+    pub study: ::core::option::Option<StudySummary>,
+    /// Its stages in plan order.
+    #[prost(message, repeated, tag = "2")]
+    pub stages: ::prost::alloc::vec::Vec<StageStatus>,
+    /// Tasks that were given up, by equal cause, the most frequent cause first; at
+    /// most 100 causes.
+    #[prost(message, repeated, tag = "3")]
+    pub failures: ::prost::alloc::vec::Vec<FailureGroup>,
+    /// Failed tasks whose causes are not among `failures`.
+    #[prost(uint64, tag = "4")]
+    pub other_failed_tasks: u64,
+    /// Workers that are connected now.
+    #[prost(uint32, tag = "5")]
+    pub workers_connected: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StudyUpdate {
+    #[prost(message, optional, tag = "1")]
+    pub study: ::core::option::Option<StudySummary>,
+    /// All stages in the first message, then those that have changed.
+    #[prost(message, repeated, tag = "2")]
+    pub stages: ::prost::alloc::vec::Vec<StageStatus>,
+    /// Workers that are connected now.
+    #[prost(uint32, tag = "3")]
+    pub workers_connected: u32,
+}
+/// A study in a line.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StudySummary {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// BLAKE3 of its spec's canonical JSON, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "StudyState", tag = "3")]
+    pub state: i32,
+    /// Counts of all its tasks.
+    #[prost(message, optional, tag = "4")]
+    pub tasks: ::core::option::Option<TaskCounts>,
+    /// When it was first submitted, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "5")]
+    pub submitted_at_ms: u64,
+    /// When one of its tasks was first given to a worker.
+    #[prost(uint64, optional, tag = "6")]
+    pub started_at_ms: ::core::option::Option<u64>,
+    /// When it came to have nothing left to run.
+    #[prost(uint64, optional, tag = "7")]
+    pub finished_at_ms: ::core::option::Option<u64>,
+    /// Name of the credential that submitted it, where there are credentials.
+    #[prost(string, optional, tag = "8")]
+    pub owner: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StageStatus {
+    /// Position among the study's stages, from 0.
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    #[prost(message, optional, tag = "2")]
+    pub stage: ::core::option::Option<Stage>,
+    #[prost(message, optional, tag = "3")]
+    pub tasks: ::core::option::Option<TaskCounts>,
+}
+/// Counts of tasks. `planned` is the sum of the counts that follow it.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct TaskCounts {
+    #[prost(uint64, tag = "1")]
+    pub planned: u64,
+    /// Done.
+    #[prost(uint64, tag = "2")]
+    pub finished: u64,
+    /// A worker has them.
+    #[prost(uint64, tag = "3")]
+    pub running: u64,
+    /// Only a worker is missing.
+    #[prost(uint64, tag = "4")]
+    pub ready: u64,
+    /// What they read has not finished.
+    #[prost(uint64, tag = "5")]
+    pub waiting: u64,
+    /// They wait after a failure.
+    #[prost(uint64, tag = "6")]
+    pub backing_off: u64,
+    /// Given up.
+    #[prost(uint64, tag = "7")]
+    pub failed: u64,
+    /// What they read was given up.
+    #[prost(uint64, tag = "8")]
+    pub blocked: u64,
+    /// No study wants them any more.
+    #[prost(uint64, tag = "9")]
+    pub cancelled: u64,
+    /// Seconds that the finished ones held their slots, together.
+    #[prost(double, tag = "10")]
+    pub finished_slot_seconds: f64,
+}
+/// Failed tasks of one cause.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FailureGroup {
+    #[prost(enumeration = "FailureClass", tag = "1")]
+    pub class: i32,
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+    /// How many tasks.
+    #[prost(uint64, tag = "3")]
+    pub tasks: u64,
+    /// One of them: its key, 32 bytes.
+    #[prost(bytes = "vec", tag = "4")]
+    pub example: ::prost::alloc::vec::Vec<u8>,
+    /// What that one is, for people.
+    #[prost(string, tag = "5")]
+    pub example_title: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ControlRequest {
@@ -1016,16 +1480,63 @@ pub struct ControlRequest {
     #[prost(enumeration = "Control", tag = "2")]
     pub control: i32,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ControlResponse {
+    /// Where the study stands now.
+    #[prost(message, optional, tag = "1")]
+    pub study: ::core::option::Option<StudySummary>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ControlResponse {}
+pub struct DeleteResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct TaskRecord {
-    /// The task's key, 32 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub task: ::prost::alloc::vec::Vec<u8>,
-    /// Canonical JSON of the domain type `TaskRecord`.
-    #[prost(bytes = "vec", tag = "2")]
-    pub record: ::prost::alloc::vec::Vec<u8>,
+pub struct ResultsRequest {
+    #[prost(string, tag = "1")]
+    pub study: ::prost::alloc::string::String,
+    #[prost(enumeration = "ResultForm", tag = "2")]
+    pub form: i32,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StudyState {
+    Unspecified = 0,
+    /// Something of it can run.
+    Running = 1,
+    /// Held by a client.
+    Paused = 2,
+    /// It stopped itself because too many of its tasks failed; what runs may finish.
+    Stopped = 3,
+    /// Nothing is left to run. The counts tell whether all of it finished.
+    Done = 4,
+    /// Ended by a client.
+    Cancelled = 5,
+}
+impl StudyState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STUDY_STATE_UNSPECIFIED",
+            Self::Running => "STUDY_STATE_RUNNING",
+            Self::Paused => "STUDY_STATE_PAUSED",
+            Self::Stopped => "STUDY_STATE_STOPPED",
+            Self::Done => "STUDY_STATE_DONE",
+            Self::Cancelled => "STUDY_STATE_CANCELLED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STUDY_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "STUDY_STATE_RUNNING" => Some(Self::Running),
+            "STUDY_STATE_PAUSED" => Some(Self::Paused),
+            "STUDY_STATE_STOPPED" => Some(Self::Stopped),
+            "STUDY_STATE_DONE" => Some(Self::Done),
+            "STUDY_STATE_CANCELLED" => Some(Self::Cancelled),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1059,6 +1570,38 @@ impl Control {
         }
     }
 }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ResultForm {
+    /// Typed results.
+    Unspecified = 0,
+    /// Canonical JSON of specs and results: the bytes that their digests are of.
+    Json = 1,
+    /// Both.
+    Both = 2,
+}
+impl ResultForm {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESULT_FORM_UNSPECIFIED",
+            Self::Json => "RESULT_FORM_JSON",
+            Self::Both => "RESULT_FORM_BOTH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESULT_FORM_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESULT_FORM_JSON" => Some(Self::Json),
+            "RESULT_FORM_BOTH" => Some(Self::Both),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 #[cfg(feature = "client")]
 pub mod study_service_client {
@@ -1071,7 +1614,7 @@ pub mod study_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// What a client speaks: the command line and the dashboard.
+    /// Studies: submit, follow, control, read.
     #[derive(Debug, Clone)]
     pub struct StudyServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1163,7 +1706,7 @@ pub mod study_service_client {
                 .insert(GrpcMethod::new("reprise.v1.StudyService", "Submit"));
             self.inner.unary(req, path, codec).await
         }
-        /// Names of all studies.
+        /// Summaries of all studies in alphabetical order, page by page.
         pub async fn list(
             &mut self,
             request: impl tonic::IntoRequest<super::ListRequest>,
@@ -1185,11 +1728,11 @@ pub mod study_service_client {
                 .insert(GrpcMethod::new("reprise.v1.StudyService", "List"));
             self.inner.unary(req, path, codec).await
         }
-        /// Where a study stands.
+        /// Where a study stands, stage by stage, with its failures grouped by cause.
         pub async fn status(
             &mut self,
             request: impl tonic::IntoRequest<super::StudyRequest>,
-        ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status> {
+        ) -> std::result::Result<tonic::Response<super::StudyStatus>, tonic::Status> {
             self.inner
                 .ready()
                 .await
@@ -1207,13 +1750,36 @@ pub mod study_service_client {
                 .insert(GrpcMethod::new("reprise.v1.StudyService", "Status"));
             self.inner.unary(req, path, codec).await
         }
-        /// The same again whenever it changes, at most ten times a second, until
-        /// nothing is left to run.
+        /// The study as it was submitted.
+        pub async fn spec(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StudyRequest>,
+        ) -> std::result::Result<tonic::Response<super::StudySpec>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.StudyService/Spec",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.StudyService", "Spec"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// First the whole state, then what has changed, at most ten times a second,
+        /// until nothing is left to run. The coordinator may stop before: then the
+        /// stream ends with UNAVAILABLE, and another one can be opened.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoRequest<super::StudyRequest>,
         ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::StatusResponse>>,
+            tonic::Response<tonic::codec::Streaming<super::StudyUpdate>>,
             tonic::Status,
         > {
             self.inner
@@ -1258,10 +1824,34 @@ pub mod study_service_client {
                 .insert(GrpcMethod::new("reprise.v1.StudyService", "Control"));
             self.inner.unary(req, path, codec).await
         }
-        /// Every task of a study with its outcome, in plan order.
-        pub async fn results(
+        /// Removes a study and the results that no other study has in its plan.
+        pub async fn delete(
             &mut self,
             request: impl tonic::IntoRequest<super::StudyRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeleteResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.StudyService/Delete",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.StudyService", "Delete"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Every task of a study in plan order, with its result if it has finished. Ends
+        /// with DATA_LOSS at a result that cannot be read: what came before is right, and
+        /// is not all.
+        pub async fn results(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResultsRequest>,
         ) -> std::result::Result<
             tonic::Response<tonic::codec::Streaming<super::TaskRecord>>,
             tonic::Status,
@@ -1304,24 +1894,30 @@ pub mod study_service_server {
             &self,
             request: tonic::Request<super::SubmitRequest>,
         ) -> std::result::Result<tonic::Response<super::SubmitResponse>, tonic::Status>;
-        /// Names of all studies.
+        /// Summaries of all studies in alphabetical order, page by page.
         async fn list(
             &self,
             request: tonic::Request<super::ListRequest>,
         ) -> std::result::Result<tonic::Response<super::ListResponse>, tonic::Status>;
-        /// Where a study stands.
+        /// Where a study stands, stage by stage, with its failures grouped by cause.
         async fn status(
             &self,
             request: tonic::Request<super::StudyRequest>,
-        ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status>;
+        ) -> std::result::Result<tonic::Response<super::StudyStatus>, tonic::Status>;
+        /// The study as it was submitted.
+        async fn spec(
+            &self,
+            request: tonic::Request<super::StudyRequest>,
+        ) -> std::result::Result<tonic::Response<super::StudySpec>, tonic::Status>;
         /// Server streaming response type for the Watch method.
         type WatchStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::StatusResponse, tonic::Status>,
+                Item = std::result::Result<super::StudyUpdate, tonic::Status>,
             >
             + std::marker::Send
             + 'static;
-        /// The same again whenever it changes, at most ten times a second, until
-        /// nothing is left to run.
+        /// First the whole state, then what has changed, at most ten times a second,
+        /// until nothing is left to run. The coordinator may stop before: then the
+        /// stream ends with UNAVAILABLE, and another one can be opened.
         async fn watch(
             &self,
             request: tonic::Request<super::StudyRequest>,
@@ -1331,19 +1927,26 @@ pub mod study_service_server {
             &self,
             request: tonic::Request<super::ControlRequest>,
         ) -> std::result::Result<tonic::Response<super::ControlResponse>, tonic::Status>;
+        /// Removes a study and the results that no other study has in its plan.
+        async fn delete(
+            &self,
+            request: tonic::Request<super::StudyRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeleteResponse>, tonic::Status>;
         /// Server streaming response type for the Results method.
         type ResultsStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::TaskRecord, tonic::Status>,
             >
             + std::marker::Send
             + 'static;
-        /// Every task of a study with its outcome, in plan order.
+        /// Every task of a study in plan order, with its result if it has finished. Ends
+        /// with DATA_LOSS at a result that cannot be read: what came before is right, and
+        /// is not all.
         async fn results(
             &self,
-            request: tonic::Request<super::StudyRequest>,
+            request: tonic::Request<super::ResultsRequest>,
         ) -> std::result::Result<tonic::Response<Self::ResultsStream>, tonic::Status>;
     }
-    /// What a client speaks: the command line and the dashboard.
+    /// Studies: submit, follow, control, read.
     #[derive(Debug)]
     pub struct StudyServiceServer<T> {
         inner: Arc<T>,
@@ -1514,7 +2117,7 @@ pub mod study_service_server {
                     impl<
                         T: StudyService,
                     > tonic::server::UnaryService<super::StudyRequest> for StatusSvc<T> {
-                        type Response = super::StatusResponse;
+                        type Response = super::StudyStatus;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
                             tonic::Status,
@@ -1552,6 +2155,50 @@ pub mod study_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/reprise.v1.StudyService/Spec" => {
+                    #[allow(non_camel_case_types)]
+                    struct SpecSvc<T: StudyService>(pub Arc<T>);
+                    impl<
+                        T: StudyService,
+                    > tonic::server::UnaryService<super::StudyRequest> for SpecSvc<T> {
+                        type Response = super::StudySpec;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StudyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StudyService>::spec(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SpecSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/reprise.v1.StudyService/Watch" => {
                     #[allow(non_camel_case_types)]
                     struct WatchSvc<T: StudyService>(pub Arc<T>);
@@ -1559,7 +2206,7 @@ pub mod study_service_server {
                         T: StudyService,
                     > tonic::server::ServerStreamingService<super::StudyRequest>
                     for WatchSvc<T> {
-                        type Response = super::StatusResponse;
+                        type Response = super::StudyUpdate;
                         type ResponseStream = T::WatchStream;
                         type Future = BoxFuture<
                             tonic::Response<Self::ResponseStream>,
@@ -1643,12 +2290,56 @@ pub mod study_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/reprise.v1.StudyService/Delete" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteSvc<T: StudyService>(pub Arc<T>);
+                    impl<
+                        T: StudyService,
+                    > tonic::server::UnaryService<super::StudyRequest> for DeleteSvc<T> {
+                        type Response = super::DeleteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StudyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StudyService>::delete(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/reprise.v1.StudyService/Results" => {
                     #[allow(non_camel_case_types)]
                     struct ResultsSvc<T: StudyService>(pub Arc<T>);
                     impl<
                         T: StudyService,
-                    > tonic::server::ServerStreamingService<super::StudyRequest>
+                    > tonic::server::ServerStreamingService<super::ResultsRequest>
                     for ResultsSvc<T> {
                         type Response = super::TaskRecord;
                         type ResponseStream = T::ResultsStream;
@@ -1658,7 +2349,7 @@ pub mod study_service_server {
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::StudyRequest>,
+                            request: tonic::Request<super::ResultsRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
@@ -1726,6 +2417,1364 @@ pub mod study_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "reprise.v1.StudyService";
     impl<T> tonic::server::NamedService for StudyServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskListRequest {
+    /// The study's name.
+    #[prost(string, tag = "1")]
+    pub study: ::prost::alloc::string::String,
+    /// Only tasks in one of these states; all without any.
+    #[prost(enumeration = "TaskState", repeated, tag = "2")]
+    pub states: ::prost::alloc::vec::Vec<i32>,
+    /// Only trials of this method, by its label.
+    #[prost(string, optional, tag = "3")]
+    pub method: ::core::option::Option<::prost::alloc::string::String>,
+    /// Only tasks on this data set.
+    #[prost(string, optional, tag = "4")]
+    pub dataset: ::core::option::Option<::prost::alloc::string::String>,
+    /// Only tasks with this seed.
+    #[prost(uint64, optional, tag = "5")]
+    pub seed: ::core::option::Option<u64>,
+    /// Only tasks of the stage of this name.
+    #[prost(string, optional, tag = "6")]
+    pub stage: ::core::option::Option<::prost::alloc::string::String>,
+    /// Tasks of one page: 1 to 1,000; 0 for 1,000.
+    #[prost(uint32, tag = "7")]
+    pub page_size: u32,
+    /// `next_page_token` of the page before; empty for the first page.
+    #[prost(string, tag = "8")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskListResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: ::prost::alloc::vec::Vec<Task>,
+    /// For the next page; empty on the last one.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskRequest {
+    /// The key in hexadecimal digits, or the beginning of it (at least 4 digits) if no
+    /// other task's key begins so.
+    #[prost(string, tag = "1")]
+    pub task: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskDetail {
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<Task>,
+    /// Canonical JSON of the task: its key is computed over it.
+    #[prost(bytes = "vec", tag = "2")]
+    pub spec_json: ::prost::alloc::vec::Vec<u8>,
+    /// Names of the studies that have it in their plan.
+    #[prost(string, repeated, tag = "3")]
+    pub studies: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The newest 100 attempts that are known, oldest first. Attempts of long ago may
+    /// have been forgotten; `Task.attempts` counts all.
+    #[prost(message, repeated, tag = "4")]
+    pub attempts: ::prost::alloc::vec::Vec<AttemptRecord>,
+    /// In the state FINISHED.
+    #[prost(message, optional, tag = "5")]
+    pub result: ::core::option::Option<TaskResult>,
+    /// In the state FINISHED: what the attempt that finished it cost.
+    #[prost(message, optional, tag = "6")]
+    pub usage: ::core::option::Option<Usage>,
+    /// In the state FINISHED: canonical JSON of the result, the bytes that the
+    /// journal's digest of it is of.
+    #[prost(bytes = "vec", tag = "7")]
+    pub result_json: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttemptRecord {
+    /// Which attempt of its task, from 1.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// The worker's id, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub worker: ::prost::alloc::vec::Vec<u8>,
+    /// The worker's host name; empty when it is not known.
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+    /// The device that the worker computes on, for people.
+    #[prost(string, tag = "4")]
+    pub device: ::prost::alloc::string::String,
+    /// When it was given to the worker, in milliseconds since the Unix epoch.
+    #[prost(uint64, optional, tag = "5")]
+    pub started_at_ms: ::core::option::Option<u64>,
+    /// When it ended; not set while it runs.
+    #[prost(uint64, optional, tag = "6")]
+    pub ended_at_ms: ::core::option::Option<u64>,
+    #[prost(enumeration = "AttemptState", tag = "7")]
+    pub state: i32,
+    /// In the state FAILED: why, without its log.
+    #[prost(message, optional, tag = "8")]
+    pub failure: ::core::option::Option<Failure>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogRequest {
+    /// The task, as in TaskRequest.
+    #[prost(string, tag = "1")]
+    pub task: ::prost::alloc::string::String,
+    /// Which attempt, from 1; 0 for the newest one.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// Go on until the attempt has ended.
+    #[prost(bool, tag = "3")]
+    pub follow: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogChunk {
+    /// Which attempt.
+    #[prost(uint32, tag = "1")]
+    pub attempt: u32,
+    /// UTF-8 text that follows what was sent before.
+    #[prost(bytes = "vec", tag = "2")]
+    pub text: ::prost::alloc::vec::Vec<u8>,
+    /// Whether text between this and what was sent before is lost.
+    #[prost(bool, tag = "3")]
+    pub gap: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetryRequest {
+    #[prost(oneof = "retry_request::What", tags = "1, 2")]
+    pub what: ::core::option::Option<retry_request::What>,
+}
+/// Nested message and enum types in `RetryRequest`.
+pub mod retry_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        /// A study's name: all its tasks that were given up.
+        #[prost(string, tag = "1")]
+        Study(::prost::alloc::string::String),
+        /// A task, as in TaskRequest.
+        #[prost(string, tag = "2")]
+        Task(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InvalidateRequest {
+    /// Tasks, each as in TaskRequest; 1 to 1,000.
+    #[prost(string, repeated, tag = "1")]
+    pub tasks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangedTasks {
+    /// How many tasks will run again.
+    #[prost(uint64, tag = "1")]
+    pub tasks: u64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AttemptState {
+    Unspecified = 0,
+    /// A worker has it.
+    Running = 1,
+    /// It finished the task.
+    Finished = 2,
+    /// It failed.
+    Failed = 3,
+    /// The worker handed it back.
+    Returned = 4,
+    /// Its worker was lost.
+    Lost = 5,
+    /// It was stopped: another attempt won, or no study wanted the task any more.
+    Stopped = 6,
+}
+impl AttemptState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ATTEMPT_STATE_UNSPECIFIED",
+            Self::Running => "ATTEMPT_STATE_RUNNING",
+            Self::Finished => "ATTEMPT_STATE_FINISHED",
+            Self::Failed => "ATTEMPT_STATE_FAILED",
+            Self::Returned => "ATTEMPT_STATE_RETURNED",
+            Self::Lost => "ATTEMPT_STATE_LOST",
+            Self::Stopped => "ATTEMPT_STATE_STOPPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ATTEMPT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ATTEMPT_STATE_RUNNING" => Some(Self::Running),
+            "ATTEMPT_STATE_FINISHED" => Some(Self::Finished),
+            "ATTEMPT_STATE_FAILED" => Some(Self::Failed),
+            "ATTEMPT_STATE_RETURNED" => Some(Self::Returned),
+            "ATTEMPT_STATE_LOST" => Some(Self::Lost),
+            "ATTEMPT_STATE_STOPPED" => Some(Self::Stopped),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "client")]
+pub mod task_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Single tasks: find them, see what became of them, run them again.
+    #[derive(Debug, Clone)]
+    pub struct TaskServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> TaskServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> TaskServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            TaskServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tasks of a study in plan order, page by page. A page may have fewer tasks than
+        /// asked for, or none, and still not be the last one.
+        pub async fn list(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TaskListRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TaskListResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.TaskService/List",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.TaskService", "List"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One task with its attempts.
+        pub async fn get(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TaskRequest>,
+        ) -> std::result::Result<tonic::Response<super::TaskDetail>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.TaskService/Get",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.TaskService", "Get"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What an attempt has logged: the end of it, at most 64 KiB. With `follow` again
+        /// whenever there is more, until the attempt ends.
+        pub async fn logs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::LogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::LogChunk>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.TaskService/Logs",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.TaskService", "Logs"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Starts given-up tasks afresh: one, or all of a study.
+        pub async fn retry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetryRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangedTasks>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.TaskService/Retry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.TaskService", "Retry"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Forgets the results of finished tasks, so that they run again.
+        pub async fn invalidate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::InvalidateRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangedTasks>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.TaskService/Invalidate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.TaskService", "Invalidate"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "server")]
+pub mod task_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with TaskServiceServer.
+    #[async_trait]
+    pub trait TaskService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tasks of a study in plan order, page by page. A page may have fewer tasks than
+        /// asked for, or none, and still not be the last one.
+        async fn list(
+            &self,
+            request: tonic::Request<super::TaskListRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TaskListResponse>,
+            tonic::Status,
+        >;
+        /// One task with its attempts.
+        async fn get(
+            &self,
+            request: tonic::Request<super::TaskRequest>,
+        ) -> std::result::Result<tonic::Response<super::TaskDetail>, tonic::Status>;
+        /// Server streaming response type for the Logs method.
+        type LogsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::LogChunk, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What an attempt has logged: the end of it, at most 64 KiB. With `follow` again
+        /// whenever there is more, until the attempt ends.
+        async fn logs(
+            &self,
+            request: tonic::Request<super::LogRequest>,
+        ) -> std::result::Result<tonic::Response<Self::LogsStream>, tonic::Status>;
+        /// Starts given-up tasks afresh: one, or all of a study.
+        async fn retry(
+            &self,
+            request: tonic::Request<super::RetryRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangedTasks>, tonic::Status>;
+        /// Forgets the results of finished tasks, so that they run again.
+        async fn invalidate(
+            &self,
+            request: tonic::Request<super::InvalidateRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChangedTasks>, tonic::Status>;
+    }
+    /// Single tasks: find them, see what became of them, run them again.
+    #[derive(Debug)]
+    pub struct TaskServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> TaskServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for TaskServiceServer<T>
+    where
+        T: TaskService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/reprise.v1.TaskService/List" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::UnaryService<super::TaskListRequest>
+                    for ListSvc<T> {
+                        type Response = super::TaskListResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TaskListRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::list(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reprise.v1.TaskService/Get" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSvc<T: TaskService>(pub Arc<T>);
+                    impl<T: TaskService> tonic::server::UnaryService<super::TaskRequest>
+                    for GetSvc<T> {
+                        type Response = super::TaskDetail;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TaskRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::get(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reprise.v1.TaskService/Logs" => {
+                    #[allow(non_camel_case_types)]
+                    struct LogsSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::ServerStreamingService<super::LogRequest>
+                    for LogsSvc<T> {
+                        type Response = super::LogChunk;
+                        type ResponseStream = T::LogsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::LogRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::logs(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LogsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reprise.v1.TaskService/Retry" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetrySvc<T: TaskService>(pub Arc<T>);
+                    impl<T: TaskService> tonic::server::UnaryService<super::RetryRequest>
+                    for RetrySvc<T> {
+                        type Response = super::ChangedTasks;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::retry(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reprise.v1.TaskService/Invalidate" => {
+                    #[allow(non_camel_case_types)]
+                    struct InvalidateSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::UnaryService<super::InvalidateRequest>
+                    for InvalidateSvc<T> {
+                        type Response = super::ChangedTasks;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::InvalidateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::invalidate(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = InvalidateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for TaskServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "reprise.v1.TaskService";
+    impl<T> tonic::server::NamedService for TaskServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkersRequest {
+    /// Workers of one page: 1 to 1,000; 0 for 1,000.
+    #[prost(uint32, tag = "1")]
+    pub page_size: u32,
+    /// `next_page_token` of the page before; empty for the first page.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub workers: ::prost::alloc::vec::Vec<Worker>,
+    /// For the next page; empty on the last one.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Worker {
+    /// Its id, 16 bytes; kept over reconnections and restarts.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: ::prost::alloc::vec::Vec<u8>,
+    /// Host name.
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    /// What its slots compute on, for people.
+    #[prost(string, tag = "3")]
+    pub device: ::prost::alloc::string::String,
+    /// Version of the worker program.
+    #[prost(string, tag = "4")]
+    pub version: ::prost::alloc::string::String,
+    /// Version of libtorch.
+    #[prost(string, tag = "5")]
+    pub libtorch: ::prost::alloc::string::String,
+    /// Tasks that it runs at once.
+    #[prost(uint32, tag = "6")]
+    pub slots: u32,
+    /// Attempts that it has, running or not begun.
+    #[prost(uint64, tag = "7")]
+    pub held_attempts: u64,
+    #[prost(enumeration = "WorkerState", tag = "8")]
+    pub state: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainRequest {
+    /// The worker's id in hexadecimal digits, or the beginning of it, if no other
+    /// worker's begins so; or its host name, if one worker has it.
+    #[prost(string, tag = "1")]
+    pub worker: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainResponse {
+    /// The worker.
+    #[prost(message, optional, tag = "1")]
+    pub worker: ::core::option::Option<Worker>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventsRequest {
+    /// How many of those that have happened: at most 1,000.
+    #[prost(uint32, tag = "1")]
+    pub recent: u32,
+    /// Go on with what happens from now on.
+    #[prost(bool, tag = "2")]
+    pub follow: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Event {
+    /// When, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub at_ms: u64,
+    /// What: `finished`, `failed`, `leased`, ...
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// The study that it is about; empty if it is not about one.
+    #[prost(string, tag = "3")]
+    pub study: ::prost::alloc::string::String,
+    /// The task, 32 bytes; empty if it is not about one task.
+    #[prost(bytes = "vec", tag = "4")]
+    pub task: ::prost::alloc::vec::Vec<u8>,
+    /// Which attempt of the task, from 1; 0 if it is not about one.
+    #[prost(uint32, tag = "5")]
+    pub attempt: u32,
+    /// The worker, 16 bytes; empty if it is not about one.
+    #[prost(bytes = "vec", tag = "6")]
+    pub worker: ::prost::alloc::vec::Vec<u8>,
+    /// The same in words, in one line.
+    #[prost(string, tag = "7")]
+    pub text: ::prost::alloc::string::String,
+    /// Events before this one that the reader was too slow for and will not get.
+    #[prost(uint64, tag = "8")]
+    pub missed: u64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum WorkerState {
+    Unspecified = 0,
+    /// Connected.
+    Connected = 1,
+    /// Connected; it is given nothing more.
+    Draining = 2,
+    /// Not heard of for a while; it may still come back.
+    Away = 3,
+}
+impl WorkerState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "WORKER_STATE_UNSPECIFIED",
+            Self::Connected => "WORKER_STATE_CONNECTED",
+            Self::Draining => "WORKER_STATE_DRAINING",
+            Self::Away => "WORKER_STATE_AWAY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "WORKER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "WORKER_STATE_CONNECTED" => Some(Self::Connected),
+            "WORKER_STATE_DRAINING" => Some(Self::Draining),
+            "WORKER_STATE_AWAY" => Some(Self::Away),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "client")]
+pub mod operation_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// The coordinator as a whole: its workers and what happens.
+    #[derive(Debug, Clone)]
+    pub struct OperationServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> OperationServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> OperationServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            OperationServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Workers that are connected or may still come back, page by page.
+        pub async fn workers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WorkersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WorkersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.OperationService/Workers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.OperationService", "Workers"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets a worker finish what it has and gives it nothing more.
+        pub async fn drain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DrainRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.OperationService/Drain",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.OperationService", "Drain"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What has happened lately, oldest first; with `follow` also what happens from
+        /// now on.
+        pub async fn events(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::Event>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.OperationService/Events",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.OperationService", "Events"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "server")]
+pub mod operation_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with OperationServiceServer.
+    #[async_trait]
+    pub trait OperationService: std::marker::Send + std::marker::Sync + 'static {
+        /// Workers that are connected or may still come back, page by page.
+        async fn workers(
+            &self,
+            request: tonic::Request<super::WorkersRequest>,
+        ) -> std::result::Result<tonic::Response<super::WorkersResponse>, tonic::Status>;
+        /// Lets a worker finish what it has and gives it nothing more.
+        async fn drain(
+            &self,
+            request: tonic::Request<super::DrainRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainResponse>, tonic::Status>;
+        /// Server streaming response type for the Events method.
+        type EventsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::Event, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What has happened lately, oldest first; with `follow` also what happens from
+        /// now on.
+        async fn events(
+            &self,
+            request: tonic::Request<super::EventsRequest>,
+        ) -> std::result::Result<tonic::Response<Self::EventsStream>, tonic::Status>;
+    }
+    /// The coordinator as a whole: its workers and what happens.
+    #[derive(Debug)]
+    pub struct OperationServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> OperationServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for OperationServiceServer<T>
+    where
+        T: OperationService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/reprise.v1.OperationService/Workers" => {
+                    #[allow(non_camel_case_types)]
+                    struct WorkersSvc<T: OperationService>(pub Arc<T>);
+                    impl<
+                        T: OperationService,
+                    > tonic::server::UnaryService<super::WorkersRequest>
+                    for WorkersSvc<T> {
+                        type Response = super::WorkersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WorkersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OperationService>::workers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WorkersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reprise.v1.OperationService/Drain" => {
+                    #[allow(non_camel_case_types)]
+                    struct DrainSvc<T: OperationService>(pub Arc<T>);
+                    impl<
+                        T: OperationService,
+                    > tonic::server::UnaryService<super::DrainRequest> for DrainSvc<T> {
+                        type Response = super::DrainResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DrainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OperationService>::drain(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DrainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reprise.v1.OperationService/Events" => {
+                    #[allow(non_camel_case_types)]
+                    struct EventsSvc<T: OperationService>(pub Arc<T>);
+                    impl<
+                        T: OperationService,
+                    > tonic::server::ServerStreamingService<super::EventsRequest>
+                    for EventsSvc<T> {
+                        type Response = super::Event;
+                        type ResponseStream = T::EventsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EventsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OperationService>::events(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for OperationServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "reprise.v1.OperationService";
+    impl<T> tonic::server::NamedService for OperationServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -56,7 +56,7 @@ impl Stand {
         if workers > 0 {
             stand.submit("warm", 1)?;
             stand.wait("warm", |status| {
-                status.workers as usize == workers && status.total().finished == 1
+                status.workers_connected as usize == workers && status.total().finished == 1
             })?;
         }
         Ok(stand)
@@ -116,7 +116,7 @@ impl Stand {
             study: name.to_owned(),
         };
         let response = self.runtime.block_on(self.clients.study.status(request))?;
-        Ok(convert::from_json("status", &response.into_inner().status)?)
+        Ok(response.into_inner().try_into()?)
     }
 
     /// Waits until a condition holds of a study.

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use reprise_proto::client::{Clients, connect};
-use reprise_proto::convert;
 use reprise_proto::pb::StudyRequest;
 use reprise_tests::fleet::Fleet;
 use reprise_tests::process::memory_kb;
@@ -137,9 +136,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn finished_tasks(clients: &mut Clients) -> anyhow::Result<u64> {
     let study = "soak".to_owned();
     let response = clients.study.status(StudyRequest { study }).await?;
-    let status: reprise_domain::status::StudyStatus =
-        convert::from_json("status", &response.into_inner().status)?;
-    Ok(status.total().finished)
+    let study = response.into_inner().study.context("a status without a study")?;
+    Ok(study.tasks.context("a study without counts")?.finished)
 }
 
 /// Bytes of the journal's files.

@@ -18,7 +18,7 @@ const SIMILAR: f64 = 0.8;
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// A column nobody knows.
-    #[error("`{file}`, line 1: unknown column `{found}`{}", hint(nearest.as_ref()))]
+    #[error("`{file}`, line 1: unknown column `{found}`{}", hint(*nearest, columns))]
     UnknownColumn {
         /// The file.
         file: String,
@@ -26,6 +26,8 @@ pub enum TableError {
         found: String,
         /// The known name most like it.
         nearest: Option<&'static str>,
+        /// All known names.
+        columns: &'static [&'static str],
     },
     /// A column is there twice.
     #[error("`{file}`, line 1: column `{column}` appears twice")]
@@ -81,8 +83,12 @@ pub enum TableError {
     },
 }
 
-fn hint(nearest: Option<&&'static str>) -> String {
-    nearest.map_or(String::new(), |name| format!(", did you mean `{name}`?"))
+/// What was probably meant; else all that is known, since the header may be none.
+fn hint(nearest: Option<&str>, columns: &[&str]) -> String {
+    match nearest {
+        Some(name) => format!(", did you mean `{name}`?"),
+        None => format!(", expected a header `{}`", columns.join(",")),
+    }
 }
 
 /// An open table: a cursor over its rows.
@@ -243,6 +249,7 @@ fn positions(
                 file: file.to_owned(),
                 nearest: nearest(&found, columns),
                 found,
+                columns,
             });
         };
         if positions[column].replace(position).is_some() {
@@ -301,7 +308,14 @@ mod tests {
             "index,acuracy\n",
             "`t.csv`, line 1: unknown column `acuracy`, did you mean `accuracy`?",
         );
-        check("index,zzz\n", "`t.csv`, line 1: unknown column `zzz`");
+        check(
+            "index,zzz\n",
+            "`t.csv`, line 1: unknown column `zzz`, expected a header `index,accuracy`",
+        );
+        check(
+            "0;50\n1;75\n",
+            "`t.csv`, line 1: unknown column `0;50`, expected a header `index,accuracy`",
+        );
         check("index\n", "`t.csv`, line 1: column `accuracy` is missing");
         check(
             "index,index\n",

@@ -24,7 +24,7 @@ pub mod torch_checkpoint;
 
 pub use benchmark::{Benchmark, Guiding, QueryError, Reported};
 pub use builtin::builtin;
-pub use bytes::{FileError, SizeError, digest};
+pub use bytes::{FileError, Hasher, SizeError, digest};
 pub use csv_table::TableError;
 pub use digits_benchmark::{DigitsRow, DigitsTable};
 pub use known_table::{KnownTable, TableFileError};

@@ -103,6 +103,15 @@ impl From<ArtifactError> for RunError {
     }
 }
 
+/// What was done, if its result fits the task: the coordinator refuses another,
+/// and a number that is none could not even be sent.
+fn fitting(spec: &TaskSpec, done: Done) -> Result<Done, RunError> {
+    match spec.accepts(&done.result) {
+        Ok(()) => Ok(done),
+        Err(misfit) => Err(RunError::failed("check the result")(misfit.into())),
+    }
+}
+
 impl Runner {
     /// A runner with nothing read yet.
     pub fn new(artifacts: Artifacts, checkpoints: Checkpoints, logs: Logs) -> Self {
@@ -130,12 +139,13 @@ impl Runner {
 
     /// Runs one attempt to its end.
     pub fn run(&self, assignment: &Assignment, cancel: &Cancel) -> Result<Done, RunError> {
-        match &assignment.spec {
+        let done = match &assignment.spec {
             TaskSpec::Noop(spec) => noop::run(spec, assignment.attempt.number, cancel),
             TaskSpec::Evaluate(spec) => evaluate::run(spec, &assignment.progress, cancel),
             TaskSpec::Pretrain(spec) => self.pretrain(spec, assignment, cancel),
             TaskSpec::Search(spec) => self.search(spec, assignment, cancel),
-        }
+        }?;
+        fitting(&assignment.spec, done)
     }
 }
 

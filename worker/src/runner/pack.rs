@@ -13,7 +13,7 @@ use reprise_torch::autoencoder::{
 };
 
 use super::pretrain::{furthest, said};
-use super::{Done, RunError, Runner, spaces};
+use super::{Done, RunError, Runner, fitting, spaces};
 use crate::checkpoints::AttemptCheckpoints;
 use crate::logs::capture;
 use crate::queue::{Attempt, settings};
@@ -181,7 +181,8 @@ impl Runner {
             .map(|result| Done {
                 result: TaskResult::Pretrain(result),
                 training: Seconds::new(started.elapsed().as_secs_f64()).ok(),
-            });
+            })
+            .and_then(|done| fitting(&TaskSpec::Pretrain(member.spec), done));
             if !matches!(results[place], Err(RunError::Stopped)) || member.cancel.is_unwanted() {
                 member.checkpoints.clear();
             }

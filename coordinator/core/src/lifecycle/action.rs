@@ -1,7 +1,7 @@
 //! What the core asks the shell to do.
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, Digest, StudyName, WorkerId};
+use reprise_domain::{AttemptId, Digest, TaskKey, WorkerId};
 
 use super::event::Event;
 
@@ -45,23 +45,24 @@ pub enum Action {
         attempt: AttemptId,
     },
     /// Nobody will go on from this checkpoint any more: its file may go.
-    Discard {
+    DiscardCheckpoint {
+        /// The attempt in whose area it is.
+        attempt: AttemptId,
         /// The checkpoint.
         checkpoint: ArtifactRef,
     },
-    /// Somebody who watches this study has something new to see.
-    StudyChanged {
-        /// Its name.
-        study: StudyName,
+    /// Remove the stored results of these tasks, in the transaction that makes the
+    /// step's events durable.
+    ForgetResults {
+        /// Their keys.
+        tasks: Vec<TaskKey>,
     },
     /// Two attempts at one task gave different results, against INV-7. Said once
     /// a task.
     Nondeterminism {
         /// The attempt that came second.
         attempt: AttemptId,
-        /// Who reported it.
-        worker: WorkerId,
-        /// Digest of the result that stays.
+        /// Digest of the result that came first.
         recorded: Digest,
         /// Digest of the other result.
         reported: Digest,

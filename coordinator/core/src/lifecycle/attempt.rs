@@ -1,45 +1,114 @@
-//! Decisions about reports. A report counts only if its attempt is current
-//! (INV-1); every report is acknowledged, so that its sender can forget it.
+//! Decisions about what workers say of attempts: how far they are and how they ended.
+//!
+//! A result is a function of its task's key (INV-7), so a result of any attempt
+//! finishes a task that is still open. Failures and checkpoints count only if their
+//! attempt is current (INV-1). Every report is acknowledged, so that its sender can
+//! forget it.
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, Digest, WorkerId};
+use reprise_domain::{AttemptId, Digest, Failure, FailureClass, TaskKey, WorkerId};
 
 use super::action::Action;
-use super::event::{Event, Verdict};
-use super::input::AttemptEnd;
-use super::task::{TaskIx, TaskState};
+use super::event::{Event, Reopening, Verdict};
+use super::input::{AttemptEnd, Progress};
+use super::lease::is_plausible;
+use super::task::{Phase, TaskIx, TaskState};
 use super::turn::Turn;
+use super::watch::Overrun;
 
 impl Turn<'_> {
     pub(super) fn report(&mut self, worker: WorkerId, attempt: AttemptId, end: AttemptEnd) {
         self.heard(worker);
         if let Some(ix) = self.state.find(attempt.task) {
-            if self.state.task(ix).is_current(worker, attempt) {
-                self.end_attempt(ix, attempt, end);
-            } else if let AttemptEnd::Finished { result, .. } = end {
-                self.late_result(ix, worker, attempt, result);
+            let task = self.state.task(ix);
+            let is_open = task.state.phase().is_open();
+            match end {
+                AttemptEnd::Finished { result, .. } if !is_open => {
+                    self.late_result(ix, worker, attempt, result);
+                }
+                AttemptEnd::Finished { .. } if is_plausible(attempt.number) => {
+                    self.end_attempt(ix, attempt, end);
+                }
+                _ if task.is_current(worker, attempt) => self.end_attempt(ix, attempt, end),
+                _ => {}
             }
         }
         self.act(Action::Acknowledge { worker, attempt });
     }
 
-    /// Notes where an attempt stands, if it is current; another one's place is of
-    /// no use to anybody.
+    /// Notes where an attempt stands if it is current and further than what is
+    /// known; else the file is of no use to anybody.
     pub(super) fn checkpointed(
         &mut self,
         worker: WorkerId,
         attempt: AttemptId,
         checkpoint: ArtifactRef,
+        done: u64,
     ) {
         self.heard(worker);
-        let current = self.state.find(attempt.task).filter(|&ix| {
-            let task = self.state.task(ix);
-            task.is_current(worker, attempt) && task.extra().checkpoint != Some(checkpoint)
-        });
-        if current.is_some() {
+        let task = self.state.find(attempt.task).map(|ix| self.state.task(ix));
+        let known = task.and_then(|task| task.extra().checkpoint);
+        let is_known = known
+            .is_some_and(|known| (known.number, known.artifact) == (attempt.number, checkpoint));
+        let is_current = task.is_some_and(|task| task.is_current(worker, attempt));
+        if is_known {
+        } else if is_current && known.is_none_or(|known| done > known.done) {
             self.emit(Event::Checkpointed {
                 attempt,
                 checkpoint,
+                done,
+            });
+        } else {
+            self.act(Action::DiscardCheckpoint {
+                attempt,
+                checkpoint,
+            });
+        }
+    }
+
+    pub(super) fn progressed(&mut self, worker: WorkerId, attempt: AttemptId, progress: Progress) {
+        self.heard(worker);
+        self.state
+            .note_progress(worker, attempt, progress, self.now);
+    }
+
+    /// Ends attempts that have run or stood still for too long.
+    pub(super) fn end_overruns(&mut self) {
+        for Overrun {
+            ix,
+            lease,
+            class,
+            limit,
+        } in self.state.overruns(self.now)
+        {
+            let attempt = self.state.task(ix).attempt(&lease);
+            let what = match class {
+                FailureClass::TimeLimit => "it ran for longer than",
+                _ => "it made no progress for",
+            };
+            let failure = Failure {
+                class,
+                message: format!("{what} `{} s` on worker `{}`", limit.get(), lease.worker),
+                log: Vec::new(),
+            };
+            self.end_attempt(ix, attempt, AttemptEnd::Failed(failure));
+            self.act(Action::Stop {
+                worker: lease.worker,
+                attempts: vec![attempt],
+            });
+        }
+    }
+
+    /// Opens a finished task again whose result lacks a file.
+    pub(super) fn artifact_lost(&mut self, task: TaskKey) {
+        let finished = self
+            .state
+            .find(task)
+            .filter(|&ix| self.state.task(ix).state.phase() == Phase::Finished);
+        if finished.is_some() {
+            self.emit(Event::Reopened {
+                tasks: vec![task],
+                reason: Reopening::ArtifactLost,
             });
         }
     }
@@ -69,36 +138,45 @@ impl Turn<'_> {
         }
     }
 
-    /// A result that cannot win. It is compared with the one that did; before
-    /// there is one, it is only noted.
+    /// A result of a task that has ended. It is compared with the one that won;
+    /// where there is none, it is only noted.
     fn late_result(&mut self, ix: TaskIx, worker: WorkerId, attempt: AttemptId, result: Digest) {
         let task = self.state.task(ix);
-        let recorded = match task.state {
-            TaskState::Finished { result, .. } => Some(result),
-            _ => None,
-        };
-        match recorded {
-            Some(recorded) if recorded == result || task.extra().disputed => {}
-            Some(recorded) => {
-                self.emit(Event::Disputed {
-                    attempt,
-                    worker,
-                    result,
-                });
-                self.act(Action::Nondeterminism {
-                    attempt,
-                    worker,
-                    recorded,
-                    reported: result,
-                });
+        match task.state {
+            TaskState::Finished {
+                result: recorded, ..
+            } => {
+                if recorded != result && !task.extra().disputed {
+                    self.dispute(worker, attempt, recorded, result);
+                }
             }
             // An attempt that was never made is not worth a record.
-            None if !(1..=task.attempts).contains(&attempt.number) => {}
-            None => self.emit(Event::Superseded {
+            _ if !(1..=task.attempts).contains(&attempt.number) => {}
+            _ => self.emit(Event::Superseded {
                 attempt,
                 worker,
                 result,
             }),
         }
+    }
+
+    /// Says that two results of one task differ.
+    fn dispute(
+        &mut self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        recorded: Digest,
+        reported: Digest,
+    ) {
+        self.emit(Event::Disputed {
+            attempt,
+            worker,
+            result: reported,
+        });
+        self.act(Action::Nondeterminism {
+            attempt,
+            recorded,
+            reported,
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! The state machine as the shell sees it.
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{StudyName, TaskKey, TaskSpec};
+use reprise_domain::{AttemptId, Digest, StudyName, TaskKey, TaskSpec};
 
 use super::action::Step;
 use super::event::Event;
@@ -9,7 +9,8 @@ use super::input::{Input, Refusal};
 use super::session::deadline;
 use super::settings::Settings;
 use super::state::{Effects, State};
-use super::turn::{self, Turn};
+use super::task::TaskState;
+use super::turn::Turn;
 use super::view::{StudyView, TaskView, WorkerView};
 use super::worker::Link;
 use super::{invariants, view};
@@ -24,6 +25,17 @@ const CHECKED_TASKS: usize = 256;
 pub struct Core {
     pub(super) settings: Settings,
     pub(super) state: State,
+}
+
+/// Where the next attempt at a task can go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The attempt that saved it, in whose area its file is.
+    pub attempt: AttemptId,
+    /// The file.
+    pub artifact: ArtifactRef,
+    /// How far it is, in units of work of the task.
+    pub done: u64,
 }
 
 /// An event that does not fit the state: the journal is not the one that led to
@@ -52,10 +64,14 @@ impl Core {
                 digest,
                 plan,
                 amend,
-            } => turn.submit(spec, digest, plan, amend)?,
-            Input::Cancel { study } => turn.cancel(study)?,
-            Input::Pause { study } => turn.pause(study)?,
-            Input::Resume { study } => turn.resume(study)?,
+                by,
+            } => turn.submit(spec, digest, plan, amend, by)?,
+            Input::Control { study, control, by } => turn.control(study, control, &by)?,
+            Input::Retry { study, tasks, by } => turn.retry(&study, tasks, &by)?,
+            Input::Invalidate { study, tasks, by } => turn.invalidate(&study, tasks, &by)?,
+            Input::Drain { worker, drained } => turn.drain(worker, drained)?,
+            Input::ArtifactLost { task } => turn.artifact_lost(task),
+            Input::Restored => turn.emit(Event::Restored),
             Input::Hello {
                 worker,
                 capability,
@@ -71,7 +87,13 @@ impl Core {
                 worker,
                 attempt,
                 checkpoint,
-            } => turn.checkpointed(worker, attempt, checkpoint),
+                done,
+            } => turn.checkpointed(worker, attempt, checkpoint, done),
+            Input::Progress {
+                worker,
+                attempt,
+                progress,
+            } => turn.progressed(worker, attempt, progress),
             Input::Report {
                 worker,
                 attempt,
@@ -87,9 +109,7 @@ impl Core {
     /// Leases ready tasks to the workers that have credit. To be called after
     /// every batch of inputs; without anything to lease it costs next to nothing.
     pub fn schedule(&mut self, now: Timestamp) -> Step {
-        let mut effects = Effects::default();
-        let mut step = self.state.assign(now, &mut effects);
-        turn::finish(&self.state, &mut step, effects);
+        let step = self.state.assign(now);
         self.debug_check();
         step
     }
@@ -111,6 +131,8 @@ impl Core {
             self.state.connect(id, now);
             self.state.set_link(id, Link::Gone { since: now });
         }
+        let back = now.after(self.settings.reconnect_grace);
+        self.state.watch.postpone(back);
         self.debug_check();
     }
 
@@ -126,6 +148,7 @@ impl Core {
         let deadlines = workers.map(|worker| deadline(worker, silence, grace));
         deadlines
             .chain(self.state.backoffs.first().map(|&(until, _)| until))
+            .chain(self.state.watch.next())
             .min()
     }
 
@@ -152,15 +175,40 @@ impl Core {
         Some(study.tasks.iter().map(|&ix| view::task(&self.state, ix)))
     }
 
+    /// Every finished task with the digest of its result.
+    pub fn finished(&self) -> impl Iterator<Item = (TaskKey, Digest)> {
+        self.state.tasks.iter().filter_map(|task| match task.state {
+            TaskState::Finished { result, .. } => Some((task.key, result)),
+            _ => None,
+        })
+    }
+
+    /// The studies that a task is of.
+    pub fn studies_of(&self, key: TaskKey) -> impl Iterator<Item = &StudyName> {
+        let task = self.state.find(key).map(|ix| self.state.task(ix));
+        let interests = task.into_iter().flat_map(|task| task.interests());
+        interests.map(|interest| &self.state.study(interest.study).spec.name)
+    }
+
     /// What a task is.
     pub fn spec(&self, key: TaskKey) -> Option<TaskSpec> {
         self.state.find(key).map(|ix| self.state.tasks.spec(ix))
     }
 
     /// Where the next attempt at a task can go on.
-    pub fn checkpoint(&self, key: TaskKey) -> Option<ArtifactRef> {
-        let ix = self.state.find(key)?;
-        self.state.task(ix).extra().checkpoint
+    pub fn checkpoint(&self, key: TaskKey) -> Option<Checkpoint> {
+        let task = self.state.task(self.state.find(key)?);
+        task.extra().checkpoint.map(|saved| Checkpoint {
+            attempt: task.numbered(saved.number),
+            artifact: saved.artifact,
+            done: saved.done,
+        })
+    }
+
+    /// All checkpoints that an attempt may go on from.
+    pub fn checkpoints(&self) -> impl Iterator<Item = Checkpoint> {
+        let keys = self.state.tasks.iter().map(|task| task.key);
+        keys.filter_map(|key| self.checkpoint(key))
     }
 
     /// All workers that are connected or may still come back, by id.

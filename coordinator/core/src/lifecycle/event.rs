@@ -1,7 +1,7 @@
 //! What the journal holds: every change of state, as it was decided.
 //!
 //! Old and new readers: a field is added with a default only, and an event whose
-//! meaning changes gets a new name; anything else raises [`FORMAT`].
+//! meaning changes gets a new name. Stores number the form of their records.
 
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::StudySpec;
@@ -12,9 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::plan::Plan;
-
-/// Version of the form in which events are written.
-pub const FORMAT: u32 = 1;
 
 /// One change of state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +25,9 @@ pub enum Event {
         digest: Digest,
         /// Its tasks.
         plan: Plan,
+        /// Who submitted it; nobody in particular where there are no credentials.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
     },
     /// A known study was submitted again: tasks that were given up or cancelled
     /// start afresh.
@@ -55,12 +55,25 @@ pub enum Event {
         /// Its name.
         study: StudyName,
     },
+    /// A client deleted a study. Tasks that no other study has in its plan are
+    /// deleted with it, their results included.
+    StudyDeleted {
+        /// Its name.
+        study: StudyName,
+    },
     /// A worker became known, or offers something else than before.
     WorkerJoined {
         /// Who.
         worker: WorkerId,
         /// What it offers.
         capability: Capability,
+    },
+    /// A client wants a worker to be given nothing more, or takes that back.
+    WorkerDrained {
+        /// Who.
+        worker: WorkerId,
+        /// Whether it is drained from now on.
+        drained: bool,
     },
     /// A worker holds nothing any more and is forgotten.
     WorkerLeft {
@@ -82,7 +95,16 @@ pub enum Event {
         /// Which; the next number of its task.
         attempt: AttemptId,
     },
-    /// An attempt won its task.
+    /// A worker came back with attempts that are not current, whose tasks are still
+    /// open: they are current again.
+    Adopted {
+        /// Who has them.
+        worker: WorkerId,
+        /// Which.
+        attempts: Vec<AttemptId>,
+    },
+    /// An attempt won its task. It need not be current: a result is a function of
+    /// the task's key, so work that exists is taken.
     Finished {
         /// Which.
         attempt: AttemptId,
@@ -111,6 +133,9 @@ pub enum Event {
         attempt: AttemptId,
         /// Where it stands.
         checkpoint: ArtifactRef,
+        /// How far it is, in units of work of its task.
+        #[serde(default)]
+        done: u64,
     },
     /// Attempts ended because their worker did.
     Lost {
@@ -123,6 +148,21 @@ pub enum Event {
         /// Those whose task has taken too many workers down and is given up.
         quarantined: Vec<AttemptId>,
     },
+    /// Finished tasks are open again: the one exception to INV-2.
+    Reopened {
+        /// Their keys.
+        tasks: Vec<TaskKey>,
+        /// Why.
+        reason: Reopening,
+    },
+    /// Tasks that were given up start afresh, because a client asked for it.
+    Retried {
+        /// Their keys.
+        tasks: Vec<TaskKey>,
+    },
+    /// The journal was restored from a backup. Attempts that are made from now on
+    /// are numbered above all those that the lost part of the journal made.
+    Restored,
     /// Tasks whose wait after a failure is over.
     Woken {
         /// Their keys.
@@ -158,4 +198,14 @@ pub enum Verdict {
     RetryAt(Timestamp),
     /// The task is given up.
     GiveUp,
+}
+
+/// Why a finished task is open again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reopening {
+    /// A file of its result is lost or damaged.
+    ArtifactLost,
+    /// A client does not want its result any more.
+    Invalidated,
 }

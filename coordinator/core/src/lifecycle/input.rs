@@ -21,22 +21,52 @@ pub enum Input {
         plan: Plan,
         /// Whether a study of the same name and another digest is replaced.
         amend: bool,
+        /// Who submits it.
+        by: Actor,
     },
-    /// A client ends a study; what only this study wants is stopped.
-    Cancel {
+    /// A client controls a study.
+    Control {
         /// Its name.
         study: StudyName,
+        /// What is to become of it.
+        control: StudyControl,
+        /// Who asks.
+        by: Actor,
     },
-    /// A client holds a study: nothing further of it is started.
-    Pause {
-        /// Its name.
+    /// A client starts tasks afresh that were given up.
+    Retry {
+        /// A study that has them in its plan.
         study: StudyName,
+        /// Their keys; all that the study gave up when there are none.
+        tasks: Vec<TaskKey>,
+        /// Who asks.
+        by: Actor,
     },
-    /// A client lets a paused study go on.
-    Resume {
-        /// Its name.
+    /// A client does not want the results of finished tasks any more: they are
+    /// open again.
+    Invalidate {
+        /// A study that has them in its plan.
         study: StudyName,
+        /// Their keys.
+        tasks: Vec<TaskKey>,
+        /// Who asks.
+        by: Actor,
     },
+    /// A client wants a worker to be given nothing more, or takes that back.
+    Drain {
+        /// Who is drained.
+        worker: WorkerId,
+        /// Whether it is drained from now on.
+        drained: bool,
+    },
+    /// A file of a finished task's result is lost or damaged.
+    ArtifactLost {
+        /// The task.
+        task: TaskKey,
+    },
+    /// The journal is a backup that was put back: what it does not know may still
+    /// be running.
+    Restored,
     /// A worker has connected, for the first time or again.
     Hello {
         /// Who.
@@ -74,6 +104,17 @@ pub enum Input {
         attempt: AttemptId,
         /// Where it stands.
         checkpoint: ArtifactRef,
+        /// How far it is, in units of work of its task.
+        done: u64,
+    },
+    /// A running attempt has moved on.
+    Progress {
+        /// Who runs it.
+        worker: WorkerId,
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How far it is.
+        progress: Progress,
     },
     /// An attempt has ended.
     Report {
@@ -86,6 +127,38 @@ pub enum Input {
     },
     /// Time has passed; due at [`super::Core::next_wakeup`].
     Tick,
+}
+
+/// What a client wants of a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StudyControl {
+    /// End it; what only this study wants is stopped.
+    Cancel,
+    /// Hold it: nothing further of it is started.
+    Pause,
+    /// Let it go on after a pause.
+    Resume,
+    /// Forget it, with the results that no other study has in its plan.
+    Delete,
+}
+
+/// Who asks for something to be done with a study.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Somebody who may act on every study.
+    Admin,
+    /// The holder of a credential, by its name: acts on its own studies and on
+    /// those that belong to nobody.
+    Holder(String),
+}
+
+/// How far a running attempt is, in units of work of its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Units that are done.
+    pub done: u64,
+    /// Units of the whole task; 0 when it is not known.
+    pub total: u64,
 }
 
 /// How an attempt ended, without the payload that the shell keeps.
@@ -120,6 +193,46 @@ pub enum Refusal {
         study: StudyName,
         /// `cancelled` or `stopped`.
         how: &'static str,
+    },
+    /// The study belongs to somebody else.
+    #[error("study `{study}` belongs to `{owner}`")]
+    NotYours {
+        /// Its name.
+        study: StudyName,
+        /// Whose it is.
+        owner: String,
+    },
+    /// The study has ended, so there is nothing to cancel.
+    #[error("study `{study}` has nothing left to cancel: all of its tasks have ended")]
+    NothingToCancel {
+        /// Its name.
+        study: StudyName,
+    },
+    /// The task is not in the study's plan.
+    #[error("study `{study}` has no task `{task}`")]
+    UnknownTask {
+        /// The study.
+        study: StudyName,
+        /// The task's key.
+        task: TaskKey,
+    },
+    /// Only given-up tasks can be retried, only finished ones invalidated.
+    #[error("task `{task}` is not {expected}")]
+    WrongPhase {
+        /// The task's key.
+        task: TaskKey,
+        /// `given up` or `finished`.
+        expected: &'static str,
+    },
+    /// The coordinator is full.
+    #[error("the coordinator would hold `{found}` {what}: expected at most `{limit}`")]
+    Full {
+        /// What it would hold too many of.
+        what: &'static str,
+        /// How many there would be.
+        found: usize,
+        /// The bound.
+        limit: usize,
     },
     /// A study of this name and another spec is known.
     #[error(

@@ -11,10 +11,13 @@
 mod action;
 mod apply;
 mod attempt;
+mod control;
 mod core;
 mod event;
 mod input;
 mod invariants;
+mod lease;
+mod pages;
 mod retry;
 mod session;
 mod settings;
@@ -27,16 +30,18 @@ mod task;
 mod template;
 mod turn;
 mod view;
+mod watch;
 mod worker;
 
 pub use action::{Action, Step};
-pub use core::{Core, Misfit};
-pub use event::{Event, FORMAT, Verdict};
-pub use input::{AttemptEnd, Input, Refusal};
+pub use core::{Checkpoint, Core, Misfit};
+pub use event::{Event, Reopening, Verdict};
+pub use input::{Actor, AttemptEnd, Input, Progress, Refusal, StudyControl};
+pub use pages::{FailedEntry, FailedPage, HeldAttempt, Matches, PAGE, TaskEntry, TaskPage};
 pub use settings::Settings;
 pub use snapshot::{SNAPSHOT_FORMAT, SnapshotError};
 pub use view::{StageView, StudyView, TaskPhase, TaskView, WorkerView};
 
-pub(crate) use state::{Effects, State};
+pub(crate) use state::State;
 pub(crate) use study::StudyIx;
 pub(crate) use task::TaskIx;

@@ -34,11 +34,14 @@ impl State {
         match class {
             FailureClass::Permanent => Verdict::GiveUp,
             FailureClass::WorkerLost if self.is_poisonous(ix, policy) => Verdict::GiveUp,
-            FailureClass::WorkerLost | FailureClass::InputLost => Verdict::Retry,
+            FailureClass::WorkerLost => Verdict::Retry,
             FailureClass::Task
             | FailureClass::OutOfMemory
             | FailureClass::TimeLimit
-            | FailureClass::Stalled => {
+            | FailureClass::Stalled
+            // Counted, so that a worker which cannot read a sound file does not try
+            // for ever; a file that is lost opens its task, which takes it back.
+            | FailureClass::InputLost => {
                 let failures = self.task(ix).extra().failures + 1;
                 if failures >= policy.attempts {
                     Verdict::GiveUp

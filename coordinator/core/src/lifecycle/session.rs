@@ -26,6 +26,14 @@ impl Turn<'_> {
         again: bool,
     ) -> Result<(), Refusal> {
         let slots = capability.slots;
+        let workers = self.state.workers.len();
+        if !self.state.workers.contains_key(&worker) && workers >= self.settings.most_workers {
+            return Err(Refusal::Full {
+                what: "workers",
+                found: workers + 1,
+                limit: self.settings.most_workers,
+            });
+        }
         if !(1..=MAX_SLOTS).contains(&slots) {
             return Err(Refusal::Slots {
                 worker,
@@ -41,18 +49,48 @@ impl Turn<'_> {
         if known.is_none_or(|known| known.capability != capability) {
             self.emit(Event::WorkerJoined { worker, capability });
         }
+        let stopped = self.adopt(worker, holding);
         self.state.connect(worker, self.now);
-        let is_current = |attempt: &AttemptId| {
+        if !stopped.is_empty() {
+            self.act(Action::Stop {
+                worker,
+                attempts: stopped,
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes those attempts current that a worker holds and that are still of use;
+    /// the others are returned.
+    fn adopt(&mut self, worker: WorkerId, holding: &[AttemptId]) -> Vec<AttemptId> {
+        let (mut adopted, mut stopped) = (Vec::new(), Vec::new());
+        let mut tasks = HashSet::new();
+        for &attempt in holding {
             let ix = self.state.find(attempt.task);
-            ix.is_some_and(|ix| self.state.task(ix).is_current(worker, *attempt))
-        };
-        let attempts: Vec<_> = holding
-            .iter()
-            .filter(|held| !is_current(held))
-            .copied()
-            .collect();
-        if !attempts.is_empty() {
-            self.act(Action::Stop { worker, attempts });
+            if ix.is_some_and(|ix| self.state.task(ix).is_current(worker, attempt)) {
+                continue;
+            }
+            // Of two attempts at one task a worker keeps one.
+            if self.state.can_adopt(worker, attempt) && tasks.insert(attempt.task) {
+                adopted.push(attempt);
+            } else {
+                stopped.push(attempt);
+            }
+        }
+        if !adopted.is_empty() {
+            self.emit(Event::Adopted {
+                worker,
+                attempts: adopted,
+            });
+        }
+        stopped
+    }
+
+    pub(super) fn drain(&mut self, worker: WorkerId, drained: bool) -> Result<(), Refusal> {
+        let known = self.state.workers.get(&worker);
+        let known = known.ok_or(Refusal::UnknownWorker { worker })?;
+        if known.drained != drained {
+            self.emit(Event::WorkerDrained { worker, drained });
         }
         Ok(())
     }
@@ -96,7 +134,7 @@ impl Turn<'_> {
         true
     }
 
-    /// Lets time have its effects: silence, loss, and the end of waits.
+    /// Lets time have its effects: silence, loss, limits, and the end of waits.
     pub(super) fn tick(&mut self) {
         let settings = *self.settings;
         let due: Vec<_> = self
@@ -117,6 +155,7 @@ impl Turn<'_> {
                 self.emit(Event::WorkerLeft { worker });
             }
         }
+        self.end_overruns();
         let woken = self
             .state
             .backoffs

@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, StudyName, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{AttemptId, Digest, StudyName, TaskKey, TaskSpec, WorkerId};
 
 use super::settings::Settings;
 use super::study::{Control, Study, StudyIx};
 use super::table::TaskTable;
-use super::task::{Interest, Lease, Phase, Task, TaskIx, TaskState};
+use super::task::{Interest, Phase, Saved, Task, TaskIx, TaskState};
 use super::template::Aspect;
+use super::watch::Watch;
 use super::worker::{Link, Worker};
 use crate::Timestamp;
 use crate::plan::sweep::arch;
@@ -35,6 +36,10 @@ pub(crate) struct State {
     pub(crate) loads: Loads,
     /// Leases made so far.
     pub(crate) leases: u64,
+    /// How often the journal was restored from a backup.
+    pub(crate) restores: u32,
+    /// What time means for running attempts. Not journalled.
+    pub(crate) watch: Watch,
 }
 
 /// What a transition means for the outside; a replay drops it.
@@ -42,22 +47,13 @@ pub(crate) struct State {
 pub(crate) struct Effects {
     /// Attempts that are not current any more although their worker has them.
     pub(crate) stops: BTreeMap<WorkerId, Vec<AttemptId>>,
-    /// Studies with something new to see, each once.
-    pub(crate) touched: Vec<StudyIx>,
     /// Checkpoints that no attempt will go on from.
-    pub(crate) discarded: Vec<ArtifactRef>,
-}
-
-/// Whether another attempt of a task still runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StillRuns(pub(crate) bool);
-
-impl Effects {
-    pub(crate) fn touch(&mut self, study: StudyIx) {
-        if !self.touched.contains(&study) {
-            self.touched.push(study);
-        }
-    }
+    pub(crate) discarded: Vec<(AttemptId, ArtifactRef)>,
+    /// Tasks whose stored results are to be removed.
+    pub(crate) forgotten: Vec<TaskKey>,
+    /// Results that differ from those that their tasks had before they were opened
+    /// again: the attempt, the old one, the new one.
+    pub(crate) changed: Vec<(AttemptId, Digest, Digest)>,
 }
 
 impl State {
@@ -74,6 +70,8 @@ impl State {
             fair: FairShare::default(),
             loads: Loads::default(),
             leases: 0,
+            restores: 0,
+            watch: Watch::default(),
         }
     }
 
@@ -93,14 +91,6 @@ impl State {
         &self.studies[ix.row()]
     }
 
-    /// The task of which this is a current attempt.
-    pub(crate) fn leased(&self, attempt: AttemptId) -> Option<(TaskIx, Lease)> {
-        let ix = self.find(attempt.task)?;
-        let mut leases = self.task(ix).leases();
-        let lease = leases.find(|lease| lease.number == attempt.number)?;
-        Some((ix, *lease))
-    }
-
     /// Whether any study still wants the task done.
     pub(crate) fn is_wanted(&self, ix: TaskIx) -> bool {
         self.task(ix)
@@ -113,7 +103,7 @@ impl State {
     pub(crate) fn entry_state(&self, input: Option<TaskIx>) -> TaskState {
         match input.map(|input| self.task(input).state.phase()) {
             None | Some(Phase::Finished) => TaskState::Ready,
-            Some(Phase::GivenUp | Phase::Blocked) => TaskState::Blocked,
+            Some(Phase::GivenUp | Phase::Blocked | Phase::Deleted) => TaskState::Blocked,
             Some(_) => TaskState::Waiting,
         }
     }
@@ -186,19 +176,52 @@ impl State {
 
     /// Moves a task on. All counts and queues follow; leases are taken and given
     /// back by [`State::lease`] and [`State::end_lease`].
-    pub(crate) fn set(
-        &mut self,
-        ix: TaskIx,
-        next: TaskState,
-        at: Timestamp,
-        effects: &mut Effects,
-    ) {
-        let from = self.place(ix, next);
+    ///
+    /// A finished task stays finished (INV-2): only [`State::reopen`] and the
+    /// deletion of its last study move it on.
+    pub(crate) fn set(&mut self, ix: TaskIx, next: TaskState, at: Timestamp) {
         debug_assert_ne!(
-            from.phase(),
+            self.task(ix).state.phase(),
             Phase::Finished,
             "INV-2: a finished task stays finished"
         );
+        self.transfer(ix, next, at);
+    }
+
+    /// Opens a finished task again; what reads from it and has not begun waits.
+    pub(crate) fn reopen(&mut self, ix: TaskIx, at: Timestamp, effects: &mut Effects) {
+        let TaskState::Finished { result, .. } = self.task(ix).state else {
+            return;
+        };
+        self.tasks[ix].change(|extra| {
+            (extra.failures, extra.lost, extra.disputed) = (0, 0, false);
+            extra.before = Some(result);
+        });
+        effects.forgotten.push(self.task(ix).key);
+        let next = self.next_state(ix);
+        self.transfer(ix, next, at);
+        for reader in self.dependents.get(&ix).cloned().unwrap_or_default() {
+            if self.task(reader).state.phase().is_open() {
+                self.tasks[reader].change(|extra| extra.failures = 0);
+            }
+            if self.task(reader).state.phase() == Phase::Ready {
+                self.set(reader, TaskState::Waiting, at);
+            }
+        }
+    }
+
+    /// Where a task belongs that no attempt runs: in the queue if it is wanted.
+    pub(crate) fn next_state(&self, ix: TaskIx) -> TaskState {
+        if self.is_wanted(ix) {
+            self.entry_state(self.task(ix).input())
+        } else {
+            TaskState::Cancelled
+        }
+    }
+
+    /// Moves a task on from whatever state.
+    pub(super) fn transfer(&mut self, ix: TaskIx, next: TaskState, at: Timestamp) {
+        let from = self.place(ix, next);
         for place in 0.. {
             let task = &self.tasks[ix];
             let Some(&interest) = task.interests().nth(place) else {
@@ -210,12 +233,11 @@ impl State {
                 stage,
             } = interest;
             let owner = &mut self.studies[study.row()];
-            owner.leave(stage, position, from.phase(), task.input());
+            owner.leave(stage, position, &from, task.input());
             owner.enter(stage, position, task);
             if task.state.phase() == Phase::Leased {
                 owner.started.get_or_insert(at);
             }
-            effects.touch(study);
             self.settle(study, at);
         }
     }
@@ -247,141 +269,19 @@ impl State {
         }
     }
 
-    /// What `task` takes of `worker`'s credit: by the worker's own rate if it has
-    /// one, else by everybody's.
-    pub(crate) fn cost(&self, worker: WorkerId, task: TaskIx) -> u32 {
-        let class = self.tasks.class(task);
-        let own = self
-            .workers
-            .get(&worker)
-            .and_then(|worker| worker.rates.mean(class));
-        self.credit.cost(own.or(self.classes.row(class).mean))
-    }
-
-    /// Gives the next attempt of a task to a worker.
-    pub(crate) fn lease(
-        &mut self,
-        worker: WorkerId,
-        ix: TaskIx,
-        at: Timestamp,
-        effects: &mut Effects,
-    ) -> Option<AttemptId> {
-        let lease = self.grant(worker, ix, at)?;
-        self.set(ix, TaskState::Leased(lease), at, effects);
-        Some(self.task(ix).newest())
-    }
-
-    /// Gives a running task to a second worker too.
-    pub(crate) fn double(
-        &mut self,
-        worker: WorkerId,
-        ix: TaskIx,
-        at: Timestamp,
-    ) -> Option<AttemptId> {
-        let task = self.task(ix);
-        let first = task.leases().next()?;
-        if task.extra().second.is_some() || first.worker == worker {
-            return None;
-        }
-        let lease = self.grant(worker, ix, at)?;
-        self.tasks[ix].change(|extra| extra.second = Some(lease));
-        Some(self.task(ix).newest())
-    }
-
-    /// Makes a lease and gives it to its worker.
-    fn grant(&mut self, worker: WorkerId, ix: TaskIx, at: Timestamp) -> Option<Lease> {
-        let cost = self.cost(worker, ix);
-        self.workers.get(&worker)?;
-        self.charge(ix);
-        self.leases += 1;
-        let task = &mut self.tasks[ix];
-        task.attempts += 1;
-        let lease = Lease {
-            worker,
-            number: task.attempts,
-            since: at,
-            sequence: self.leases,
-            cost,
-        };
-        let input = task.input();
-        let holder = self.workers.get_mut(&worker)?;
-        holder.take(ix, &lease);
-        if let Some(input) = input {
-            holder.remember(input);
-        }
-        self.refresh_worker(worker);
-        Some(lease)
-    }
-
-    /// Takes an attempt from its worker; says whether another one of the task
-    /// still runs. If none does, the task's state is still `Leased` and the caller
-    /// moves it on.
-    pub(crate) fn end_lease(&mut self, ix: TaskIx, number: u32) -> Option<StillRuns> {
-        let task = &mut self.tasks[ix];
-        let TaskState::Leased(first) = task.state else {
-            return None;
-        };
-        let (ended, other) = match task.extra().second {
-            Some(second) if second.number == number => (second, Some(first)),
-            Some(second) if first.number == number => (first, Some(second)),
-            None if first.number == number => (first, None),
-            _ => return None,
-        };
-        if let Some(other) = other {
-            task.state = TaskState::Leased(other);
-            task.change(|extra| extra.second = None);
-        }
-        self.workers.get_mut(&ended.worker)?.give_back(&ended);
-        self.refresh_worker(ended.worker);
-        Some(StillRuns(other.is_some()))
-    }
-
-    /// Takes every attempt of a task from its worker and tells the workers so,
-    /// except that of the attempt `reported`, who knows.
-    pub(crate) fn end_leases(
-        &mut self,
-        ix: TaskIx,
-        reported: Option<AttemptId>,
-        effects: &mut Effects,
-    ) {
-        let running: Vec<Lease> = self.task(ix).leases().copied().collect();
-        for lease in running {
-            let attempt = self.task(ix).attempt(&lease);
-            self.end_lease(ix, lease.number);
-            if reported != Some(attempt) {
-                effects.stops.entry(lease.worker).or_default().push(attempt);
-            }
-        }
-    }
-
     /// Replaces where a task's next attempt can go on.
     pub(crate) fn set_checkpoint(
         &mut self,
         ix: TaskIx,
-        next: Option<ArtifactRef>,
+        next: Option<Saved>,
         effects: &mut Effects,
     ) {
         let known = self.task(ix).extra().checkpoint;
         if known != next {
             self.tasks[ix].change(|extra| extra.checkpoint = next);
-            effects.discarded.extend(known);
-        }
-    }
-
-    /// Charges every running study that wants the task.
-    fn charge(&mut self, ix: TaskIx) {
-        let mean = self.classes.row(self.tasks.class(ix)).mean;
-        let work = self.credit.charge(mean);
-        let mut start = None;
-        for interest in self.tasks[ix].interests() {
-            let owner = &mut self.studies[interest.study.row()];
-            if owner.runnable {
-                start = start.into_iter().chain([owner.virtual_time]).min();
-                owner.virtual_time = self.fair.charge(interest.study, owner.virtual_time, work);
-            }
-        }
-        if let Some(start) = start {
-            self.fair.serve(start);
+            let task = self.task(ix);
+            let discarded = known.map(|known| (task.numbered(known.number), known.artifact));
+            effects.discarded.extend(discarded);
         }
     }
 
@@ -391,8 +291,8 @@ impl State {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        let available = worker.is_connected() && !worker.draining;
-        let place = available
+        let place = worker
+            .is_available()
             .then(|| LoadKey::new(id, worker.capability.slots, worker.held.len(), worker.used));
         if place != worker.load {
             if let Some(old) = std::mem::replace(&mut worker.load, place) {
@@ -411,6 +311,7 @@ impl State {
             worker.link = Link::Connected { seen: now };
             worker.draining = false;
             worker.limit = credit.of(worker.capability.slots).max(worker.used);
+            worker.since = now;
             self.refresh_worker(id);
         }
     }

@@ -12,7 +12,7 @@ use crate::Timestamp;
 use crate::plan::Stage;
 use crate::scheduler::ReadyQueue;
 
-/// Position of a study in the state's table. Studies are never removed.
+/// Position of a study in the state's table. A deleted study keeps its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StudyIx(pub(crate) u32);
 
@@ -33,6 +33,8 @@ pub(crate) enum Control {
     Stopped,
     /// No further ones, because a client said so.
     Cancelled,
+    /// It has none any more, because a client deleted it.
+    Deleted,
 }
 
 impl Control {
@@ -47,6 +49,8 @@ impl Control {
 pub(crate) struct Study {
     pub(crate) spec: StudySpec,
     pub(crate) digest: Digest,
+    /// Who submitted it.
+    pub(crate) owner: Option<String>,
     pub(crate) control: Control,
     /// Its tasks in plan order.
     pub(crate) tasks: Vec<TaskIx>,
@@ -68,10 +72,16 @@ pub(crate) struct Study {
 
 impl Study {
     /// A study without tasks yet.
-    pub(crate) fn new(spec: StudySpec, digest: Digest, at: Timestamp) -> Self {
+    pub(crate) fn new(
+        spec: StudySpec,
+        digest: Digest,
+        owner: Option<String>,
+        at: Timestamp,
+    ) -> Self {
         Self {
             spec,
             digest,
+            owner,
             control: Control::Running,
             tasks: Vec::new(),
             stages: Vec::new(),
@@ -119,18 +129,43 @@ impl Study {
         }
     }
 
-    /// Counts a task out of a phase that it leaves. No task leaves
-    /// [`Phase::Finished`] (INV-2), so seconds are never taken back.
-    pub(crate) fn leave(&mut self, stage: u32, position: u32, phase: Phase, input: Option<TaskIx>) {
-        self.stages[stage as usize].counts[phase as usize] -= 1;
+    /// Counts a task out of a state that it leaves.
+    pub(crate) fn leave(
+        &mut self,
+        stage: u32,
+        position: u32,
+        state: &TaskState,
+        input: Option<TaskIx>,
+    ) {
+        let phase = state.phase();
+        let tally = &mut self.stages[stage as usize];
+        tally.counts[phase as usize] -= 1;
         self.open -= u32::from(phase.is_open());
-        match phase {
-            Phase::Ready => self.queue.remove(position, input),
-            Phase::GivenUp => {
+        match state {
+            TaskState::Ready => self.queue.remove(position, input),
+            TaskState::Finished { seconds, .. } => {
+                let rest = tally.seconds.get() - seconds.get();
+                tally.seconds = Seconds::new(rest.max(0.0)).unwrap_or_default();
+            }
+            TaskState::GivenUp(_) => {
                 self.given_up.remove(&position);
             }
             _ => {}
         }
+    }
+
+    /// Forgets everything of a deleted study but its place.
+    pub(crate) fn erase(&mut self) {
+        let spec = &mut self.spec;
+        spec.pretrain = Vec::new();
+        spec.search = None;
+        spec.evaluate = None;
+        self.control = Control::Deleted;
+        self.open = 0;
+        self.stages = Vec::new();
+        self.tasks = Vec::new();
+        self.given_up = BTreeSet::new();
+        self.queue = ReadyQueue::default();
     }
 
     /// Whether so many of its tasks failed that nothing further is started.

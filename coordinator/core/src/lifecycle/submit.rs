@@ -1,10 +1,10 @@
-//! Decisions about what clients ask for.
+//! Decisions about submitted studies.
 
 use reprise_domain::study::StudySpec;
-use reprise_domain::{Digest, StudyName, TaskKey};
+use reprise_domain::{Digest, TaskKey};
 
 use super::event::Event;
-use super::input::Refusal;
+use super::input::{Actor, Refusal};
 use super::study::{Control, StudyIx};
 use super::turn::Turn;
 use crate::plan::{Plan, PlannedKeys};
@@ -16,18 +16,47 @@ impl Turn<'_> {
         digest: Digest,
         plan: Plan,
         amend: bool,
+        by: Actor,
     ) -> Result<(), Refusal> {
         let planned = check_plan(&plan)?;
         let known = self.state.find_study(&spec.name);
+        if let Some(study) = known {
+            self.allow(study, &by)?;
+        }
         match known.map(|study| (study, self.state.study(study).digest)) {
             Some((study, known)) if known == digest => self.reopen(study),
             Some((study, _)) if !amend => return Err(self.spec_changed(study, &planned)),
             _ => {
                 drop(planned);
-                self.emit(Event::StudySubmitted { spec, digest, plan });
+                self.make_room(&plan, known.is_none())?;
+                self.emit(Event::StudySubmitted {
+                    spec,
+                    digest,
+                    plan,
+                    owner: by.name(),
+                });
             }
         }
         Ok(())
+    }
+
+    /// Refuses what the coordinator has no room for.
+    fn make_room(&self, plan: &Plan, is_new: bool) -> Result<(), Refusal> {
+        let full = |what, found: usize, limit: usize| {
+            if found > limit {
+                Err(Refusal::Full { what, found, limit })
+            } else {
+                Ok(())
+            }
+        };
+        let studies = self.state.study_index.len() + usize::from(is_new);
+        full("studies", studies, self.settings.most_studies)?;
+        // Tasks that are known already are counted twice: a bound need not be exact.
+        full(
+            "tasks",
+            self.state.tasks.len() + plan.len(),
+            self.settings.most_tasks,
+        )
     }
 
     /// Takes a known study up again. A study that goes on anyway is left alone,
@@ -57,48 +86,6 @@ impl Turn<'_> {
             reused,
             added: planned.len() - reused,
             dropped: known.tasks.len() - reused,
-        }
-    }
-
-    pub(super) fn cancel(&mut self, study: StudyName) -> Result<(), Refusal> {
-        if self.control_of(&study)? != Control::Cancelled {
-            self.emit(Event::StudyCancelled { study });
-        }
-        Ok(())
-    }
-
-    pub(super) fn pause(&mut self, study: StudyName) -> Result<(), Refusal> {
-        if self.live_control_of(&study)? == Control::Running {
-            self.emit(Event::StudyPaused { study });
-        }
-        Ok(())
-    }
-
-    pub(super) fn resume(&mut self, study: StudyName) -> Result<(), Refusal> {
-        if self.live_control_of(&study)? == Control::Paused {
-            self.emit(Event::StudyResumed { study });
-        }
-        Ok(())
-    }
-
-    fn control_of(&self, study: &StudyName) -> Result<Control, Refusal> {
-        match self.state.find_study(study) {
-            Some(ix) => Ok(self.state.study(ix).control),
-            None => Err(Refusal::UnknownStudy {
-                study: study.clone(),
-            }),
-        }
-    }
-
-    fn live_control_of(&self, study: &StudyName) -> Result<Control, Refusal> {
-        let ended = |how| Refusal::StudyEnded {
-            study: study.clone(),
-            how,
-        };
-        match self.control_of(study)? {
-            Control::Cancelled => Err(ended("cancelled")),
-            Control::Stopped => Err(ended("stopped")),
-            live => Ok(live),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::template::{TemplateIx, Templates};
 use crate::plan::hash;
 use crate::scheduler::{ClassIx, Classes};
 
-/// The table of tasks. None is ever removed.
+/// The table of tasks. A deleted task keeps its place and is found no more.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TaskTable {
     rows: Vec<Task>,
@@ -40,6 +40,14 @@ impl TaskTable {
         self.index.find(hash(key), same).copied()
     }
 
+    /// Has a task found by its key no more.
+    pub(crate) fn unlist(&mut self, ix: TaskIx) {
+        let key = self[ix].key;
+        if let Ok(entry) = self.index.find_entry(hash(key), |known| *known == ix) {
+            entry.remove();
+        }
+    }
+
     /// Adds a task whose key is new.
     pub(crate) fn push(&mut self, task: Task) -> TaskIx {
         let ix = TaskIx(u32::try_from(self.rows.len()).expect("fewer than 2^32 tasks fit memory"));
@@ -49,6 +57,11 @@ impl TaskTable {
         self.index
             .insert_unique(hashed, ix, |ix| hash(rows[ix.row()].key));
         ix
+    }
+
+    /// Adds a deleted task, which keeps its place only.
+    pub(crate) fn push_unlisted(&mut self, task: Task) {
+        self.rows.push(task);
     }
 
     /// The template of a spec, see [`Templates::intern`].

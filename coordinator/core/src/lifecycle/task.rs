@@ -7,7 +7,8 @@ use super::study::StudyIx;
 use super::template::{Aspect, TemplateIx};
 use crate::Timestamp;
 
-/// Position of a task in the state's table. Tasks are never removed.
+/// Position of a task in the state's table. A deleted task keeps its place, so that
+/// the places of the others stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TaskIx(pub(crate) u32);
 
@@ -25,7 +26,7 @@ pub(crate) struct Task {
     pub(crate) template: TemplateIx,
     pub(crate) seed: Seed,
     pub(crate) aspect: Aspect,
-    /// Attempts made, which is also the number of the newest one.
+    /// Number of the newest attempt.
     pub(crate) attempts: u32,
     pub(crate) state: TaskState,
     /// The first study that has it in its plan; the others are in `extra`.
@@ -39,14 +40,20 @@ pub(crate) struct Task {
 pub(crate) struct Extra {
     /// Attempts that failed by the task's own fault since it last started afresh.
     pub(crate) failures: u32,
-    /// Workers that were lost while it ran, since it last started afresh.
+    /// Workers that were lost while it ran, since it last started afresh or made
+    /// progress.
     pub(crate) lost: u32,
     /// The second attempt that runs beside the one in the task's state.
     pub(crate) second: Option<Lease>,
     /// Whether a second, different result was reported.
     pub(crate) disputed: bool,
     /// Where the next attempt can go on.
-    pub(crate) checkpoint: Option<ArtifactRef>,
+    pub(crate) checkpoint: Option<Saved>,
+    /// The worker that an attempt was taken from because it took too long: the next
+    /// one is for another.
+    pub(crate) avoid: Option<WorkerId>,
+    /// The result that it had before it was opened again.
+    pub(crate) before: Option<Digest>,
     /// Further studies that have it in their plan.
     interests: Vec<Interest>,
 }
@@ -58,8 +65,20 @@ impl Extra {
         second: None,
         disputed: false,
         checkpoint: None,
+        avoid: None,
+        before: None,
         interests: Vec::new(),
     };
+}
+
+/// Where a task's next attempt can go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Saved {
+    /// The attempt in whose area the file is.
+    pub(crate) number: u32,
+    pub(crate) artifact: ArtifactRef,
+    /// How far it is, in units of work.
+    pub(crate) done: u64,
 }
 
 impl Task {
@@ -103,6 +122,11 @@ impl Task {
         answer
     }
 
+    /// Forgets what few tasks have; for a deleted task.
+    pub(crate) fn forget_extra(&mut self) {
+        self.extra = None;
+    }
+
     /// Studies that have it in their plan, ended ones included, in the order in
     /// which they came to want it.
     pub(crate) fn interests(&self) -> impl Iterator<Item = &Interest> {
@@ -132,14 +156,6 @@ impl Task {
         self.interest = self.interest.or(next);
     }
 
-    /// The newest attempt.
-    pub(crate) fn newest(&self) -> AttemptId {
-        AttemptId {
-            task: self.key,
-            number: self.attempts,
-        }
-    }
-
     /// The attempts that run: one, or two where a slow one was doubled.
     pub(crate) fn leases(&self) -> impl Iterator<Item = &Lease> {
         let first = match &self.state {
@@ -149,15 +165,26 @@ impl Task {
         first.into_iter().chain(&self.extra().second)
     }
 
+    /// The lease of an attempt, if it is current.
+    pub(crate) fn lease(&self, number: u32) -> Option<Lease> {
+        self.leases().find(|lease| lease.number == number).copied()
+    }
+
     /// The attempt that a lease is of.
     pub(crate) fn attempt(&self, lease: &Lease) -> AttemptId {
+        self.numbered(lease.number)
+    }
+
+    /// The attempt of a number.
+    pub(crate) const fn numbered(&self, number: u32) -> AttemptId {
         AttemptId {
             task: self.key,
-            number: lease.number,
+            number,
         }
     }
 
-    /// Whether a report of `attempt` by `worker` can still decide the task (INV-1).
+    /// Whether `worker` runs `attempt` for the coordinator: a failure counts, and so
+    /// does a checkpoint (INV-1).
     pub(crate) fn is_current(&self, worker: WorkerId, attempt: AttemptId) -> bool {
         self.leases()
             .any(|lease| lease.worker == worker && self.attempt(lease) == attempt)
@@ -193,6 +220,8 @@ pub(crate) enum TaskState {
     Blocked,
     /// No study wants it any more.
     Cancelled,
+    /// Deleted with the last study that had it in its plan.
+    Deleted,
 }
 
 /// A current attempt of a task.
@@ -220,11 +249,12 @@ pub(crate) enum Phase {
     GivenUp,
     Blocked,
     Cancelled,
+    Deleted,
 }
 
 impl Phase {
     /// How many phases there are.
-    pub(crate) const COUNT: usize = 8;
+    pub(crate) const COUNT: usize = 9;
 
     /// Whether the task can still come to finish without being submitted again.
     pub(crate) const fn is_open(self) -> bool {
@@ -246,6 +276,7 @@ impl TaskState {
             Self::GivenUp(_) => Phase::GivenUp,
             Self::Blocked => Phase::Blocked,
             Self::Cancelled => Phase::Cancelled,
+            Self::Deleted => Phase::Deleted,
         }
     }
 }

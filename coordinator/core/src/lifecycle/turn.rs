@@ -1,8 +1,6 @@
 //! One step in the making: decisions read the state, emit events, and see each
 //! event applied before the next is decided.
 
-use reprise_domain::StudyName;
-
 use super::action::{Action, Step};
 use super::event::Event;
 use super::settings::Settings;
@@ -68,28 +66,37 @@ impl<'a> Turn<'a> {
     }
 
     /// The step, with what the transitions mean for the outside.
-    pub(super) fn finish(self) -> Step {
+    pub(super) fn finish(mut self) -> Step {
+        for (attempt, recorded, reported) in std::mem::take(&mut self.effects.changed) {
+            self.act(Action::Nondeterminism {
+                attempt,
+                recorded,
+                reported,
+            });
+        }
         let Self {
-            state,
-            mut step,
-            effects,
-            ..
+            mut step, effects, ..
         } = self;
-        finish(state, &mut step, effects);
+        finish(&mut step, effects);
         step
     }
 }
 
 /// Turns effects into actions.
-pub(super) fn finish(state: &State, step: &mut Step, effects: Effects) {
+pub(super) fn finish(step: &mut Step, effects: Effects) {
     let stops = effects.stops.into_iter();
     step.actions
         .extend(stops.map(|(worker, attempts)| Action::Stop { worker, attempts }));
     let discarded = effects.discarded.into_iter();
-    step.actions
-        .extend(discarded.map(|checkpoint| Action::Discard { checkpoint }));
-    let name = |study: StudyIx| -> StudyName { state.study(study).spec.name.clone() };
-    let changed = effects.touched.into_iter().map(name);
-    step.actions
-        .extend(changed.map(|study| Action::StudyChanged { study }));
+    step.actions.extend(
+        discarded.map(|(attempt, checkpoint)| Action::DiscardCheckpoint {
+            attempt,
+            checkpoint,
+        }),
+    );
+    if !effects.forgotten.is_empty() {
+        step.actions.push(Action::ForgetResults {
+            tasks: effects.forgotten,
+        });
+    }
 }

@@ -1,6 +1,6 @@
 //! The state as clients and the shell may see it.
 
-use reprise_domain::status::{FailedTask, StageStatus, StudyState, StudyStatus};
+use reprise_domain::status::{StageStatus, StudyState, StudySummary, TaskCounts};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{
     AttemptId, Capability, Digest, Failure, Seconds, TaskKey, TaskSpec, WorkerId,
@@ -13,9 +13,6 @@ use super::worker::Worker;
 use crate::Timestamp;
 use crate::plan::Stage;
 
-/// The most failures that a view lists; the counts are of all.
-const LISTED_FAILURES: usize = 100;
-
 /// Where a study stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyView<'a> {
@@ -23,17 +20,15 @@ pub struct StudyView<'a> {
     pub spec: &'a StudySpec,
     /// Digest of `spec`.
     pub digest: Digest,
+    /// Who submitted it; nobody in particular where there are no credentials.
+    pub owner: Option<&'a str>,
     /// What it is doing.
     pub state: StudyState,
     /// Whether nothing of it is left that can run without a client's doing. What
     /// it shares with studies that go on may still finish.
     pub done: bool,
-    /// Whether it stopped itself because of failed tasks.
-    pub stopped: bool,
     /// Counts of each stage, in plan order.
     pub stages: Vec<StageView<'a>>,
-    /// Tasks that were given up, in plan order, at most 100 of them.
-    pub failures: Vec<FailedTask>,
     /// When it was first submitted.
     pub submitted: Timestamp,
     /// When one of its tasks was first leased.
@@ -43,16 +38,19 @@ pub struct StudyView<'a> {
 }
 
 impl StudyView<'_> {
-    /// The view as clients get it, with the number of `workers` connected.
-    pub fn status(&self, workers: u32) -> StudyStatus {
-        StudyStatus {
+    /// The study in a line, as clients get it.
+    pub fn summary(&self) -> StudySummary {
+        let none = TaskCounts::default();
+        let counts = self.stages.iter().map(StageView::counts);
+        StudySummary {
             name: self.spec.name.clone(),
             digest: self.digest,
+            owner: self.owner.map(str::to_owned),
             state: self.state,
-            stages: self.stages.iter().map(StageView::status).collect(),
-            failures: self.failures.clone(),
-            workers,
-            spec: self.spec.clone(),
+            tasks: counts.fold(none, |sum, counts| sum.plus(&counts)),
+            submitted_at_ms: self.submitted.0,
+            started_at_ms: self.started.map(|at| at.0),
+            finished_at_ms: self.finished.map(|at| at.0),
         }
     }
 }
@@ -103,16 +101,27 @@ impl<'a> StageView<'a> {
     }
 
     /// The counts as clients get them.
-    pub fn status(&self) -> StageStatus {
-        StageStatus {
-            stage: self.stage.to_string(),
+    pub fn counts(&self) -> TaskCounts {
+        TaskCounts {
             planned: self.planned,
             finished: self.finished,
             running: self.running,
+            ready: self.ready,
+            waiting: self.waiting,
+            backing_off: self.backing_off,
             failed: self.failed,
             blocked: self.blocked,
             cancelled: self.cancelled,
-            seconds: self.seconds,
+            finished_slot_seconds: self.seconds,
+        }
+    }
+
+    /// The stage as clients get it.
+    pub fn status(&self) -> StageStatus {
+        StageStatus {
+            name: self.stage.to_string(),
+            stage: self.stage.clone(),
+            tasks: self.counts(),
         }
     }
 }
@@ -178,8 +187,10 @@ pub struct WorkerView<'a> {
     pub capability: &'a Capability,
     /// Whether it is connected; else it may still come back.
     pub connected: bool,
-    /// Whether it takes nothing more.
+    /// Whether it said that it leaves.
     pub draining: bool,
+    /// Whether a client wants it to be given nothing more.
+    pub drained: bool,
     /// Attempts that it holds, running or not begun.
     pub held: usize,
 }
@@ -187,39 +198,23 @@ pub struct WorkerView<'a> {
 pub(super) fn study(state: &State, ix: StudyIx) -> StudyView<'_> {
     let study = state.study(ix);
     let done = study.open == 0 || study.control == Control::Cancelled;
-    let failures = study.given_up.iter().take(LISTED_FAILURES);
     StudyView {
         spec: &study.spec,
         digest: study.digest,
+        owner: study.owner.as_deref(),
         state: match study.control {
-            Control::Cancelled => StudyState::Cancelled,
+            Control::Cancelled | Control::Deleted => StudyState::Cancelled,
+            Control::Stopped => StudyState::Stopped,
             _ if done => StudyState::Done,
             Control::Paused => StudyState::Paused,
-            Control::Running | Control::Stopped => StudyState::Running,
+            Control::Running => StudyState::Running,
         },
         done,
-        stopped: study.control == Control::Stopped,
         stages: study.stages.iter().map(StageView::new).collect(),
-        failures: failures
-            .filter_map(|&position| failed(state, study.tasks[position as usize]))
-            .collect(),
         submitted: study.submitted,
         started: study.started,
         finished: study.finished,
     }
-}
-
-fn failed(state: &State, ix: TaskIx) -> Option<FailedTask> {
-    let task = state.task(ix);
-    let TaskState::GivenUp(failure) = &task.state else {
-        return None;
-    };
-    Some(FailedTask {
-        task: task.key,
-        title: state.tasks.spec(ix).to_string(),
-        attempts: task.attempts,
-        failure: failure.as_ref().clone(),
-    })
 }
 
 pub(super) fn task(state: &State, ix: TaskIx) -> TaskView<'_> {
@@ -241,7 +236,7 @@ pub(super) fn task(state: &State, ix: TaskIx) -> TaskView<'_> {
             Some((by, failure)) => TaskPhase::Blocked { by, failure },
             None => TaskPhase::Waiting,
         },
-        TaskState::Cancelled => TaskPhase::Cancelled,
+        TaskState::Cancelled | TaskState::Deleted => TaskPhase::Cancelled,
     };
     TaskView {
         key: task.key,
@@ -268,6 +263,7 @@ pub(super) fn worker(id: WorkerId, worker: &Worker) -> WorkerView<'_> {
         capability: &worker.capability,
         connected: worker.is_connected(),
         draining: worker.draining,
+        drained: worker.drained,
         held: worker.held.len(),
     }
 }

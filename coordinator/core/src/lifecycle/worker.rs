@@ -28,7 +28,13 @@ pub(crate) struct Worker {
     /// Inputs that it has read or made lately, the last one first.
     pub(crate) inputs: VecDeque<TaskIx>,
     pub(crate) link: Link,
+    /// When its newest session began. Not journalled.
+    pub(crate) since: Timestamp,
+    /// Whether it said that it leaves. Said again with each session, so it is not
+    /// journalled.
     pub(crate) draining: bool,
+    /// Whether a client wants it to be given nothing more.
+    pub(crate) drained: bool,
     /// Its place in the order of loads, if it may be given work.
     pub(crate) load: Option<LoadKey>,
 }
@@ -55,13 +61,20 @@ impl Worker {
             rates: Rates::default(),
             inputs: VecDeque::with_capacity(REMEMBERED_INPUTS),
             link: Link::Gone { since: at },
+            since: at,
             draining: false,
+            drained: false,
             load: None,
         }
     }
 
     pub(crate) const fn is_connected(&self) -> bool {
         matches!(self.link, Link::Connected { .. })
+    }
+
+    /// Whether it may be given work.
+    pub(crate) const fn is_available(&self) -> bool {
+        self.is_connected() && !self.draining && !self.drained
     }
 
     /// A sign of life: brings a silent worker back, but not one without a

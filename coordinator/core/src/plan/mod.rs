@@ -10,9 +10,8 @@ mod key;
 pub(crate) mod sweep;
 mod tasks;
 
-use std::fmt;
-
-use reprise_domain::{Dataset, ModelName, TaskKey, TaskSpec};
+pub use reprise_domain::Stage;
+use reprise_domain::{TaskKey, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 pub use error::PlanError;
@@ -31,39 +30,4 @@ pub struct PlannedTask {
     pub spec: TaskSpec,
     /// The part of the study that it belongs to.
     pub stage: Stage,
-}
-
-/// A part of a study that is counted and reported together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "stage", rename_all = "kebab-case")]
-pub enum Stage {
-    /// The seeds of one pretraining entry.
-    Pretrain {
-        /// Position of the entry in the study.
-        entry: usize,
-        /// Its autoencoder, by which it is named.
-        model: ModelName,
-    },
-    /// The trials of one method on one data set.
-    Search {
-        /// The method's label.
-        method: String,
-        /// The data set.
-        dataset: Dataset,
-    },
-    /// The real trainings.
-    Evaluate,
-    /// The tasks that do nothing.
-    Noop,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pretrain { model, .. } => write!(f, "pretrain {model}"),
-            Self::Search { method, dataset } => write!(f, "{method} on {dataset}"),
-            Self::Evaluate => f.write_str("evaluate"),
-            Self::Noop => f.write_str("noop"),
-        }
-    }
 }

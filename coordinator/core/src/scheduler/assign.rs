@@ -1,20 +1,37 @@
 //! The round of leasing: least loaded worker, fairest study, best task, until
 //! nothing fits.
 
+use std::collections::BTreeSet;
+
 use reprise_domain::{AttemptId, WorkerId};
 
 use crate::Timestamp;
-use crate::lifecycle::{Action, Effects, Event, State, Step, TaskIx};
+use crate::lifecycle::{Action, Event, State, Step, TaskIx};
+
+/// The most attempts that one worker holds beyond its slots. It names all of them
+/// when it says hello, some 40 bytes each, which has to fit into one message.
+const MOST_HELD: usize = 1 << 16;
 
 impl State {
     /// Leases what can be leased. Each lease is applied as it is decided, by the
     /// same code that replays it; the work done is proportional to what is
     /// leased.
-    pub(crate) fn assign(&mut self, at: Timestamp, effects: &mut Effects) -> Step {
+    pub(crate) fn assign(&mut self, at: Timestamp) -> Step {
         let mut step = Step::default();
-        while let Some(worker) = self.loads.first() {
-            let attempts = self.fill(worker, at, effects);
+        // Those for whom nothing is ready but what was taken from them.
+        let mut unsuited = BTreeSet::new();
+        loop {
+            let mut workers = self.loads.order();
+            let Some(worker) = workers.find(|id| !unsuited.contains(id)) else {
+                break;
+            };
+            drop(workers);
+            let attempts = self.fill(worker, at);
             if attempts.is_empty() {
+                if self.fair.len() > 0 && self.choose(worker).is_none() {
+                    unsuited.insert(worker);
+                    continue;
+                }
                 // The least loaded worker is full, so all are; or nothing is ready.
                 break;
             }
@@ -29,7 +46,7 @@ impl State {
     }
 
     /// Leases to one worker, at most its share of what is ready.
-    fn fill(&mut self, worker: WorkerId, at: Timestamp, effects: &mut Effects) -> Vec<AttemptId> {
+    fn fill(&mut self, worker: WorkerId, at: Timestamp) -> Vec<AttemptId> {
         let mut attempts = Vec::new();
         let Some(allowance) = self.allowance(worker) else {
             return attempts;
@@ -41,7 +58,7 @@ impl State {
             if !self.fits(worker, task, allowance.credit) {
                 break;
             }
-            let Some(attempt) = self.lease(worker, task, at, effects) else {
+            let Some(attempt) = self.lease(worker, task, at) else {
                 break;
             };
             attempts.push(attempt);
@@ -71,11 +88,16 @@ impl State {
 
     /// The task that `worker` does best next.
     fn choose(&self, worker: WorkerId) -> Option<TaskIx> {
-        let study = &self.studies[self.fair.next()?.row()];
         let inputs = &self.workers.get(&worker)?.inputs;
-        let input = |position: u32| self.task(study.tasks[position as usize]).input();
-        let position = study.queue.pick(inputs.iter().copied(), input)?;
-        Some(study.tasks[position as usize])
+        let is_alone = self.loads.len() == 1;
+        self.fair.order().find_map(|study| {
+            let study = &self.studies[study.row()];
+            let task = |position: u32| self.task(study.tasks[position as usize]);
+            let input = |position| task(position).input();
+            let suits = |position| is_alone || task(position).extra().avoid != Some(worker);
+            let position = study.queue.pick(inputs.iter().copied(), input, suits)?;
+            Some(study.tasks[position as usize])
+        })
     }
 
     /// Whether `worker` may take `task`: a free slot is always filled, whatever
@@ -83,7 +105,8 @@ impl State {
     fn fits(&self, worker: WorkerId, task: TaskIx, credit: u64) -> bool {
         let cost = u64::from(self.cost(worker, task));
         self.workers.get(&worker).is_some_and(|worker| {
-            worker.held.len() < worker.capability.slots as usize || worker.used + cost <= credit
+            let has_free_slot = worker.held.len() < worker.capability.slots as usize;
+            has_free_slot || (worker.held.len() < MOST_HELD && worker.used + cost <= credit)
         })
     }
 }

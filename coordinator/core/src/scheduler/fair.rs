@@ -42,9 +42,9 @@ impl FairShare {
         self.waiting.remove(&(virtual_time, study));
     }
 
-    /// The study to serve next.
-    pub(crate) fn next(&self) -> Option<StudyIx> {
-        self.waiting.first().map(|&(_, study)| study)
+    /// The studies in the order in which they are to be served.
+    pub(crate) fn order(&self) -> impl Iterator<Item = StudyIx> {
+        self.waiting.iter().map(|&(_, study)| study)
     }
 
     /// Charges a waiting study for `work`; returns its new virtual time.
@@ -83,7 +83,7 @@ mod tests {
             fair.enter(StudyIx(study), 0);
         }
         for _ in 0..10_000 {
-            let study = fair.next().unwrap();
+            let study = fair.order().next().unwrap();
             let row = study.row();
             fair.serve(times[row]);
             times[row] = fair.charge(study, times[row], costs[row]);

@@ -45,9 +45,9 @@ impl Loads {
         }
     }
 
-    /// The least loaded worker.
-    pub(crate) fn first(&self) -> Option<WorkerId> {
-        self.order.first().map(|key| key.worker)
+    /// The workers, least loaded first.
+    pub(crate) fn order(&self) -> impl Iterator<Item = WorkerId> {
+        self.order.iter().map(|key| key.worker)
     }
 
     /// Workers with a free slot, least loaded first.

@@ -51,7 +51,34 @@ impl Positions {
     /// The smallest one.
     pub(super) fn first(&self) -> Option<u32> {
         let [.., top] = &self.levels;
-        let mut place = top.iter().position(|word| *word != 0)?;
+        self.descend(top.iter().position(|word| *word != 0)?)
+    }
+
+    /// The smallest one from `start` on.
+    pub(super) fn first_from(&self, start: u32) -> Option<u32> {
+        let mut place = start as usize;
+        // Up, until a word has a bit at or behind the place.
+        for level in 0..LEVELS {
+            let (row, bit) = (place / BITS, place % BITS);
+            let word = self.levels[level].get(row).copied().unwrap_or(0);
+            let rest = word & (u64::MAX << bit);
+            if rest != 0 {
+                let mut place = row * BITS + rest.trailing_zeros() as usize;
+                for words in self.levels[..level].iter().rev() {
+                    place = place * BITS + words[place].trailing_zeros() as usize;
+                }
+                return Some(place as u32);
+            }
+            place = row + 1;
+        }
+        let [.., top] = &self.levels;
+        let row = (place..top.len()).find(|row| top[*row] != 0)?;
+        self.descend(row)
+    }
+
+    /// The smallest position below a word of the highest level.
+    fn descend(&self, row: usize) -> Option<u32> {
+        let mut place = row;
         for words in self.levels.iter().rev() {
             place = place * BITS + words[place].trailing_zeros() as usize;
         }
@@ -97,6 +124,8 @@ mod tests {
                     expected.remove(&position);
                 }
                 prop_assert_eq!(positions.first(), expected.first().copied());
+                let from = expected.range(position + 1..).next();
+                prop_assert_eq!(positions.first_from(position + 1), from.copied());
             }
             let mut anew = Positions::default();
             for position in &expected {

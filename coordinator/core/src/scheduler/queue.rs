@@ -42,7 +42,8 @@ impl ReadyQueue {
     }
 
     /// The position that a worker which has `inputs` at hand does best next;
-    /// `input_of` says what the task at a position reads.
+    /// `input_of` says what the task at a position reads, `suits` whether the worker
+    /// may have it.
     ///
     /// Plan order, except that one reader may go before another reader whose
     /// input is not at hand. Tasks without inputs keep their place: pretraining,
@@ -51,15 +52,28 @@ impl ReadyQueue {
         &self,
         inputs: impl IntoIterator<Item = TaskIx>,
         input_of: impl Fn(u32) -> Option<TaskIx>,
+        suits: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        let head = self.order.first()?;
+        let head = self.first_that(&suits)?;
         if input_of(head).is_none() {
             return Some(head);
         }
         let at_hand = inputs
             .into_iter()
-            .find_map(|input| self.readers.get(&input));
-        at_hand.and_then(BTreeSet::first).copied().or(Some(head))
+            .filter_map(|input| self.readers.get(&input))
+            .find_map(|readers| readers.iter().find(|position| suits(**position)));
+        at_hand.copied().or(Some(head))
+    }
+
+    fn first_that(&self, suits: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut next = self.order.first();
+        while let Some(position) = next {
+            if suits(position) {
+                return Some(position);
+            }
+            next = self.order.first_from(position + 1);
+        }
+        None
     }
 }
 
@@ -76,10 +90,14 @@ mod tests {
             queue.insert(position, input);
         }
         assert_eq!(
-            queue.pick(at_hand.iter().copied(), |position| {
-                let task = ready.iter().find(|(ready, _)| *ready == position);
-                task.and_then(|(_, input)| *input)
-            }),
+            queue.pick(
+                at_hand.iter().copied(),
+                |position| {
+                    let task = ready.iter().find(|(ready, _)| *ready == position);
+                    task.and_then(|(_, input)| *input)
+                },
+                |_| true
+            ),
             expected,
             "{ready:?} {at_hand:?}"
         );
@@ -98,5 +116,17 @@ mod tests {
         check(&[(3, Some(A)), (4, Some(B))], &[B, A], Some(4));
         check(&[(3, Some(A))], &[B], Some(3));
         check(&[(2, None), (4, Some(B))], &[B], Some(2));
+    }
+
+    #[test]
+    fn what_a_worker_may_not_have_is_passed_over() {
+        let mut queue = ReadyQueue::default();
+        for position in [1, 200] {
+            queue.insert(position, None);
+        }
+        let pick = |allowed: &[u32]| queue.pick([], |_| None, |place| allowed.contains(&place));
+        assert_eq!(pick(&[1, 200]), Some(1));
+        assert_eq!(pick(&[200]), Some(200));
+        assert_eq!(pick(&[]), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Studies, workers and failures to test with.
 
-use reprise_core::lifecycle::Input;
+use reprise_core::lifecycle::{Actor, Input, StudyControl};
 use reprise_core::plan::{Plan, plan, study_digest};
 use reprise_domain::protocol::{Protocol, Quirks};
 use reprise_domain::study::{
@@ -9,8 +9,8 @@ use reprise_domain::study::{
 };
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    BenchmarkRef, Budget, Capability, Dataset, Device, Digest, Failure, FailureClass, MethodSpec,
-    ModelName, Seconds, SpaceName, WorkerId,
+    BenchmarkRef, Budget, Capability, Dataset, Device, Digest, Failure, FailureClass, Limits,
+    MethodSpec, ModelName, Seconds, SpaceName, StudyName, WorkerId,
 };
 use uuid::Uuid;
 
@@ -27,6 +27,7 @@ pub(crate) fn empty(name: &str) -> StudySpec {
         noop: None,
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
+        audit: None,
     }
 }
 
@@ -36,11 +37,23 @@ pub(crate) fn noops(name: &str, tasks: u32) -> StudySpec {
         tasks,
         hold_ms: 0,
         failures: 0,
+        limits: Limits::NONE,
     });
     StudySpec {
         noop,
         ..empty(name)
     }
+}
+
+/// The same study with limits for its no-op tasks, which a slow cluster passes.
+pub(crate) fn limited(mut spec: StudySpec) -> StudySpec {
+    if let Some(noop) = &mut spec.noop {
+        noop.limits = Limits {
+            time: Some(seconds(90.0)),
+            silence: Some(seconds(60.0)),
+        };
+    }
+    spec
 }
 
 /// A pretraining entry.
@@ -54,6 +67,7 @@ pub(crate) fn pretraining(model: ModelName, seeds: Seeds) -> PretrainPlan {
         clip: 5.0,
         latent_points: 10,
         seeds,
+        limits: Limits::NONE,
     }
 }
 
@@ -72,6 +86,7 @@ pub(crate) fn method(label: &str, encoding: Option<ModelName>) -> MethodPlan {
         label: label.to_owned(),
         method,
         encoding,
+        limits: Limits::NONE,
     }
 }
 
@@ -115,6 +130,16 @@ pub(crate) fn submission(spec: &StudySpec, amend: bool) -> Input {
         plan: planned(spec),
         spec: spec.clone(),
         amend,
+        by: Actor::Admin,
+    }
+}
+
+/// An admin's control of a study.
+pub(crate) fn control(study: StudyName, control: StudyControl) -> Input {
+    Input::Control {
+        study,
+        control,
+        by: Actor::Admin,
     }
 }
 

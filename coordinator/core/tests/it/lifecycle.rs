@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use reprise_core::lifecycle::{Action, AttemptEnd, Event, Input, TaskPhase};
+use reprise_core::lifecycle::{Action, AttemptEnd, Input, TaskPhase};
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, Digest, FailureClass};
+use reprise_domain::{AttemptId, Digest, FailureClass, TaskKey};
 
 use crate::fixtures::{embedded, noops, planned, result, submission, worker};
 use crate::lab::{Lab, first_task};
@@ -45,18 +45,35 @@ fn a_repeated_report_is_acknowledged_and_changes_nothing() {
 }
 
 #[test]
-fn a_result_from_before_a_loss_is_superseded() {
+fn a_result_of_a_lost_attempt_finishes_its_task() {
     let (mut lab, attempts) = started(1, 1);
     lab.handle(Input::Disconnected { worker: worker(1) });
     lab.pass_ticking(LONG);
-    let late = lab.finish(worker(1), attempts[0], 7);
-    assert!(matches!(late.events[..], [Event::Superseded { .. }]));
-    assert_eq!(records(&late), 0);
     assert_eq!(lab.phase(attempts[0].task), TaskPhase::Ready);
+    let late = lab.finish(worker(1), attempts[0], 7);
+    assert_eq!(records(&late), 1);
+    assert!(matches!(
+        lab.phase(attempts[0].task),
+        TaskPhase::Finished { .. }
+    ));
+    lab.restart();
 }
 
 #[test]
-fn a_late_result_does_not_touch_the_attempt_that_replaced_it() {
+fn a_result_that_the_journal_does_not_know_the_attempt_of_finishes_its_task() {
+    let (mut lab, attempts) = started(1, 1);
+    let unknown = AttemptId {
+        number: 7,
+        ..attempts[0]
+    };
+    let step = lab.finish(worker(9), unknown, 7);
+    assert_eq!(records(&step), 1);
+    assert_eq!(lab.core.task(unknown.task).unwrap().attempts, 7);
+    lab.restart();
+}
+
+#[test]
+fn a_result_of_a_lost_attempt_ends_the_one_that_replaced_it() {
     let (mut lab, old) = started(1, 1);
     lab.handle(Input::Disconnected { worker: worker(1) });
     lab.pass_ticking(LONG);
@@ -66,21 +83,28 @@ fn a_late_result_does_not_touch_the_attempt_that_replaced_it() {
         (new[0].task, new[0].number),
         (old[0].task, old[0].number + 1)
     );
+    // Its failure is no news any more; its result is.
     lab.fail(worker(1), old[0], FailureClass::Permanent);
-    lab.finish(worker(1), old[0], 7);
     let leased = TaskPhase::Leased {
         attempt: new[0],
         worker: worker(2),
     };
     assert_eq!(lab.phase(new[0].task), leased);
+    let step = lab.finish(worker(1), old[0], 7);
+    let stop = Action::Stop {
+        worker: worker(2),
+        attempts: new.clone(),
+    };
+    assert!(step.actions.contains(&stop), "{:?}", step.actions);
+    assert!(matches!(lab.phase(new[0].task), TaskPhase::Finished { .. }));
 }
 
 #[test]
-fn only_the_holder_may_report_an_attempt() {
+fn only_the_holder_may_report_a_failure() {
     let (mut lab, attempts) = started(1, 1);
     lab.hello(worker(2), 1, &[]);
-    let step = lab.finish(worker(2), attempts[0], 7);
-    assert_eq!(records(&step), 0);
+    let step = lab.fail(worker(2), attempts[0], FailureClass::Permanent);
+    assert_eq!(step.events, []);
     assert!(matches!(
         lab.phase(attempts[0].task),
         TaskPhase::Leased { .. }
@@ -103,7 +127,6 @@ fn a_differing_second_result_is_reported_once_and_never_counts() {
     let dispute = lab.finish(worker(1), old[0], 8);
     let expected = Action::Nondeterminism {
         attempt: old[0],
-        worker: worker(1),
         recorded: result(7),
         reported: result(8),
     };
@@ -116,7 +139,7 @@ fn a_differing_second_result_is_reported_once_and_never_counts() {
 }
 
 #[test]
-fn attempts_that_were_never_made_are_acknowledged_and_ignored() {
+fn attempts_that_cannot_be_are_acknowledged_and_ignored() {
     let (mut lab, attempts) = started(1, 1);
     for wrong in [
         AttemptId {
@@ -124,15 +147,21 @@ fn attempts_that_were_never_made_are_acknowledged_and_ignored() {
             ..attempts[0]
         },
         AttemptId {
-            number: 2,
+            number: u32::MAX,
             ..attempts[0]
         },
         AttemptId {
-            task: reprise_domain::TaskKey(result(1)),
+            task: TaskKey(result(1)),
             number: 1,
         },
     ] {
         assert_eq!(lab.finish(worker(1), wrong, 7).events, []);
+        let step = lab.hello(worker(2), 1, &[wrong]);
+        let stop = Action::Stop {
+            worker: worker(2),
+            attempts: vec![wrong],
+        };
+        assert_eq!(step.actions, [stop]);
     }
 }
 
@@ -151,9 +180,14 @@ fn a_failing_task_is_retried_with_doubling_waits_and_then_given_up() {
     lab.fail(worker(1), attempts[0], FailureClass::OutOfMemory);
     let view = lab.core.study(&noops("s", 1).name).unwrap();
     assert!(view.done);
-    assert_eq!(view.failures[0].attempts, 3);
-    assert_eq!(view.failures[0].failure.class, FailureClass::OutOfMemory);
-    assert_eq!(view.failures[0].failure.log, ["the last line"]);
+    let name = noops("s", 1).name;
+    let failed = lab.core.failed_page(&name, 0).unwrap();
+    assert_eq!(failed.tasks.len(), 1);
+    let (entry, studies) = lab.core.task_entry(failed.tasks[0].key).unwrap();
+    assert_eq!((entry.task.attempts, studies), (3, vec![name]));
+    let failure = entry.task.state.failure().unwrap();
+    assert_eq!(failure.class, FailureClass::OutOfMemory);
+    assert_eq!(failure.log, ["the last line"]);
 }
 
 #[test]
@@ -239,13 +273,26 @@ fn checkpoint(byte: u8) -> ArtifactRef {
     }
 }
 
+/// Saves where an attempt stands, after as many units of work as the file's number.
 fn checkpointed(lab: &mut Lab, number: u128, attempt: AttemptId, byte: u8) -> Vec<Action> {
     let input = Input::Checkpointed {
         worker: worker(number),
         attempt,
         checkpoint: checkpoint(byte),
+        done: u64::from(byte),
     };
     lab.handle(input).actions
+}
+
+fn discard(attempt: AttemptId, byte: u8) -> Action {
+    Action::DiscardCheckpoint {
+        attempt,
+        checkpoint: checkpoint(byte),
+    }
+}
+
+fn saved(lab: &Lab, task: TaskKey) -> Option<ArtifactRef> {
+    lab.core.checkpoint(task).map(|saved| saved.artifact)
 }
 
 #[test]
@@ -255,22 +302,48 @@ fn a_lost_attempts_checkpoint_goes_with_the_task() {
     assert_eq!(checkpointed(&mut lab, 1, attempts[0], 1), []);
     lab.handle(Input::Disconnected { worker: worker(1) });
     lab.pass_ticking(LONG);
-    assert_eq!(lab.core.checkpoint(task), Some(checkpoint(1)));
+    assert_eq!(saved(&lab, task), Some(checkpoint(1)));
 
     // The lost worker is heard of again: its place is of no use to anybody.
-    assert_eq!(checkpointed(&mut lab, 1, attempts[0], 9), []);
-    assert_eq!(lab.core.checkpoint(task), Some(checkpoint(1)));
+    let late = checkpointed(&mut lab, 1, attempts[0], 9);
+    assert_eq!(late, [discard(attempts[0], 9)]);
+    assert_eq!(saved(&lab, task), Some(checkpoint(1)));
 
     lab.hello(worker(2), 1, &[]);
     let second = lab.lease();
-    let discard = |byte| Action::Discard {
-        checkpoint: checkpoint(byte),
-    };
-    assert_eq!(checkpointed(&mut lab, 2, second[0], 2), [discard(1)]);
+    let first = discard(attempts[0], 1);
+    assert_eq!(checkpointed(&mut lab, 2, second[0], 2), [first]);
     assert_eq!(checkpointed(&mut lab, 2, second[0], 2), []);
     let end = lab.finish(worker(2), second[0], 7);
-    assert!(end.actions.contains(&discard(2)), "{:?}", end.actions);
-    assert_eq!(lab.core.checkpoint(task), None);
+    let last = discard(second[0], 2);
+    assert!(end.actions.contains(&last), "{:?}", end.actions);
+    assert_eq!(saved(&lab, task), None);
+}
+
+#[test]
+fn a_checkpoint_never_goes_backwards() {
+    let (mut lab, attempts) = started(1, 1);
+    checkpointed(&mut lab, 1, attempts[0], 5);
+    for stale in [4, 3] {
+        let step = checkpointed(&mut lab, 1, attempts[0], stale);
+        assert_eq!(step, [discard(attempts[0], stale)]);
+    }
+    assert_eq!(saved(&lab, attempts[0].task), Some(checkpoint(5)));
+}
+
+#[test]
+fn a_task_that_advances_between_losses_is_not_given_up() {
+    let (mut lab, attempts) = started(1, 1);
+    let task = attempts[0].task;
+    let mut held = attempts[0];
+    for round in 1..=20 {
+        checkpointed(&mut lab, 1, held, round);
+        // The process is killed: its successor holds nothing.
+        lab.hello(worker(1), 1, &[]);
+        held = lab.lease()[0];
+    }
+    lab.finish(worker(1), held, 7);
+    assert!(matches!(lab.phase(task), TaskPhase::Finished { .. }));
 }
 
 #[test]
@@ -278,5 +351,5 @@ fn a_failed_attempts_checkpoint_is_not_taken_up() {
     let (mut lab, attempts) = started(1, 1);
     checkpointed(&mut lab, 1, attempts[0], 1);
     lab.fail(worker(1), attempts[0], FailureClass::Task);
-    assert_eq!(lab.core.checkpoint(attempts[0].task), None);
+    assert_eq!(saved(&lab, attempts[0].task), None);
 }

@@ -6,7 +6,9 @@
 mod fixtures;
 mod lab;
 mod lifecycle;
+mod limits;
 mod plan;
+mod reopening;
 mod replay;
 mod scheduler;
 mod sessions;

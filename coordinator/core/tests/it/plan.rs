@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use reprise_core::plan::{MAX_TASKS, PlanError, Stage, plan};
 use reprise_domain::study::{ArchSelection, EvaluatePlan, NoopPlan, Seeds, StudySpec};
 use reprise_domain::{
-    ArchIndex, Dataset, EncodingName, ModelName, Recipe, SearchSpec, Seed, TaskSpec,
+    ArchIndex, Dataset, EncodingName, Limits, ModelName, Recipe, SearchSpec, Seed, TaskSpec,
 };
 
 use crate::fixtures::{embedded, empty, method, noops, planned, pretraining, searches};
@@ -42,6 +42,7 @@ fn a_study_has_every_method_on_every_data_set_with_every_seed() {
         tasks: 3,
         hold_ms: 0,
         failures: 0,
+        limits: Limits::NONE,
     });
     let tasks: Vec<_> = planned(&spec).tasks().collect();
     assert_eq!(tasks.len(), 2 + 2 * 2 * 5 + 3);
@@ -94,6 +95,7 @@ fn every_selected_architecture_is_trained_with_every_seed() {
         dataset: Dataset::Digits,
         recipe: Recipe::DigitsSmall,
         seeds: Seeds::range(1, 2),
+        limits: Limits::NONE,
     };
     let spec = StudySpec {
         evaluate: Some(evaluate),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use reprise_core::lifecycle::{AttemptEnd, Input};
+use reprise_core::lifecycle::{AttemptEnd, Input, StudyControl};
 use reprise_domain::{AttemptId, TaskKey, TaskSpec, WorkerId};
 
-use crate::fixtures::{embedded, noops, planned, result, seconds, submission, worker};
+use crate::fixtures::{control, embedded, noops, planned, result, seconds, submission, worker};
 use crate::lab::Lab;
 
 /// Reports as finished after `time` seconds on its slot.
@@ -44,9 +44,7 @@ fn the_rate_of_short_tasks_says_nothing_about_long_ones() {
     lab.hello(worker(1), 1, &[]);
     let first = lab.lease();
     finish_in(&mut lab, worker(1), first[0], 0.0);
-    lab.handle(Input::Cancel {
-        study: "short".parse().unwrap(),
-    });
+    lab.handle(control("short".parse().unwrap(), StudyControl::Cancel));
     let mut long = noops("long", 2000);
     long.noop.as_mut().unwrap().hold_ms = 60_000;
     lab.handle(submission(&long, false));

@@ -52,13 +52,94 @@ fn what_a_restarted_worker_does_not_hold_is_ready_at_once() {
 }
 
 #[test]
-fn a_worker_is_told_to_drop_what_is_not_current() {
+fn a_worker_that_comes_back_late_keeps_what_it_runs() {
+    let (mut lab, attempts) = started(2);
+    lab.handle(Input::Disconnected { worker: worker(A) });
+    lab.pass_ticking(Duration::from_mins(2));
+    assert_eq!(lab.core.workers().len(), 0);
+    let step = lab.hello(worker(A), 2, &attempts);
+    assert_eq!(stopped(&step), []);
+    assert_eq!(lab.lease(), []);
+    lab.restart();
+    lab.hello(worker(A), 2, &attempts);
+    for attempt in &attempts {
+        lab.finish(worker(A), *attempt, 1);
+        assert_eq!(lab.core.task(attempt.task).unwrap().attempts, 1);
+    }
+    assert!(lab.is_done(&noops("s", 2)));
+}
+
+#[test]
+fn a_late_worker_and_its_replacement_run_side_by_side_until_one_wins() {
+    let (mut lab, old) = started(1);
+    lab.handle(Input::Disconnected { worker: worker(A) });
+    lab.pass_ticking(Duration::from_mins(2));
+    lab.hello(worker(2), 1, &[]);
+    let new = lab.lease();
+    assert_eq!(stopped(&lab.hello(worker(A), 1, &old)), []);
+    // Two are enough.
+    let third = AttemptId {
+        number: 9,
+        ..old[0]
+    };
+    assert_eq!(stopped(&lab.hello(worker(3), 1, &[third])), [third]);
+    let end = lab.finish(worker(A), old[0], 1);
+    assert_eq!(stopped(&end), new);
+    lab.restart();
+}
+
+#[test]
+fn a_worker_is_told_to_drop_what_has_been_won() {
     let (mut lab, attempts) = started(2);
     lab.handle(Input::Disconnected { worker: worker(A) });
     lab.pass_ticking(Duration::from_secs(30));
-    assert_eq!(lab.core.workers().len(), 0);
+    lab.hello(worker(2), 2, &[]);
+    for attempt in lab.lease() {
+        lab.finish(worker(2), attempt, 1);
+    }
     let step = lab.hello(worker(A), 2, &attempts);
     assert_eq!(stopped(&step), attempts);
+}
+
+#[test]
+fn after_a_restored_backup_workers_keep_what_it_does_not_know() {
+    let (mut lab, _) = started(1);
+    lab.journal.truncate(1);
+    lab.core = lab.rebuilt();
+    lab.handle(Input::Restored);
+    let (task, running) = {
+        let task = crate::lab::first_task(&noops("s", 1));
+        (task, AttemptId { task, number: 3 })
+    };
+    // Somebody else comes first.
+    lab.hello(worker(2), 1, &[]);
+    let new = lab.lease();
+    assert!(new[0].number > running.number);
+    assert_eq!(stopped(&lab.hello(worker(A), 1, &[running])), []);
+    lab.restart();
+    lab.hello(worker(A), 1, &[running]);
+    lab.finish(worker(A), running, 1);
+    assert!(matches!(lab.phase(task), TaskPhase::Finished { .. }));
+}
+
+#[test]
+fn a_drained_worker_gets_nothing_more_until_it_is_taken_back() {
+    let mut lab = Lab::with(&noops("s", 5));
+    lab.hello(worker(A), 1, &[]);
+    let held = lab.lease();
+    let drain = |drained| Input::Drain {
+        worker: worker(A),
+        drained,
+    };
+    lab.handle(drain(true));
+    lab.finish(worker(A), held[0], 1);
+    assert_eq!(lab.lease(), []);
+    // A new session does not change it.
+    lab.restart();
+    lab.hello(worker(A), 1, &[]);
+    assert_eq!(lab.lease(), []);
+    lab.handle(drain(false));
+    assert!(!lab.lease().is_empty());
 }
 
 #[test]
@@ -186,11 +267,11 @@ fn a_clock_that_jumps_loses_no_task() {
     let (mut lab, attempts) = started(1);
     lab.pass_ticking(Duration::from_secs(1_000_000));
     lab.hello(worker(A), 1, &attempts);
-    let second = lab.lease();
+    assert_eq!(lab.lease(), []);
     lab.now = reprise_core::Timestamp(0);
     lab.handle(Input::Tick);
     lab.handle(Input::Heartbeat { worker: worker(A) });
-    lab.finish(worker(A), second[0], 1);
+    lab.finish(worker(A), attempts[0], 1);
     assert!(lab.is_done(&noops("s", 1)));
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use reprise_core::lifecycle::{Action, Event, Input, Refusal, TaskPhase};
+use reprise_core::lifecycle::{Action, Event, Input, Refusal, StudyControl, TaskPhase};
 use reprise_core::plan::PlannedTask;
 use reprise_domain::status::StudyState;
 use reprise_domain::study::{OnFailure, StudySpec};
 use reprise_domain::{AttemptId, FailureClass};
 
-use crate::fixtures::{embedded, noops, planned, submission, worker};
+use crate::fixtures::{control, embedded, noops, planned, submission, worker};
 use crate::lab::{Lab, first_task};
 
 fn lab_with_worker(spec: &StudySpec, slots: u32) -> Lab {
@@ -150,9 +150,7 @@ fn cancelling_stops_only_what_nobody_else_wants() {
     let mut lab = lab_with_worker(&small, 4);
     lab.handle(submission(&large, false));
     let attempts = lab.lease();
-    let step = lab.handle(Input::Cancel {
-        study: large.name.clone(),
-    });
+    let step = lab.handle(control(large.name.clone(), StudyControl::Cancel));
     assert_eq!(stopped(&step), attempts[2..]);
     assert_eq!(
         lab.core.study(&large.name).unwrap().state,
@@ -171,15 +169,11 @@ fn a_cancelled_study_is_taken_up_again_by_submitting_it() {
     let mut lab = lab_with_worker(&spec, 4);
     let attempts = lab.lease();
     lab.finish(worker(1), attempts[0], 1);
-    lab.handle(Input::Cancel {
-        study: spec.name.clone(),
-    });
+    lab.handle(control(spec.name.clone(), StudyControl::Cancel));
     assert!(lab.is_done(&spec));
     assert_eq!(lab.lease(), []);
     let refusal = lab
-        .try_handle(Input::Resume {
-            study: spec.name.clone(),
-        })
+        .try_handle(control(spec.name.clone(), StudyControl::Resume))
         .unwrap_err();
     assert!(matches!(refusal, Refusal::StudyEnded { .. }));
     lab.handle(submission(&spec, false));
@@ -192,9 +186,7 @@ fn a_paused_study_starts_nothing_and_loses_nothing() {
     let spec = noops("s", 6);
     let mut lab = lab_with_worker(&spec, 2);
     let attempts = lab.lease();
-    lab.handle(Input::Pause {
-        study: spec.name.clone(),
-    });
+    lab.handle(control(spec.name.clone(), StudyControl::Pause));
     lab.finish(worker(1), attempts[0], 1);
     assert_eq!(lab.lease(), []);
     assert_eq!(
@@ -202,9 +194,7 @@ fn a_paused_study_starts_nothing_and_loses_nothing() {
         StudyState::Paused
     );
     assert!(!lab.is_done(&spec));
-    lab.handle(Input::Resume {
-        study: spec.name.clone(),
-    });
+    lab.handle(control(spec.name.clone(), StudyControl::Resume));
     assert!(!lab.lease().is_empty());
 }
 
@@ -213,15 +203,9 @@ fn controls_say_what_they_do_not_know() {
     let mut lab = Lab::new();
     let study = noops("s", 1).name;
     for input in [
-        Input::Cancel {
-            study: study.clone(),
-        },
-        Input::Pause {
-            study: study.clone(),
-        },
-        Input::Resume {
-            study: study.clone(),
-        },
+        control(study.clone(), StudyControl::Cancel),
+        control(study.clone(), StudyControl::Pause),
+        control(study.clone(), StudyControl::Resume),
     ] {
         let refusal = lab.try_handle(input).unwrap_err();
         assert_eq!(
@@ -242,6 +226,7 @@ fn a_plan_that_cannot_run_is_refused() {
             digest,
             plan,
             amend,
+            by,
         } = submission(&spec, false)
         else {
             panic!()
@@ -255,6 +240,7 @@ fn a_plan_that_cannot_run_is_refused() {
                 digest,
                 plan,
                 amend,
+                by,
             })
             .unwrap_err()
     };
@@ -345,9 +331,6 @@ fn times_of_a_study_are_noted() {
         (view.started, view.finished),
         (Some(started), Some(lab.now))
     );
-    let status = view.status(1);
-    assert_eq!(
-        (status.total().finished, status.total().remaining()),
-        (1, 0)
-    );
+    let tasks = view.summary().tasks;
+    assert_eq!((tasks.finished, tasks.remaining()), (1, 0));
 }

@@ -1,17 +1,23 @@
-//! Artifacts over gRPC, in chunks.
+//! Artifacts over gRPC, streamed both ways. What waits for its turn has nothing in
+//! memory; a peer that stops in the middle loses its turn.
 
 use std::pin::Pin;
+use std::time::Duration;
 
-use futures::Stream;
-use reprise_domain::Digest;
-use reprise_proto::CHUNK_BYTES;
-use reprise_proto::convert;
+use futures::{Stream, stream};
+use reprise_domain::{AttemptId, Digest};
+use reprise_domain::measure::ArtifactRef;
+use reprise_proto::convert::{self, ConvertError};
 use reprise_proto::pb::artifact_service_server::ArtifactService;
-use reprise_proto::pb::{GetChunk, GetRequest, Presence, PutChunk, PutReceipt};
+use reprise_proto::pb::{self, GetChunk, GetRequest, Presence, PutChunk, PutReceipt};
 use reprise_proto::status::{ApiError, ErrorCode};
+use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::artifact::{ArtifactError, ArtifactStore, MAX_BYTES};
+use crate::artifact::{Area, ArtifactError, ArtifactStore, Download, Verdict};
+
+/// How long a peer may neither send nor take anything.
+const STALL: Duration = Duration::from_secs(60);
 
 /// The artifact store for others.
 #[derive(Debug)]
@@ -33,62 +39,84 @@ impl ArtifactService for ArtifactApi {
         &self,
         request: Request<Streaming<PutChunk>>,
     ) -> Result<Response<PutReceipt>, Status> {
+        let writer = self.store.writer().await.map_err(artifact_error)?;
         let mut stream = request.into_inner();
-        let mut named: Option<(Digest, u64)> = None;
-        let mut content = Vec::new();
-        while let Some(chunk) = stream.message().await? {
-            if let Some(artifact) = &chunk.artifact {
-                let digest = convert::digest("put.artifact.digest", &artifact.digest)
-                    .map_err(ApiError::from)?;
-                named = Some((digest, artifact.bytes));
+        let first = received(&mut stream).await?.ok_or_else(unnamed)?;
+        let artifact = ArtifactRef::try_from(first.artifact.ok_or_else(unnamed)?)
+            .map_err(ApiError::from)?;
+        let area = area(first.attempt).map_err(ApiError::from)?;
+        let mut upload = writer.begin(area, artifact).map_err(artifact_error)?;
+        let mut data = first.data;
+        loop {
+            upload.write(&data).await.map_err(artifact_error)?;
+            match received(&mut stream).await? {
+                Some(chunk) => data = chunk.data,
+                None => break,
             }
-            let (_, bytes) = named.ok_or_else(unnamed)?;
-            let length = content.len() as u64 + chunk.data.len() as u64;
-            if bytes > MAX_BYTES || length > bytes {
-                return Err(too_large(bytes.max(length)).into());
-            }
-            content.extend_from_slice(&chunk.data);
         }
-        let (digest, bytes) = named.ok_or_else(unnamed)?;
-        if (content.len() as u64) < bytes {
-            return Err(truncated(digest, bytes, content.len()).into());
-        }
-        self.store
-            .put(digest, content)
-            .await
-            .map_err(|error| artifact_error(&error))?;
+        upload.finish().await.map_err(artifact_error)?;
         Ok(Response::new(PutReceipt {}))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Self::GetStream>, Status> {
-        let content = self
-            .store
-            .get(requested(&request)?)
-            .await
-            .map_err(|error| artifact_error(&error))?;
-        let chunks: Vec<_> = content
-            .chunks(CHUNK_BYTES)
-            .map(|chunk| {
-                Ok(GetChunk {
-                    data: chunk.to_vec(),
-                })
-            })
-            .collect();
-        Ok(Response::new(Box::pin(futures::stream::iter(chunks))))
+        let (area, digest) = requested(request.into_inner())?;
+        let download = self.store.get(area, digest).await.map_err(artifact_error)?;
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(send(download, sender));
+        Ok(Response::new(Box::pin(chunks(receiver))))
     }
 
     async fn has(&self, request: Request<GetRequest>) -> Result<Response<Presence>, Status> {
-        let present = self
-            .store
-            .has(requested(&request)?)
-            .await
-            .map_err(|error| artifact_error(&error))?;
+        let (area, digest) = requested(request.into_inner())?;
+        // Read, and not only looked for: whoever asks would not send it again.
+        let verdict = self.store.verify(area, digest).await;
+        let present = verdict.map_err(artifact_error)? == Verdict::Whole;
         Ok(Response::new(Presence { present }))
     }
 }
 
-fn requested(request: &Request<GetRequest>) -> Result<Digest, ApiError> {
-    Ok(convert::digest("digest", &request.get_ref().digest)?)
+/// The next message of an upload.
+async fn received(stream: &mut Streaming<PutChunk>) -> Result<Option<PutChunk>, Status> {
+    tokio::time::timeout(STALL, stream.message())
+        .await
+        .map_err(|_| stalled())?
+}
+
+/// Reads as fast as the peer takes it, in a task of its own: a stream that nobody
+/// polls cannot notice that time passes.
+async fn send(mut download: Download, sender: mpsc::Sender<Result<Option<Vec<u8>>, ApiError>>) {
+    loop {
+        let chunk = download.next().await.map_err(artifact_error);
+        let last = !matches!(chunk, Ok(Some(_)));
+        if sender.send_timeout(chunk, STALL).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// What was read, as a stream that ends well only where the artifact does.
+fn chunks(
+    receiver: mpsc::Receiver<Result<Option<Vec<u8>>, ApiError>>,
+) -> impl Stream<Item = Result<GetChunk, Status>> {
+    stream::unfold(Some(receiver), async |receiver| {
+        let mut receiver = receiver?;
+        match receiver.recv().await {
+            Some(Ok(Some(data))) => Some((Ok(GetChunk { data }), Some(receiver))),
+            Some(Ok(None)) => None,
+            Some(Err(error)) => Some((Err(error.into()), None)),
+            None => Some((Err(stalled().into()), None)),
+        }
+    })
+}
+
+fn requested(request: GetRequest) -> Result<(Area, Digest), ApiError> {
+    let digest = convert::digest("digest", &request.digest)?;
+    Ok((area(request.attempt)?, digest))
+}
+
+fn area(attempt: Option<pb::Attempt>) -> Result<Area, ConvertError> {
+    let attempt = attempt.map(AttemptId::try_from).transpose()?;
+    Ok(attempt.map_or(Area::Shared, Area::Checkpoint))
 }
 
 fn unnamed() -> ApiError {
@@ -98,28 +126,31 @@ fn unnamed() -> ApiError {
     )
 }
 
-fn too_large(bytes: u64) -> ApiError {
+fn stalled() -> ApiError {
     ApiError::new(
-        ErrorCode::TooLarge,
-        format_args!(
-            "artifact of `{bytes}` bytes is larger than it says or than the limit of `{MAX_BYTES}`"
-        ),
+        ErrorCode::Unavailable,
+        format_args!("the transfer stood still for {} s", STALL.as_secs()),
     )
 }
 
-fn truncated(digest: Digest, bytes: u64, found: usize) -> ApiError {
-    ApiError::new(
-        ErrorCode::Corrupt,
-        format_args!("artifact `{digest}` of `{bytes}` bytes ended after `{found}`"),
-    )
-    .hint("send it again, whole")
-}
-
-fn artifact_error(error: &ArtifactError) -> ApiError {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that `map_err` calls"
+)]
+fn artifact_error(error: ArtifactError) -> ApiError {
     let code = match error {
         ArtifactError::Missing(_) => ErrorCode::NotFound,
-        ArtifactError::Corrupt { .. } => ErrorCode::Corrupt,
-        ArtifactError::Access { .. } | ArtifactError::Directory { .. } => ErrorCode::Unavailable,
+        ArtifactError::Corrupt { .. } | ArtifactError::Truncated { .. } => ErrorCode::Corrupt,
+        ArtifactError::TooLarge(_) => ErrorCode::TooLarge,
+        ArtifactError::Busy
+        | ArtifactError::Access { .. }
+        | ArtifactError::Directory { .. } => ErrorCode::Unavailable,
     };
-    ApiError::new(code, error)
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+    let told = ApiError::new(code, format_args!("{error}{}", cause.unwrap_or_default()));
+    match error {
+        ArtifactError::Truncated { .. } => told.hint("send it again, whole"),
+        ArtifactError::Busy => told.hint("try again soon"),
+        _ => told,
+    }
 }

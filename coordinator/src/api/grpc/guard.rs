@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use reprise_core::lifecycle::Actor;
 use reprise_proto::MAX_MESSAGE_BYTES;
 use reprise_proto::status::{ApiError, ErrorCode};
 use tonic::body::Body;
@@ -62,6 +63,15 @@ where
         let response = self.service.call(request);
         Box::pin(async move { Ok(reviewed(response.await?, &caller)) })
     }
+}
+
+/// Who asks, as far as it decides on what is done with studies.
+pub(super) fn actor<T>(request: &tonic::Request<T>) -> Actor {
+    request
+        .extensions()
+        .get::<Caller>()
+        .and_then(Caller::client)
+        .map_or(Actor::Admin, |name| Actor::Holder(name.to_owned()))
 }
 
 fn answer(error: ApiError) -> BoxFuture<http::Response<Body>, Infallible> {

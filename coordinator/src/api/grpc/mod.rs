@@ -2,8 +2,14 @@
 
 mod artifact;
 mod guard;
+mod logs;
+mod operation;
+mod page;
 mod server;
 mod study;
+mod submission;
+mod task;
+mod watch;
 mod worker;
 
 pub use server::{Server, ServerError};

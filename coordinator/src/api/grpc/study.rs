@@ -1,83 +1,118 @@
 //! Studies for clients.
 
 use std::pin::Pin;
-use std::time::{Duration, Instant};
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use reprise_core::lifecycle::Refusal;
 use reprise_core::plan::PlanError;
 use reprise_domain::StudyName;
-use reprise_domain::status::{StudyState, StudyStatus};
 use reprise_proto::convert;
 use reprise_proto::pb::study_service_server::StudyService;
 use reprise_proto::pb::{
-    self, ControlRequest, ControlResponse, ListRequest, ListResponse, StatusResponse, StudyRequest,
-    SubmitRequest, SubmitResponse, TaskRecord,
+    ControlRequest, ControlResponse, DeleteResponse, ListRequest, ListResponse, ResultsRequest,
+    StudyRequest, StudySpec, StudyStatus, StudyUpdate, SubmitRequest, SubmitResponse, TaskRecord,
 };
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::worker::unavailable;
-use crate::engine::{Control, Handle, SubmitError};
+use super::guard::actor;
+use super::page;
+use super::submission;
+use super::watch::Watcher;
+use crate::artifact::ArtifactStore;
+use crate::engine::{Handle, SubmitError};
+use crate::reading::{Reading, unavailable, unknown};
 use crate::security::Caller;
-
-/// Least mean time between two messages of a watch: ten a second is as fast as
-/// anybody reads.
-const WATCH_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Messages of a watch that may follow each other at once after a silence, so that
-/// the end of a short study is seen when it comes.
-const WATCH_BURST: u32 = 10;
 
 /// The client's side of the coordinator.
 #[derive(Debug)]
 pub(super) struct StudyApi {
     engine: Handle,
+    reading: Reading,
+    artifacts: ArtifactStore,
     shutdown: CancellationToken,
 }
 
 impl StudyApi {
-    pub(super) fn new(engine: Handle, shutdown: CancellationToken) -> Self {
-        Self { engine, shutdown }
+    pub(super) fn new(
+        engine: Handle,
+        reading: Reading,
+        artifacts: ArtifactStore,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            engine,
+            reading,
+            artifacts,
+            shutdown,
+        }
     }
 }
 
-type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+/// What a call sends bit by bit.
+pub(super) type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl StudyService for StudyApi {
-    type WatchStream = Streamed<StatusResponse>;
+    type WatchStream = Streamed<StudyUpdate>;
     type ResultsStream = Streamed<TaskRecord>;
 
     async fn submit(
         &self,
         request: Request<SubmitRequest>,
     ) -> Result<Response<SubmitResponse>, Status> {
+        let by = actor(&request);
         let request = request.into_inner();
-        let spec = convert::from_json("submit.spec", &request.spec).map_err(ApiError::from)?;
+        let spec: reprise_domain::study::StudySpec =
+            convert::from_json("submit.spec", &request.spec).map_err(ApiError::from)?;
+        submission::check(&spec, &self.artifacts).await?;
+        let study = spec.name.clone();
         let resumed = self
             .engine
-            .submit(spec, request.amend)
+            .submit(spec, request.amend, by)
             .await
             .map_err(unavailable)?
             .map_err(|error| submit_error(&error))?;
-        Ok(Response::new(SubmitResponse { resumed }))
+        let standing = self.reading.standing(&study).await?;
+        Ok(Response::new(SubmitResponse {
+            resumed,
+            study: Some((&standing.study).into()),
+        }))
     }
 
-    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
-        let studies = self.engine.list().await.map_err(unavailable)?;
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let request = request.into_inner();
+        let most = page::size(request.page_size)?;
+        let after = match request.page_token.as_str() {
+            "" => None,
+            name => Some(study_name(name)?),
+        };
+        let studies = self.engine.summaries(after, most).await.map_err(unavailable)?;
+        let last = studies.last().filter(|_| studies.len() == most);
         Ok(Response::new(ListResponse {
-            studies: studies.iter().map(ToString::to_string).collect(),
+            next_page_token: last.map_or_else(String::new, |last| last.name.to_string()),
+            studies: studies.iter().map(Into::into).collect(),
         }))
     }
 
     async fn status(
         &self,
         request: Request<StudyRequest>,
-    ) -> Result<Response<StatusResponse>, Status> {
+    ) -> Result<Response<StudyStatus>, Status> {
         let study = study_name(&request.into_inner().study)?;
-        Ok(Response::new(encode(&look_up(&self.engine, &study).await?)))
+        let status = self.reading.status(&study).await?;
+        Ok(Response::new((&status).into()))
+    }
+
+    async fn spec(&self, request: Request<StudyRequest>) -> Result<Response<StudySpec>, Status> {
+        let study = study_name(&request.into_inner().study)?;
+        let spec = self.engine.study_spec(study.clone()).await;
+        let (digest, spec) = spec.map_err(unavailable)?.ok_or_else(|| unknown(&study))?;
+        Ok(Response::new(StudySpec {
+            spec_json: convert::to_json(&spec),
+            digest: convert::digest_bytes(digest),
+        }))
     }
 
     async fn watch(
@@ -86,158 +121,65 @@ impl StudyService for StudyApi {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let caller = request.extensions().get::<Caller>().cloned();
         let study = study_name(&request.into_inner().study)?;
-        let mut changes = self.engine.changes();
-        changes.mark_unchanged();
-        let first = look_up(&self.engine, &study).await?;
-        let watcher = Watcher {
-            engine: self.engine.clone(),
-            changes,
-            pace: Instant::now(),
-            shutdown: self.shutdown.clone(),
-            caller,
-            study,
-            first: Some(first),
-            ended: false,
-        };
-        Ok(Response::new(Box::pin(futures::stream::unfold(
-            watcher,
-            Watcher::step,
-        ))))
+        let (changes, shutdown) = (self.engine.changes(), self.shutdown.clone());
+        let watcher = Watcher::new(self.reading.clone(), changes, shutdown, caller, study);
+        Ok(Response::new(watcher.updates().await?))
     }
 
     async fn control(
         &self,
         request: Request<ControlRequest>,
     ) -> Result<Response<ControlResponse>, Status> {
+        let by = actor(&request);
         let request = request.into_inner();
         let study = study_name(&request.study)?;
-        let control = match request.control() {
-            pb::Control::Cancel => Control::Cancel,
-            pb::Control::Pause => Control::Pause,
-            pb::Control::Resume => Control::Resume,
-            pb::Control::Unspecified => {
-                return Err(ApiError::new(
-                    ErrorCode::InvalidRequest,
-                    "a control request names no control",
-                )
-                .into());
-            }
-        };
+        let control = convert::status::control(request.control()).map_err(ApiError::from)?;
         self.engine
-            .control(study, control)
+            .control(study.clone(), control, by)
             .await
             .map_err(unavailable)?
             .map_err(|refusal| refused(&refusal))?;
-        Ok(Response::new(ControlResponse {}))
+        let standing = self.reading.standing(&study).await?;
+        Ok(Response::new(ControlResponse {
+            study: Some((&standing.study).into()),
+        }))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<StudyRequest>,
+    ) -> Result<Response<DeleteResponse>, Status> {
+        let by = actor(&request);
+        let study = study_name(&request.into_inner().study)?;
+        self.engine
+            .delete(study, by)
+            .await
+            .map_err(unavailable)?
+            .map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(DeleteResponse {}))
     }
 
     async fn results(
         &self,
-        request: Request<StudyRequest>,
+        request: Request<ResultsRequest>,
     ) -> Result<Response<Self::ResultsStream>, Status> {
-        let study = study_name(&request.into_inner().study)?;
-        let records = self
-            .engine
-            .records(study.clone())
-            .await
-            .map_err(unavailable)?
-            .ok_or_else(|| unknown(&study))?;
-        let records = records.into_iter().map(|record| {
-            Ok(TaskRecord {
-                task: convert::digest_bytes(record.key.0),
-                record: convert::to_json(&record),
-            })
+        let request = request.into_inner();
+        let study = study_name(&request.study)?;
+        let form = request.form();
+        // An unknown study is told as an answer, and not within the stream.
+        self.reading.standing(&study).await?;
+        let records = self.reading.records(study).map(move |record| {
+            record
+                .map(|record| convert::record::task_record(&record, form))
+                .map_err(Status::from)
         });
-        Ok(Response::new(Box::pin(futures::stream::iter(records))))
+        Ok(Response::new(Box::pin(records)))
     }
 }
 
-/// A study that somebody watches.
-struct Watcher {
-    engine: Handle,
-    changes: tokio::sync::watch::Receiver<u64>,
-    /// When the last message would have been due had all been sent at the mean
-    /// rate.
-    pace: Instant,
-    shutdown: CancellationToken,
-    /// Who watches: a credential may end before the study does.
-    caller: Option<Caller>,
-    study: StudyName,
-    /// What is sent at once.
-    first: Option<StudyStatus>,
-    /// Whether the study has, or the watch.
-    ended: bool,
-}
-
-impl Watcher {
-    async fn step(mut self) -> Option<(Result<StatusResponse, Status>, Self)> {
-        let status = match self.first.take() {
-            Some(first) => first,
-            None if self.ended => return None,
-            None => match self.changed().await {
-                Ok(status) => status,
-                Err(error) => {
-                    self.ended = true;
-                    return error.map(|error| (Err(error), self));
-                }
-            },
-        };
-        self.ended = !matches!(status.state, StudyState::Running | StudyState::Paused);
-        Some((Ok(encode(&status)), self))
-    }
-
-    /// The next status; `None` inside the error when the coordinator stops.
-    async fn changed(&mut self) -> Result<StudyStatus, Option<Status>> {
-        tokio::select! {
-            changed = self.changes.changed() => changed.map_err(|_| None)?,
-            () = self.shutdown.cancelled() => return Err(None),
-        }
-        self.keep_pace().await;
-        self.changes.mark_unchanged();
-        if let Some(caller) = &self.caller {
-            caller.check().map_err(|error| {
-                caller.refused(&error);
-                Some(error.into())
-            })?;
-        }
-        look_up(&self.engine, &self.study)
-            .await
-            .map_err(|error| Some(error.into()))
-    }
-
-    /// Waits while messages are ahead of their rate by more than the burst.
-    async fn keep_pace(&mut self) {
-        let ahead = self.pace.saturating_duration_since(Instant::now());
-        tokio::time::sleep(ahead.saturating_sub(WATCH_INTERVAL * (WATCH_BURST - 1))).await;
-        self.pace = self.pace.max(Instant::now()) + WATCH_INTERVAL;
-    }
-}
-
-async fn look_up(engine: &Handle, study: &StudyName) -> Result<StudyStatus, ApiError> {
-    engine
-        .status(study.clone())
-        .await
-        .map_err(unavailable)?
-        .ok_or_else(|| unknown(study))
-}
-
-fn encode(status: &StudyStatus) -> StatusResponse {
-    StatusResponse {
-        status: convert::to_json(status),
-    }
-}
-
-fn study_name(text: &str) -> Result<StudyName, ApiError> {
+pub(super) fn study_name(text: &str) -> Result<StudyName, ApiError> {
     text.parse()
         .map_err(|error| ApiError::new(ErrorCode::InvalidRequest, error))
-}
-
-fn unknown(study: &StudyName) -> ApiError {
-    ApiError::new(
-        ErrorCode::NotFound,
-        format_args!("there is no study `{study}`"),
-    )
-    .hint("`reprise list` names the studies of this coordinator")
 }
 
 fn submit_error(error: &SubmitError) -> ApiError {
@@ -250,9 +192,13 @@ fn submit_error(error: &SubmitError) -> ApiError {
     }
 }
 
-fn refused(refusal: &Refusal) -> ApiError {
+pub(super) fn refused(refusal: &Refusal) -> ApiError {
     let code = match refusal {
-        Refusal::UnknownStudy { .. } => ErrorCode::NotFound,
+        Refusal::UnknownStudy { .. }
+        | Refusal::UnknownTask { .. }
+        | Refusal::UnknownWorker { .. } => ErrorCode::NotFound,
+        Refusal::NotYours { .. } => ErrorCode::Forbidden,
+        Refusal::Full { .. } => ErrorCode::TooLarge,
         Refusal::SpecChanged { .. } => ErrorCode::SpecChanged,
         _ => ErrorCode::InvalidRequest,
     };

@@ -5,7 +5,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
-use reprise_domain::{AttemptId, AttemptOutcome, WorkerId};
+use prost::Message as _;
+use reprise_core::lifecycle::Progress;
+use reprise_domain::measure::ArtifactRef;
+use reprise_domain::{
+    AttemptId, AttemptOutcome, Capability, Failure, FailureClass, WorkerId,
+};
 use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::convert::{self, ConvertError};
 use reprise_proto::pb::from_worker::Message as FromMessage;
@@ -19,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::guard::refusal;
-use crate::engine::{Greeting, Handle, OutboxMessage, SessionId, Unavailable};
+use crate::artifact::{ArtifactStore, Area};
+use crate::engine::{Assignment, Greeting, Handle, OutboxMessage, SessionId, Unavailable};
 use crate::security::Caller;
 
 /// How long a new connection may take to say hello.
@@ -29,6 +35,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct WorkerApi {
     engine: Handle,
+    artifacts: ArtifactStore,
     heartbeat_timeout: Duration,
     shutdown: CancellationToken,
 }
@@ -36,11 +43,13 @@ pub(super) struct WorkerApi {
 impl WorkerApi {
     pub(super) fn new(
         engine: Handle,
+        artifacts: ArtifactStore,
         heartbeat_timeout: Duration,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             engine,
+            artifacts,
             heartbeat_timeout,
             shutdown,
         }
@@ -72,23 +81,30 @@ impl WorkerService for WorkerApi {
             %worker, session = session.0, peer = %caller.address(), credential = caller.holder(),
             "worker connected"
         );
-        let engine = self.engine.clone();
-        let shutdown = self.shutdown.clone();
+        let ear = Ear {
+            engine: self.engine.clone(),
+            artifacts: self.artifacts.clone(),
+            caller,
+            worker,
+            session,
+        };
+        let ended = self.shutdown.child_token();
+        let end = ended.clone().drop_guard();
         let (cut, cut_by) = oneshot::channel();
         tokio::spawn(async move {
             tokio::select! {
-                ended = listen(&mut stream, &engine, &caller, worker, session) => {
-                    if let Err(error) = ended {
-                        caller.refused(&error);
+                heard = ear.listen(&mut stream) => {
+                    if let Err(error) = heard {
+                        ear.caller.refused(&error);
                         // A worker that has gone does not need to be told.
                         let _ = cut.send(Err(Status::from(error)));
                     }
                 }
-                () = shutdown.cancelled() => {}
+                () = ended.cancelled() => {}
             }
             tracing::info!(%worker, session = session.0, "worker disconnected");
             // When the engine has stopped there is nobody left to tell.
-            let _ = engine.gone(worker, session).await;
+            let _ = ear.engine.gone(worker, session).await;
         });
         let timeout = u32::try_from(self.heartbeat_timeout.as_millis()).unwrap_or(u32::MAX);
         let welcome = pb::Welcome {
@@ -96,15 +112,25 @@ impl WorkerService for WorkerApi {
             heartbeat_timeout_ms: timeout,
         };
         let welcome = stream::once(async move { ToMessage::Welcome(welcome) });
-        let messages = welcome.chain(UnboundedReceiverStream::new(messages).map(to_wire));
-        let messages = messages.map(|message| {
-            Ok(ToWorker {
+        let messages = UnboundedReceiverStream::new(messages)
+            .flat_map(|message| stream::iter(to_wire(message)));
+        let messages = welcome.chain(messages).map(|message| {
+            Some(Ok(ToWorker {
                 message: Some(message),
-            })
+            }))
         });
-        // Why the session was cut, if it was; that ends the stream.
-        let cut_by = stream::once(cut_by).filter_map(async |cut| cut.ok());
-        Ok(Response::new(Box::pin(stream::select(messages, cut_by))))
+        // The engine drops its end of a session that is over, and a session that is
+        // cut says why: either ends the stream, and with it the other direction.
+        let messages = messages.chain(stream::once(async { None }));
+        let cut_by = stream::once(cut_by).map(|cut| cut.ok());
+        let both = stream::select(messages, cut_by)
+            .take_while(|message| std::future::ready(message.is_some()))
+            .filter_map(std::future::ready)
+            .map(move |message| {
+                let _held = &end;
+                message
+            });
+        Ok(Response::new(Box::pin(both)))
     }
 }
 
@@ -136,7 +162,7 @@ fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Greeting), ApiError> {
         .hint("run the same version of `reprise` and `reprise-worker`"));
     }
     let worker = convert::worker_id("hello.worker", &hello.worker)?;
-    let capability = convert::from_json("hello.capability", &hello.capability)?;
+    let capability: Capability = convert::from_json("hello.capability", &hello.capability)?;
     let greeting = Greeting {
         capability,
         holding: convert::attempts(hello.holding)?,
@@ -145,50 +171,77 @@ fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Greeting), ApiError> {
     Ok((worker, greeting))
 }
 
-/// Passes messages on until the stream ends, or its sender must not go on.
-async fn listen(
-    stream: &mut Streaming<FromWorker>,
-    engine: &Handle,
-    caller: &Caller,
+/// The listening half of a session.
+struct Ear {
+    engine: Handle,
+    artifacts: ArtifactStore,
+    caller: Caller,
     worker: WorkerId,
     session: SessionId,
-) -> Result<(), ApiError> {
-    loop {
-        let message = match stream.message().await {
-            Ok(Some(message)) => message,
-            Ok(None) => break,
-            Err(status) => match refusal(&status) {
-                error if error.code == ErrorCode::TooLarge => return Err(error),
-                // A broken connection is an end like any other: the worker dials
-                // again.
-                _ => break,
-            },
-        };
-        caller.check()?;
-        let told = match message.message {
+}
+
+impl Ear {
+    /// Passes messages on until the stream ends, or its sender must not go on.
+    async fn listen(&self, stream: &mut Streaming<FromWorker>) -> Result<(), ApiError> {
+        loop {
+            let message = match stream.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(()),
+                Err(status) => match refusal(&status) {
+                    error if error.code == ErrorCode::TooLarge => return Err(error),
+                    // A broken connection is an end like any other: the worker dials
+                    // again.
+                    _ => return Ok(()),
+                },
+            };
+            self.caller.check()?;
+            if self.pass_on(message.message).await?.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn pass_on(
+        &self,
+        message: Option<FromMessage>,
+    ) -> Result<Result<(), Unavailable>, ApiError> {
+        let (engine, worker, session) = (&self.engine, self.worker, self.session);
+        Ok(match message {
             Some(FromMessage::Report(report)) => {
-                let attempt = report.attempt.ok_or(ConvertError::Missing {
-                    field: "report.attempt",
-                })?;
-                let outcome: AttemptOutcome =
-                    convert::from_json("report.outcome", &report.outcome)?;
-                engine
-                    .report(worker, session, AttemptId::try_from(attempt)?, outcome)
-                    .await
+                let attempt = attempt("report.attempt", report.attempt)?;
+                let outcome = convert::from_json("report.outcome", &report.outcome)?;
+                let outcome = self.with_files(outcome).await?;
+                engine.report(worker, session, attempt, outcome).await
             }
             Some(FromMessage::Checkpoint(checkpoint)) => {
-                let attempt = checkpoint.attempt.ok_or(ConvertError::Missing {
-                    field: "checkpoint.attempt",
-                })?;
+                let attempt = attempt("checkpoint.attempt", checkpoint.attempt)?;
                 let artifact = checkpoint.artifact.ok_or(ConvertError::Missing {
                     field: "checkpoint.artifact",
                 })?;
+                let artifact: ArtifactRef = artifact.try_into()?;
+                if !self.is_stored(Area::Checkpoint(attempt), artifact).await? {
+                    tracing::warn!(
+                        %worker, %attempt, artifact = %artifact.digest,
+                        "a checkpoint was announced that is not stored; it is not kept"
+                    );
+                    return Ok(Ok(()));
+                }
                 engine
-                    .checkpointed(worker, session, attempt.try_into()?, artifact.try_into()?)
+                    .checkpointed(worker, session, attempt, artifact, checkpoint.done)
                     .await
             }
-            Some(FromMessage::Heartbeat(_) | FromMessage::Log(_)) | None => {
-                engine.heartbeat(worker, session).await
+            Some(FromMessage::Heartbeat(heartbeat)) => {
+                let progress = heartbeat.progress.into_iter().map(|progress| {
+                    let attempt = attempt("heartbeat.progress.attempt", progress.attempt)?;
+                    let (done, total) = (progress.done, progress.total);
+                    Ok((attempt, Progress { done, total }))
+                });
+                let progress = progress.collect::<Result<Vec<_>, ConvertError>>()?;
+                engine.heartbeat(worker, session, progress).await
+            }
+            Some(FromMessage::Log(log)) => {
+                let attempt = attempt("log.attempt", log.attempt)?;
+                self.keep_log(attempt, &log.text).await
             }
             Some(FromMessage::Draining(pb::Draining {})) => engine.draining(worker, session).await,
             Some(FromMessage::Hello(_)) => {
@@ -197,42 +250,103 @@ async fn listen(
                     "a session has one hello only",
                 ));
             }
-        };
-        if told.is_err() {
-            break;
-        }
+            None => engine.heartbeat(worker, session, Vec::new()).await,
+        })
     }
-    Ok(())
+
+    /// An outcome whose files are stored; else a failure that names what is not.
+    async fn with_files(&self, outcome: AttemptOutcome) -> Result<AttemptOutcome, ApiError> {
+        let AttemptOutcome::Finished { result, .. } = &outcome else {
+            return Ok(outcome);
+        };
+        for artifact in result.artifacts() {
+            if !self.is_stored(Area::Shared, artifact).await? {
+                return Ok(AttemptOutcome::Failed(Failure {
+                    class: FailureClass::Task,
+                    message: format!(
+                        "the worker reported a result whose artifact `{}` of `{}` bytes is not stored",
+                        artifact.digest, artifact.bytes
+                    ),
+                    log: Vec::new(),
+                }));
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn is_stored(&self, area: Area, artifact: ArtifactRef) -> Result<bool, ApiError> {
+        let size = self.artifacts.size(area, artifact.digest).await;
+        let size = size.map_err(|error| ApiError::new(ErrorCode::Unavailable, error))?;
+        Ok(size == Some(artifact.bytes))
+    }
+
+    /// Keeps the end of an attempt's log, if there is such an attempt.
+    async fn keep_log(&self, attempt: AttemptId, text: &[u8]) -> Result<(), Unavailable> {
+        let known = self.engine.task_entry(attempt.task).await?;
+        let newest = known.map_or(0, |(entry, _)| entry.task.attempts);
+        if attempt.number <= newest
+            && let Err(error) = self.artifacts.put_log(attempt, text).await
+        {
+            // The task does not depend on it.
+            tracing::warn!(%error, %attempt, "log not kept");
+        }
+        Ok(())
+    }
 }
 
-fn to_wire(message: OutboxMessage) -> ToMessage {
+fn attempt(
+    field: &'static str,
+    attempt: Option<pb::Attempt>,
+) -> Result<AttemptId, ConvertError> {
+    attempt.ok_or(ConvertError::Missing { field })?.try_into()
+}
+
+/// Bytes of assignments in one message: far below what either side accepts. Some
+/// 60,000 assignments at once would be too many for one.
+const START_BYTES: usize = 1 << 20;
+
+fn to_wire(message: OutboxMessage) -> Vec<ToMessage> {
     let attempts = |list: Vec<AttemptId>| list.into_iter().map(pb::Attempt::from).collect();
     match message {
-        OutboxMessage::Stop(list) => ToMessage::Stop(pb::Stop {
+        OutboxMessage::Stop(list) => vec![ToMessage::Stop(pb::Stop {
             attempts: attempts(list),
-        }),
-        OutboxMessage::Acknowledge(list) => ToMessage::Acknowledge(pb::Acknowledge {
+        })],
+        OutboxMessage::Acknowledge(list) => vec![ToMessage::Acknowledge(pb::Acknowledge {
             attempts: attempts(list),
-        }),
-        OutboxMessage::Start(assignments) => {
-            let assignments = assignments.into_iter().map(|assignment| pb::Assignment {
-                attempt: Some(assignment.attempt.into()),
-                spec: convert::to_json(&assignment.spec),
-                inputs: assignment
-                    .inputs
-                    .iter()
-                    .map(|(key, stored)| pb::Input {
-                        task: convert::digest_bytes(key.0),
-                        result: convert::to_json(&stored.result),
-                    })
-                    .collect(),
-                checkpoint: assignment.checkpoint.map(Into::into),
-                checkpoint_of: None,
-            });
-            ToMessage::Start(pb::Start {
-                assignments: assignments.collect(),
-            })
+        })],
+        OutboxMessage::Start(assignments) => starts(assignments),
+    }
+}
+
+fn starts(assignments: Vec<Assignment>) -> Vec<ToMessage> {
+    let mut messages = Vec::new();
+    let (mut start, mut bytes) = (pb::Start::default(), 0);
+    for assignment in assignments {
+        let wire = assigned(&assignment);
+        let size = wire.encoded_len();
+        if bytes > 0 && bytes + size > START_BYTES {
+            messages.push(ToMessage::Start(std::mem::take(&mut start)));
+            bytes = 0;
         }
+        bytes += size;
+        start.assignments.push(wire);
+    }
+    messages.push(ToMessage::Start(start));
+    messages
+}
+
+fn assigned(assignment: &Assignment) -> pb::Assignment {
+    let inputs = assignment.inputs.iter().map(|(key, stored)| pb::Input {
+        task: convert::digest_bytes(key.0),
+        result: convert::to_json(&stored.result),
+    });
+    let checkpoint = assignment.checkpoint;
+    pb::Assignment {
+        attempt: Some(assignment.attempt.into()),
+        spec: convert::to_json(&assignment.spec),
+        inputs: inputs.collect(),
+        checkpoint: checkpoint.map(|saved| saved.artifact.into()),
+        checkpoint_of: checkpoint.map(|saved| saved.attempt.into()),
     }
 }
 

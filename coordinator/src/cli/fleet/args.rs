@@ -43,11 +43,11 @@ pub(in crate::cli) struct UpArgs {
     /// given.
     #[arg(long)]
     pub(super) advertise: Option<String>,
-    /// Workers' credential, a file that all nodes can read (Slurm).
+    /// Workers' credential, a file in a directory that all nodes share (Slurm).
     #[arg(long)]
     pub(super) worker_credential: Option<PathBuf>,
     /// Secret with the workers' credential: of the cluster, under the key
-    /// `credential.pem` (Kubernetes), or of the Secret Manager (Google Cloud).
+    /// `worker.pem` (Kubernetes), or of the Secret Manager (Google Cloud).
     #[arg(long)]
     pub(super) secret: Option<String>,
     /// Workers that are kept even with nothing to do.
@@ -60,9 +60,13 @@ pub(in crate::cli) struct UpArgs {
     #[arg(long, default_value_t = 1)]
     pub(super) slots: u32,
     /// The worker program: a path where it runs, or on Google Cloud an archive
-    /// `gs://BUCKET/FILE.tar.gz`.
+    /// `gs://BUCKET/FILE.tar.gz` with `reprise-worker` at its top and libtorch's
+    /// libraries in `lib`.
     #[arg(long)]
     pub(super) worker: Option<String>,
+    /// SHA-256 of that archive, as `sha256sum` shows it; machines run nothing else.
+    #[arg(long, value_name = "DIGEST", value_parser = sha256)]
+    pub(super) worker_sha256: Option<String>,
     /// What an hour of one worker costs, in any currency.
     #[arg(long, value_parser = amount)]
     pub(super) price: Option<f64>,
@@ -163,6 +167,10 @@ impl UpArgs {
                 "name the `--worker`: an archive `gs://BUCKET/FILE.tar.gz`, or a path on the machines' image"
             ),
         };
+        anyhow::ensure!(
+            program.starts_with("gs://") == self.worker_sha256.is_some(),
+            "an archive `gs://…` as `--worker` and its digest `--worker-sha256` go together"
+        );
         Ok(Setup {
             name: self.known.name.clone(),
             on,
@@ -172,6 +180,7 @@ impl UpArgs {
                 // A worker's own, with a worker's rights; never this command's.
                 credential: self.worker_credential.as_ref().map(path).transpose()?,
                 slots: self.slots,
+                sha256: self.worker_sha256.clone(),
             },
             price: self.price,
         })
@@ -214,6 +223,14 @@ fn fleet_name(text: &str) -> Result<String, String> {
             "a fleet's name is 1 to 40 of a-z, 0-9 and -, the first a letter, the last not -"
                 .to_owned(),
         )
+    }
+}
+
+fn sha256(text: &str) -> Result<String, String> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("a SHA-256 has 64 hexadecimal digits".to_owned())
     }
 }
 
@@ -274,6 +291,7 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("2min"), Ok(Duration::from_mins(2)));
         assert!(duration("60").is_err() && duration("-1s").is_err());
+        assert!(sha256(&"aB".repeat(32)).is_ok() && sha256("ab").is_err());
         assert!(fleet_name("lab-2").is_ok());
         for name in ["", "2lab", "Lab", "lab-", "a/b", "lab fleet"] {
             assert!(fleet_name(name).is_err(), "{name}");

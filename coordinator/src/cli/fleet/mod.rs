@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Subcommand;
-use reprise_domain::StudyName;
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
 use self::args::{KnownArgs, UpArgs};
 use self::text::{Announcer, spent, status_table};
+use super::exit::{self, BUDGET_SPENT, OrWrongInput as _, ensure_input};
 use super::remote::RemoteArgs;
 use super::{eprint_block, print_block};
 use crate::client::Client;
@@ -21,9 +21,6 @@ use crate::fleet::home::Home;
 use crate::fleet::policy::{End, Limits};
 use crate::fleet::service::{Config, Outcome, Service, Studies, wait_gone};
 use crate::fleet::workload::Workload;
-
-/// Exit code when the budget was spent before the work was done.
-const BUDGET_SPENT: u8 = 5;
 
 /// How long a worker takes to leave, which the budget has to pay for as well.
 const LEAVE_TIME: Duration = Duration::from_secs(10);
@@ -35,10 +32,9 @@ const PATIENCE: Duration = Duration::from_mins(4);
 #[derive(Debug, Subcommand)]
 pub(super) enum FleetCommand {
     /// Keep as many workers alive as there is work for, until all is done.
-    #[command(
-        after_help = "Exit codes: 0 all studies done, or stopped by Ctrl-C (the workers \
-        go on); 1 error; 4 budget spent"
-    )]
+    ///
+    /// Ctrl-C ends this command with exit code 0 and leaves the workers running.
+    #[command(after_help = exit::TABLE)]
     Up(Box<UpArgs>),
     /// List a fleet's workers, their hours and their cost.
     Status(KnownArgs),
@@ -56,21 +52,22 @@ pub(super) async fn run(command: FleetCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
+    ensure_input(
         args.min <= args.max && args.max > 0 && args.slots > 0,
-        "`--max` and `--slots` are at least 1, and `--min` is at most `--max`"
-    );
-    let setup = args.setup()?;
+        || "`--max` and `--slots` are at least 1, and `--min` is at most `--max`".to_owned(),
+    )?;
+    let setup = args.setup().or_wrong_input()?;
     let home = Home::new(&args.known.directory, &args.known.name)?;
     let _held = home.hold()?;
     home.forget_note()?;
     if let Ok(record) = home.read() {
         let (known, asked) = (record.setup.on.name(), setup.on.name());
-        anyhow::ensure!(
-            known == asked,
-            "fleet `{}` runs on `{known}`, not on `{asked}`; take it down first with `reprise fleet down`",
-            setup.name
-        );
+        ensure_input(known == asked, || {
+            format!(
+                "fleet `{}` runs on `{known}`, not on `{asked}`; take it down first with `reprise fleet down`",
+                setup.name
+            )
+        })?;
     }
     let mut announcer = Announcer::new(&setup, args.max);
     let config = Config {
@@ -158,9 +155,8 @@ impl Remote {
             missing => missing.insert(self.args.client().await?),
         };
         let mut load = Workload::default();
-        for name in client.list().await? {
-            let name: StudyName = name.parse()?;
-            load.add(&client.status(&name).await?);
+        for study in client.studies().await? {
+            load.add(&study);
         }
         Ok(load)
     }

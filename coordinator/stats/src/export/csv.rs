@@ -4,6 +4,10 @@
 //! A column with estimates becomes several: the mean under the column's own name,
 //! then `_std` and, where there are intervals, `_ci_low` and `_ci_high`. Title and
 //! notes are left out, they are not data.
+//!
+//! A spreadsheet computes a cell that begins with `=`, `+`, `-` or `@`. Text that
+//! begins so, or with a tab or a carriage return, gets a `'` before it, by which
+//! spreadsheets know text. Numbers stay as they are.
 
 use crate::format::{exact, fixed};
 use crate::table::{Cell, Column, Table};
@@ -64,7 +68,7 @@ impl Shape {
     fn names(self, key: &str) -> Vec<String> {
         ["", "_std", "_ci_low", "_ci_high"][..self.width()]
             .iter()
-            .map(|ending| format!("{key}{ending}"))
+            .map(|ending| inert(&format!("{key}{ending}")))
             .collect()
     }
 
@@ -76,7 +80,7 @@ impl Shape {
                 .unwrap_or_default()
         };
         let mut fields = match cell {
-            Cell::Text(text) => vec![text.clone()],
+            Cell::Text(text) => vec![inert(text)],
             Cell::Count(count) => vec![count.to_string()],
             Cell::Number(value) => vec![number(Some(*value))],
             Cell::Probability(p) => vec![exact(*p).unwrap_or_default()],
@@ -90,6 +94,15 @@ impl Shape {
         };
         fields.resize(self.width(), String::new());
         fields
+    }
+}
+
+/// Text that a spreadsheet does not compute.
+fn inert(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
     }
 }
 
@@ -152,6 +165,22 @@ mod tests {
         );
     }
 
+    #[test]
+    fn text_that_a_spreadsheet_would_compute_is_marked_as_text() {
+        let mut table = Table::new(
+            "t",
+            vec![Column::new("method"), Column::new("delta").precision(1)],
+        );
+        for label in ["=1+1", "+a", "-a", "@a", "\ta", "a=b", "'a"] {
+            table.push(vec![Cell::text(label), Cell::Number(-1.5)]);
+        }
+        assert_eq!(
+            csv(&table),
+            "method,delta\r\n'=1+1,-1.5\r\n'+a,-1.5\r\n'-a,-1.5\r\n'@a,-1.5\r\n\
+             '\ta,-1.5\r\na=b,-1.5\r\n'a,-1.5\r\n"
+        );
+    }
+
     proptest! {
         #[test]
         fn any_text_reads_back(texts in prop::collection::vec("(?s).{0,12}", 6)) {
@@ -165,7 +194,8 @@ mod tests {
                 .records()
                 .flat_map(|record| record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
                 .collect();
-            prop_assert_eq!(read, texts);
+            let marked: Vec<String> = texts.iter().map(|text| inert(text)).collect();
+            prop_assert_eq!(read, marked);
         }
     }
 }

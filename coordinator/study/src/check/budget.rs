@@ -1,5 +1,6 @@
 //! The data sets of a search and the budget on each.
 
+use reprise_domain::bounds::search;
 use reprise_domain::study::DatasetBudget;
 use reprise_domain::{Budget, Dataset};
 
@@ -10,10 +11,7 @@ use crate::file::BenchmarkSource;
 use crate::form::BudgetForm;
 use crate::names;
 use crate::path::KeyPath;
-use crate::value::Name;
-
-/// About 32,000 years: any published budget fits, and sums stay finite.
-const LONGEST: f64 = 1e12;
+use crate::value::{Count, Name};
 
 /// Checks `search.datasets` and `search.budget` together.
 pub(super) fn check(
@@ -72,13 +70,13 @@ fn of_queries(
     path: &KeyPath,
     datasets: &[Dataset],
     form: &BudgetForm,
-    queries: u32,
+    queries: Count,
 ) -> Result<Vec<DatasetBudget>, StudyFileError> {
     if form.durations().next().is_some() {
         let expected = "either `queries` or a duration for each data set";
         return Err(checker.wrong(path, expected));
     }
-    let queries = checker.whole(&path.key("queries"), Some(queries), 1, 1..=1_000_000)?;
+    let queries = checker.whole(&path.key("queries"), Some(queries), 1, search::QUERIES)?;
     let budget = Budget::Queries(queries);
     Ok(datasets
         .iter()
@@ -103,8 +101,8 @@ fn simulated(
             "add a duration such as `{dataset}: 12000 s`, or give all of them `queries: 150`"
         )));
     };
-    // A budget of nothing would end every trial before its first query.
-    let seconds = duration::check(checker, &path.key(dataset.as_str()), text, 1e-3..=LONGEST)?;
+    let path = path.key(dataset.as_str());
+    let seconds = duration::check(checker, &path, text, search::SIMULATED)?;
     Ok(DatasetBudget {
         dataset,
         budget: Budget::Simulated(seconds),

@@ -1,14 +1,13 @@
-//! The tools of a check: mistakes at a path, and numbers in a range.
-
-use std::ops::RangeInclusive;
+//! The tools of a check: mistakes at a path, and numbers within bounds.
 
 use reprise_domain::SpaceName;
-use reprise_domain::study::Seeds;
+use reprise_domain::bounds::{self, Real, Whole};
 
 use crate::error::{Problem, StudyFileError};
 use crate::path::KeyPath;
 use crate::source::{Place, Source};
 use crate::tree::Tree;
+use crate::value::Count;
 
 /// The file that is checked.
 pub(super) struct Checker<'a> {
@@ -17,33 +16,6 @@ pub(super) struct Checker<'a> {
     /// The study's space, which decides many defaults.
     pub(super) space: SpaceName,
 }
-
-/// A range of real numbers with its name in messages.
-pub(super) struct Reals {
-    fits: fn(f64) -> bool,
-    expected: &'static str,
-}
-
-/// Any number but infinities and not-a-number.
-pub(super) const FINITE: Reals = Reals {
-    fits: f64::is_finite,
-    expected: "a finite number",
-};
-/// Above 0.
-pub(super) const POSITIVE: Reals = Reals {
-    fits: |number| number.is_finite() && number > 0.0,
-    expected: "a number above 0",
-};
-/// In [0, 1].
-pub(super) const FRACTION: Reals = Reals {
-    fits: |number| (0.0..=1.0).contains(&number),
-    expected: "a number from 0 to 1",
-};
-/// In [0, 1).
-pub(super) const DROPOUT: Reals = Reals {
-    fits: |number| (0.0..1.0).contains(&number),
-    expected: "a number from 0 to below 1",
-};
 
 impl Checker<'_> {
     /// Where the key of `path` stands.
@@ -72,33 +44,33 @@ impl Checker<'_> {
         self.at_value(path, problem)
     }
 
-    /// A whole number in `range`, or its default.
+    /// A whole number within `bound`, or its default.
     pub(super) fn whole(
         &self,
         path: &KeyPath,
-        given: Option<u32>,
+        given: Option<Count>,
         default: u32,
-        range: RangeInclusive<u32>,
+        bound: Whole,
     ) -> Result<u32, StudyFileError> {
-        match given {
-            Some(number) if !range.contains(&number) => {
-                let (least, most) = range.into_inner();
-                Err(self.wrong(path, format!("a whole number from {least} to {most}")))
-            }
-            given => Ok(given.unwrap_or(default)),
-        }
+        let Some(Count(given)) = given else {
+            return Ok(default);
+        };
+        given
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| bound.contains(*number))
+            .ok_or_else(|| self.wrong(path, bound.to_string()))
     }
 
-    /// A number in `range`, or its default.
+    /// A number within `bound`, or its default.
     pub(super) fn real(
         &self,
         path: &KeyPath,
         given: Option<f64>,
         default: f64,
-        range: &Reals,
+        bound: Real,
     ) -> Result<f64, StudyFileError> {
         match given {
-            Some(number) if !(range.fits)(number) => Err(self.wrong(path, range.expected)),
+            Some(number) if !bound.contains(number) => Err(self.wrong(path, bound.to_string())),
             given => Ok(given.unwrap_or(default)),
         }
     }
@@ -106,7 +78,7 @@ impl Checker<'_> {
     /// Refuses a section of more tasks than one sweep may have. The factors are
     /// counts of things in the file, so their product fits.
     pub(super) fn bound(&self, path: &KeyPath, factors: &[usize]) -> Result<(), StudyFileError> {
-        let most = Seeds::MAX as u64;
+        let most = u64::from(bounds::study::TASKS);
         let tasks = factors.iter().fold(1_u64, |product, &factor| {
             product.saturating_mul(factor as u64)
         });

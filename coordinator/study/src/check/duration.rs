@@ -1,8 +1,7 @@
 //! Durations: a number and a unit, such as `12000 s`.
 
-use std::ops::RangeInclusive;
-
 use reprise_domain::Seconds;
+use reprise_domain::bounds::Span;
 
 use super::checker::Checker;
 use crate::error::StudyFileError;
@@ -26,16 +25,16 @@ enum Mistake {
     NoUnit,
     /// The unit is not known.
     Unit(String),
-    /// There is no number to begin with.
+    /// It does not begin with a number.
     Number,
 }
 
-/// Checks that `text` is a duration within `seconds`.
+/// Checks that `text` is a duration within `bound`.
 pub(super) fn check(
     checker: &Checker<'_>,
     path: &KeyPath,
     text: &DurationText,
-    seconds: RangeInclusive<f64>,
+    bound: Span,
 ) -> Result<Seconds, StudyFileError> {
     let expected = "a number and a unit such as `12000 s`";
     let found = read(&text.0).map_err(|mistake| {
@@ -46,13 +45,10 @@ pub(super) fn check(
         };
         checker.wrong(path, expected).with_hint(hint)
     })?;
-    if seconds.contains(&found)
-        && let Ok(found) = Seconds::new(found)
-    {
-        return Ok(found);
-    }
-    let (least, most) = seconds.into_inner();
-    Err(checker.wrong(path, format!("a duration from {least} s to {most} s")))
+    Seconds::new(found)
+        .ok()
+        .filter(|found| bound.contains(*found))
+        .ok_or_else(|| checker.wrong(path, bound.to_string()))
 }
 
 fn read(text: &str) -> Result<f64, Mistake> {

@@ -1,22 +1,24 @@
 //! The `evaluate` section.
 
+use reprise_domain::bounds::Whole;
 use reprise_domain::study::{ArchSelection, EvaluatePlan};
-use reprise_domain::{ArchIndex, Dataset, Recipe, SpaceName};
+use reprise_domain::{ArchIndex, Dataset, Recipe, Seconds, SpaceName};
 
 use super::checker::Checker;
-use super::numbers;
+use super::{limits, numbers};
 use crate::error::{Problem, StudyFileError};
 use crate::form::{EvaluateForm, TrainedDataset};
 use crate::path::KeyPath;
 use crate::value::{Architectures, Numbers};
 
-/// Cells of NAS-Bench-201.
-const CELLS: u32 = 15_625;
+/// Recipes train the cells of this space.
+const CELLS: u32 = SpaceName::Nasbench201.architectures();
 
 /// Checks the section. Recipes build their networks from NAS-Bench-201 cells.
 pub(super) fn check(
     checker: &Checker<'_>,
     form: EvaluateForm,
+    silence: Option<Seconds>,
 ) -> Result<EvaluatePlan, StudyFileError> {
     let path = KeyPath::root().key("evaluate");
     if checker.space != SpaceName::Nasbench201 {
@@ -41,6 +43,13 @@ pub(super) fn check(
         dataset: Dataset::Digits,
         recipe: form.recipe.map_or(Recipe::DigitsSmall, |name| name.0),
         seeds,
+        limits: limits::check(
+            checker,
+            &path,
+            form.time_limit.as_ref(),
+            form.silence_limit.as_ref(),
+            silence,
+        )?,
     })
 }
 
@@ -52,7 +61,11 @@ fn architectures(
     let form = match form {
         Architectures::FirstUnique(count) => {
             let path = path.key("first-unique");
-            let count = checker.whole(&path, Some(count), 1, 1..=CELLS)?;
+            let bound = Whole {
+                least: 1,
+                most: CELLS,
+            };
+            let count = checker.whole(&path, Some(count), 1, bound)?;
             return Ok(ArchSelection::FirstUnique(count));
         }
         Architectures::Numbers(numbers) => numbers,

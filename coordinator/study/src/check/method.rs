@@ -1,17 +1,16 @@
 //! One search method: which settings are its own, their published defaults, and
 //! the embedding that it searches.
 
+use reprise_domain::bounds::{Whole, search as bounds};
 use reprise_domain::study::{MethodPlan, PretrainPlan};
-use reprise_domain::{MethodSpec, ModelName, SpaceName};
+use reprise_domain::{MethodSpec, ModelName, Seconds, SpaceName};
 
-use super::checker::{Checker, FINITE, FRACTION, POSITIVE};
+use super::checker::Checker;
+use super::limits;
 use crate::error::{Problem, StudyFileError};
 use crate::form::{EncodingForm, MethodForm, MethodName};
 use crate::names;
 use crate::path::KeyPath;
-
-/// Longest label, in characters: it heads a row of every table.
-const LABEL: usize = 60;
 
 impl MethodName {
     const fn as_str(self) -> &'static str {
@@ -23,7 +22,7 @@ impl MethodName {
         }
     }
 
-    /// Settings of this method alone; all take `label` and `encoding`.
+    /// Settings of this method alone; all take those of [`SHARED`] too.
     const fn settings(self) -> &'static [&'static str] {
         match self {
             Self::Random => &[],
@@ -37,6 +36,9 @@ impl MethodName {
         matches!(self, Self::Reinforce | Self::Dngo)
     }
 }
+
+/// Settings of every method.
+const SHARED: [&str; 4] = ["label", "encoding", "time-limit", "silence-limit"];
 
 /// Settings of `REINFORCE` and `DNGO` that differ between the spaces (protocol
 /// notes, sections 5 and 6).
@@ -72,6 +74,7 @@ pub(super) fn check(
     path: &KeyPath,
     form: &MethodForm,
     pretrain: &[PretrainPlan],
+    silence: Option<Seconds>,
 ) -> Result<MethodPlan, StudyFileError> {
     check_settings(checker, path, form)?;
     let encoding = encoding(checker, path, form, pretrain)?;
@@ -81,14 +84,20 @@ pub(super) fn check(
         (None, None) => name.to_owned(),
         (None, Some(model)) => format!("{model}-{name}"),
     };
-    if label.is_empty() || label.trim() != label || label.chars().count() > LABEL {
-        let expected = format!("1 to {LABEL} characters without spaces around them");
-        return Err(checker.wrong(&path.key("label"), expected));
+    if !bounds::is_label(&label) {
+        return Err(checker.wrong(&path.key("label"), bounds::LABEL));
     }
     Ok(MethodPlan {
         label,
         method: settings(checker, path, form)?,
         encoding,
+        limits: limits::check(
+            checker,
+            path,
+            form.time_limit.as_ref(),
+            form.silence_limit.as_ref(),
+            silence,
+        )?,
     })
 }
 
@@ -116,7 +125,7 @@ fn check_settings(
         method: method.as_str(),
     };
     let mut keys = own.to_vec();
-    keys.extend(["label", "encoding"]);
+    keys.extend(SHARED);
     let hint = format!(
         "`{key}` belongs to `{}`; settings of `{}`: {}",
         owner.as_str(),
@@ -162,26 +171,15 @@ fn encoding(
     };
     let path = path_of_encoding;
     let name = model.as_str();
-    match pretrain.iter().filter(|plan| plan.model == model).count() {
-        1 => Ok(Some(model)),
-        0 => {
-            let problem = Problem::NotPretrained {
-                path: path.clone(),
-                model: name,
-            };
-            let hint = format!("add `{{model: {name}, seeds: 1..3}}` to `pretrain`");
-            Err(checker.at_value(&path, problem).with_hint(hint))
-        }
-        count => {
-            let problem = Problem::PretrainedTwice {
-                path: path.clone(),
-                model: name,
-                count,
-            };
-            let hint = "keep one entry of it in `pretrain`, and the others in a study of their own";
-            Err(checker.at_value(&path, problem).with_hint(hint.to_owned()))
-        }
+    if pretrain.iter().any(|plan| plan.model == model) {
+        return Ok(Some(model));
     }
+    let problem = Problem::NotPretrained {
+        path: path.clone(),
+        model: name,
+    };
+    let hint = format!("add `{{model: {name}, seeds: 1..3}}` to `pretrain`");
+    Err(checker.at_value(&path, problem).with_hint(hint))
 }
 
 /// The method with its defaults (protocol notes, sections 5 and 6; those of
@@ -192,28 +190,45 @@ fn settings(
     form: &MethodForm,
 ) -> Result<MethodSpec, StudyFileError> {
     let whole =
-        |key: &str, given, default, most| checker.whole(&path.key(key), given, default, 1..=most);
+        |key: &str, given, default, bound| checker.whole(&path.key(key), given, default, bound);
     let real =
-        |key: &str, given, default, range| checker.real(&path.key(key), given, default, range);
+        |key: &str, given, default, bound| checker.real(&path.key(key), given, default, bound);
     let published = Published::of(checker.space);
     Ok(match form.name.0 {
         MethodName::Random => MethodSpec::Random,
         MethodName::RegularizedEvolution => {
-            let population = whole("population", form.population, 10, 100_000)?;
-            let sample = whole("sample", form.sample, 3.min(population), population)?;
+            let population = whole("population", form.population, 10, bounds::POPULATION)?;
+            let bound = Whole {
+                least: 1,
+                most: population,
+            };
+            let sample = whole("sample", form.sample, 3.min(population), bound)?;
             MethodSpec::RegularizedEvolution { population, sample }
         }
-        MethodName::Reinforce => MethodSpec::Reinforce {
-            episode: whole("episode", form.episode, 16, 100_000)?,
-            learning_rate: real("learning-rate", form.learning_rate, 0.01, &POSITIVE)?,
-            baseline: real("baseline", form.baseline, published.baseline, &FINITE)?,
-            discount: real("discount", form.discount, published.discount, &FRACTION)?,
-        },
+        MethodName::Reinforce => {
+            let rate = form.learning_rate;
+            MethodSpec::Reinforce {
+                episode: whole("episode", form.episode, 16, bounds::EPISODE)?,
+                learning_rate: real("learning-rate", rate, 0.01, bounds::LEARNING_RATE)?,
+                baseline: real(
+                    "baseline",
+                    form.baseline,
+                    published.baseline,
+                    bounds::BASELINE,
+                )?,
+                discount: real(
+                    "discount",
+                    form.discount,
+                    published.discount,
+                    bounds::DISCOUNT,
+                )?,
+            }
+        }
         MethodName::Dngo => MethodSpec::Dngo {
-            initial: whole("initial", form.initial, 16, 100_000)?,
-            batch: whole("batch", form.batch, published.batch, 100_000)?,
-            epochs: whole("epochs", form.epochs, 100, 100_000)?,
-            target: real("target", form.target, published.target, &FINITE)?,
+            initial: whole("initial", form.initial, 16, bounds::INITIAL)?,
+            batch: whole("batch", form.batch, published.batch, bounds::BATCH)?,
+            epochs: whole("epochs", form.epochs, 100, bounds::EPOCHS)?,
+            target: real("target", form.target, published.target, bounds::TARGET)?,
         },
     })
 }

@@ -6,14 +6,16 @@ mod budget;
 mod checker;
 mod duration;
 mod evaluate;
+mod limits;
 mod method;
 mod numbers;
 mod pretrain;
 mod quirks;
 mod search;
 
-use reprise_domain::study::{NoopPlan, OnFailure, RetryPolicy, Seeds, StudySpec};
-use reprise_domain::{Protocol, StudyName};
+use reprise_domain::bounds::{noop as noop_bounds, study as bounds};
+use reprise_domain::study::{NoopPlan, OnFailure, RetryPolicy, StudySpec};
+use reprise_domain::{Protocol, Seconds, StudyName};
 
 use crate::error::{Problem, StudyFileError};
 use crate::file::StudyFile;
@@ -46,28 +48,35 @@ pub(crate) fn study(
     })?;
     let protocol = form.protocol.map_or_else(Protocol::default, |name| name.0);
     let quirks = quirks::check(&checker, protocol, form.quirks.unwrap_or_default())?;
-    let pretrain = pretrain::check(&checker, form.pretrain.unwrap_or_default())?;
+    let (retry, silence) = retry(&checker, form.retry.unwrap_or_default())?;
+    let pretrain = pretrain::check(&checker, form.pretrain.unwrap_or_default(), silence)?;
     let benchmark = form
         .benchmark
         .map(|form| benchmark::check(&checker, form))
         .transpose()?;
     let search = form
         .search
-        .map(|form| search::check(&checker, form, benchmark, &pretrain))
+        .map(|form| search::check(&checker, form, benchmark, &pretrain, silence))
         .transpose()?;
     let evaluate = form
         .evaluate
-        .map(|form| evaluate::check(&checker, form))
+        .map(|form| evaluate::check(&checker, form, silence))
         .transpose()?;
-    let noop = form.noop.map(|form| noop(&checker, &form)).transpose()?;
+    let noop = form
+        .noop
+        .map(|form| noop(&checker, &form, silence))
+        .transpose()?;
     if pretrain.is_empty() && search.is_none() && evaluate.is_none() && noop.is_none() {
         let problem = Problem::NothingToDo { path: root.clone() };
         return Err(checker.at_key(&root, problem).with_hint(
             "add at least one of `pretrain`, `search`, `evaluate` and `noop`".to_owned(),
         ));
     }
-    let retry = retry(&checker, form.retry.unwrap_or_default())?;
     let on_failure = on_failure(&checker, form.on_failure)?;
+    let audit = form
+        .audit
+        .map(|text| limits::audit(&checker, &text))
+        .transpose()?;
     let spec = StudySpec {
         name,
         space,
@@ -79,38 +88,64 @@ pub(crate) fn study(
         noop,
         retry,
         on_failure,
+        audit,
     };
     Ok(StudyFile { spec, search })
 }
 
-fn noop(checker: &Checker<'_>, form: &NoopForm) -> Result<NoopPlan, StudyFileError> {
+fn noop(
+    checker: &Checker<'_>,
+    form: &NoopForm,
+    silence: Option<Seconds>,
+) -> Result<NoopPlan, StudyFileError> {
     let path = KeyPath::root().key("noop");
-    let most = u32::try_from(Seeds::MAX).unwrap_or(u32::MAX);
+    let whole =
+        |key: &str, given, default, bound| checker.whole(&path.key(key), given, default, bound);
     Ok(NoopPlan {
-        tasks: checker.whole(&path.key("tasks"), Some(form.tasks), 1, 1..=most)?,
-        hold_ms: checker.whole(&path.key("hold-ms"), form.hold_ms, 0, 0..=3_600_000)?,
-        failures: checker.whole(&path.key("failures"), form.failures, 0, 0..=1000)?,
+        tasks: whole("tasks", Some(form.tasks), 1, noop_bounds::TASKS)?,
+        hold_ms: whole("hold-ms", form.hold_ms, 0, noop_bounds::HOLD_MS)?,
+        failures: whole("failures", form.failures, 0, noop_bounds::FAILURES)?,
+        limits: limits::check(
+            checker,
+            &path,
+            form.time_limit.as_ref(),
+            form.silence_limit.as_ref(),
+            silence,
+        )?,
     })
 }
 
-fn retry(checker: &Checker<'_>, form: RetryForm) -> Result<RetryPolicy, StudyFileError> {
+/// The policy, and the limit on silence of every section that has none of its own.
+fn retry(
+    checker: &Checker<'_>,
+    form: RetryForm,
+) -> Result<(RetryPolicy, Option<Seconds>), StudyFileError> {
     let path = KeyPath::root().key("retry");
     let default = RetryPolicy::default();
-    let lost = &path.key("lost-workers");
+    let whole =
+        |key: &str, given, default, bound| checker.whole(&path.key(key), given, default, bound);
+    let lost = form.lost_workers;
     let backoff = match form.backoff {
         None => default.backoff,
-        Some(text) => duration::check(checker, &path.key("backoff"), &text, 0.0..=86_400.0)?,
+        Some(text) => duration::check(checker, &path.key("backoff"), &text, bounds::BACKOFF)?,
     };
-    Ok(RetryPolicy {
-        attempts: checker.whole(
-            &path.key("attempts"),
+    let policy = RetryPolicy {
+        attempts: whole(
+            "attempts",
             form.attempts,
             default.attempts,
-            1..=1000,
+            bounds::ATTEMPTS,
         )?,
         backoff,
-        lost_workers: checker.whole(lost, form.lost_workers, default.lost_workers, 1..=1000)?,
-    })
+        lost_workers: whole(
+            "lost-workers",
+            lost,
+            default.lost_workers,
+            bounds::LOST_WORKERS,
+        )?,
+    };
+    let limits = limits::check(checker, &path, None, form.silence_limit.as_ref(), None)?;
+    Ok((policy, limits.silence))
 }
 
 fn on_failure(checker: &Checker<'_>, form: Option<Failures>) -> Result<OnFailure, StudyFileError> {
@@ -120,7 +155,7 @@ fn on_failure(checker: &Checker<'_>, form: Option<Failures>) -> Result<OnFailure
         Some(Failures::Stop) => OnFailure::Stop,
         Some(Failures::StopAfter(count)) => {
             let path = KeyPath::root().key("on-failure").key("stop-after");
-            OnFailure::StopAfter(checker.whole(&path, Some(count), 1, 1..=1_000_000)?)
+            OnFailure::StopAfter(checker.whole(&path, Some(count), 1, bounds::STOP_AFTER)?)
         }
     })
 }

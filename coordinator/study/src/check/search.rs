@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use reprise_domain::Seconds;
 use reprise_domain::study::{MethodPlan, PretrainPlan};
 
 use super::checker::Checker;
@@ -17,6 +18,7 @@ pub(super) fn check(
     form: SearchForm,
     benchmark: Option<BenchmarkSource>,
     pretrain: &[PretrainPlan],
+    silence: Option<Seconds>,
 ) -> Result<Search, StudyFileError> {
     let path = KeyPath::root().key("search");
     let Some(benchmark) = benchmark else {
@@ -30,7 +32,13 @@ pub(super) fn check(
     };
     let datasets = budget::check(checker, &path, &form.datasets, &form.budget, &benchmark)?;
     let seeds = numbers::seeds(checker, &path.key("seeds"), form.seeds)?;
-    let methods = methods(checker, &path.key("methods"), &form.methods, pretrain)?;
+    let methods = methods(
+        checker,
+        &path.key("methods"),
+        &form.methods,
+        pretrain,
+        silence,
+    )?;
     checker.bound(&path, &[datasets.len(), methods.len(), seeds.len()])?;
     let place = checker.place(&KeyPath::root().key("benchmark"));
     Ok(Search {
@@ -47,15 +55,16 @@ fn methods(
     path: &KeyPath,
     forms: &[MethodForm],
     pretrain: &[PretrainPlan],
+    silence: Option<Seconds>,
 ) -> Result<Vec<MethodPlan>, StudyFileError> {
     if forms.is_empty() {
         return Err(checker.wrong(path, "at least one method"));
     }
     let mut labels = BTreeMap::new();
-    let mut plans = Vec::with_capacity(forms.len());
+    let mut plans: Vec<MethodPlan> = Vec::with_capacity(forms.len());
     for (index, form) in forms.iter().enumerate() {
         let entry = path.index(index);
-        let plan = method::check(checker, &entry, form, pretrain)?;
+        let plan = method::check(checker, &entry, form, pretrain, silence)?;
         if let Some(first) = labels.insert(plan.label.clone(), index) {
             let problem = Problem::DuplicateLabel {
                 path: entry.clone(),
@@ -69,6 +78,15 @@ fn methods(
             return Err(checker
                 .at_value(&shown, problem)
                 .with_hint("give one of them another `label`".to_owned()));
+        }
+        if let Some(first) = plans.iter().position(|known| known.runs_as(&plan)) {
+            let problem = Problem::MethodTwice {
+                path: entry.clone(),
+                first: path.index(first),
+            };
+            return Err(checker
+                .at_value(&entry.key("name"), problem)
+                .with_hint("both would run the same trials: remove one of them".to_owned()));
         }
         plans.push(plan);
     }

@@ -1,7 +1,6 @@
-//! The course of a pretraining as its settings fix it: which graphs are trained on
-//! in which order, in which mode, with which random numbers; and the checks that a
-//! setting or a checkpoint makes sense. Trainers of one seed and of many follow it
-//! alike.
+//! The course that the settings of a pretraining fix: the order of the training
+//! graphs, the mode and the random numbers of each step. Also the checks that a setting
+//! or a checkpoint makes sense. Trainers of one seed and of many seeds follow it.
 //!
 //! Not here: the arithmetic of a step (the engines) and how far a run is (the
 //! trainers).
@@ -28,13 +27,7 @@ use super::shape::Shape;
 /// section 3).
 const TRAINED_SHARE: f64 = 0.9;
 
-/// Largest settings that are taken: far beyond any study, small enough that a
-/// mistaken file cannot exhaust memory.
-const MOST_EPOCHS: u32 = 100_000;
-const MOST_BATCH: u32 = 65_536;
-const MOST_LATENT_POINTS: u32 = 10_000_000;
-
-/// What a pretraining does at each of its steps.
+/// The fixed part of a pretraining: what each of its steps does.
 #[derive(Debug, Clone)]
 pub(crate) struct Course {
     pub(crate) spec: PretrainSpec,
@@ -56,7 +49,7 @@ impl Course {
         Self::keyed(key, spec, space, graphs)
     }
 
-    /// One whose random streams have this key.
+    /// A course whose random streams have this key.
     pub(crate) fn keyed(
         key: Vec<u8>,
         spec: PretrainSpec,
@@ -87,8 +80,8 @@ impl Course {
         })
     }
 
-    /// Where a checkpoint left it. One of another task or of a position that the
-    /// course does not have is refused.
+    /// The position of a checkpoint. A checkpoint of another task, or of a position
+    /// outside the course, is refused.
     pub(crate) fn resumed(&self, bytes: &[u8]) -> Result<Checkpoint, PretrainError> {
         let found = Checkpoint::read(bytes, self.graphs.dims().nodes)?;
         let same_model = found.state.params.shape() == self.shape();
@@ -135,7 +128,7 @@ impl Course {
         }
     }
 
-    /// Sums over no codes yet.
+    /// Sums before the first code.
     pub(crate) fn no_codes(&self) -> CodeSums {
         CodeSums::new(self.graphs.dims().nodes * self.spec.sizes.latent as usize)
     }
@@ -154,7 +147,7 @@ impl Course {
         self.trained().div_ceil(self.spec.batch as usize) as u64
     }
 
-    /// Where in the order of the data a step's batch lies.
+    /// The range of a step's batch in the order of the data.
     pub(crate) fn batch(&self, step: u64) -> Range<usize> {
         let size = self.spec.batch as usize;
         let start = step as usize * size;
@@ -206,38 +199,11 @@ fn check(
     space: &dyn SearchSpace,
     graphs: &GraphSet,
 ) -> Result<(), PretrainError> {
-    let number = |setting, value: f64, holds: bool, expected| {
-        if holds {
-            Ok(())
-        } else {
-            Err(PretrainError::Setting {
-                setting,
-                value,
-                expected,
-            })
-        }
-    };
-    let count = |setting, value: u32, most: u32, expected| {
-        let holds = (1..=most).contains(&value);
-        number(setting, f64::from(value), holds, expected)
-    };
-    count("epochs", spec.epochs, MOST_EPOCHS, "1 to 100,000")?;
-    count("batch", spec.batch, MOST_BATCH, "1 to 65,536")?;
-    let points = spec.latent_points;
-    count(
-        "latent-points",
-        points,
-        MOST_LATENT_POINTS,
-        "1 to 10,000,000",
-    )?;
-    let rate = spec.learning_rate;
-    let positive = |value: f64| value.is_finite() && value > 0.0;
-    number("learning-rate", rate, positive(rate), "a positive number")?;
-    number("clip", spec.clip, positive(spec.clip), "a positive number")?;
-    let dropout = spec.sizes.dropout;
-    let is_probability = (0.0..1.0).contains(&dropout);
-    number("dropout", dropout, is_probability, "at least 0, below 1")?;
-
+    if let Err(problems) = spec.check()
+        && let Some(first) = problems.into_iter().next()
+    {
+        return Err(PretrainError::Setting(first));
+    }
     for found in [graphs.space(), space.name()] {
         if found != spec.space {
             return Err(PretrainError::Space {

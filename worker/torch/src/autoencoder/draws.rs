@@ -1,7 +1,7 @@
-//! Random numbers for the steps of a pack, drawn by all cores while the device works
-//! on the steps before.
+//! Random numbers for the steps of a pack. All cores draw them while the device works
+//! on earlier steps.
 //!
-//! Not here: which numbers these are, which the members' courses fix.
+//! Not here: which numbers are drawn; the members' courses fix them.
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -15,8 +15,8 @@ use super::packed::Draws;
 /// Steps that are drawn in one go.
 const AT_ONCE: u64 = 8;
 
-/// Cores that drawing leaves to the thread that launches the device's work, and to the
-/// one that hands the pieces out.
+/// Cores that are kept free for the thread that launches the device's work and for the
+/// thread that hands out the pieces.
 const CORES_LEFT: usize = 2;
 
 /// The draws of some steps of one epoch.
@@ -28,15 +28,15 @@ pub(crate) struct Drawing<'a> {
     steps: Range<u64>,
 }
 
-/// Memory that is drawn into, `[steps, members, rows, latent]` each: kept, since
-/// asking the system for as much at every turn takes longer than drawing.
+/// Buffers for the drawn numbers, `[steps, members, rows, latent]` each. They are
+/// reused, because allocating them again takes longer than drawing.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     noise: Vec<f32>,
     dropout: Vec<f32>,
 }
 
-/// What one member gets at one step.
+/// The numbers of one member at one step.
 struct Share<'a> {
     course: &'a Course,
     step: u64,
@@ -84,8 +84,8 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// The steps from `start` on that are drawn in one go: those of equally large
-    /// batches.
+    /// The steps from `start` on that are drawn in one go, because their batches have
+    /// the same size.
     fn following(&self, start: u64) -> Range<u64> {
         let end = self.steps.end.min(start + AT_ONCE);
         let size = |step| self.courses[0].batch(step).len();
@@ -93,7 +93,7 @@ impl<'a> Drawing<'a> {
         start..start + alike.count() as u64
     }
 
-    /// The draws of steps of equally large batches, on the host; none of none.
+    /// The draws of steps whose batches have the same size, on the host.
     fn draw(&self, steps: Range<u64>, buffers: &mut Buffers) -> Option<Draws> {
         if steps.is_empty() {
             return None;
@@ -133,8 +133,7 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// Does each piece of `work`, spread over the processor's cores but for some that are
-/// `left` to others.
+/// Does each piece of `work` on the processor's cores, except for `left` of them.
 pub(crate) fn on_cores<T: Send>(work: &mut [T], left: usize, act: impl Fn(&mut T) + Sync) {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let cores = cores.saturating_sub(left).max(1);

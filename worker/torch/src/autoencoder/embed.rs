@@ -9,8 +9,8 @@ use super::native::NativeEngine;
 use super::params::Params;
 use super::tensors::{TensorFile, TensorWriter};
 
-/// Graphs encoded at once: their activations fit a processor's cache. The batch
-/// does not show in the result, since evaluation mode treats each row alone.
+/// Graphs encoded at once: their activations fit a processor's cache. The result does
+/// not depend on it, because evaluation mode treats each row on its own.
 const BATCH: usize = 64;
 
 /// Name of the only tensor in an embedding's file.

@@ -1,4 +1,4 @@
-//! What pretraining needs of an engine, and the values that pass between them.
+//! The interface of a training engine, and the values that pass through it.
 //! Two engines exist: [`super::plain`] in libtorch with automatic differentiation,
 //! which is the reference and runs on any device, and [`super::native`], the fast
 //! one for processors. Both give equal numbers within rounding.
@@ -28,7 +28,7 @@ pub enum Backend {
     Libtorch(TorchDevice),
 }
 
-/// Where libtorch computes.
+/// The device on which libtorch computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TorchDevice {
     /// The processor.
@@ -117,7 +117,7 @@ pub(crate) struct Latent {
 pub(crate) struct Decoded {
     /// `[rows, operations]`.
     pub(crate) operations: Vec<f32>,
-    /// `[graphs, nodes, nodes]`; only the strict upper triangle means something.
+    /// `[graphs, nodes, nodes]`; only the strict upper triangle has a meaning.
     pub(crate) edges: Vec<f32>,
 }
 

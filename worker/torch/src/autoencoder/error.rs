@@ -1,6 +1,6 @@
 //! What can go wrong outside the arithmetic: files of others, sizes, divergence.
 
-use reprise_domain::{Seed, SpaceName};
+use reprise_domain::{Seed, SpaceName, SpecProblem};
 use reprise_search::embedding::EmbeddingError;
 
 /// Parameters that cannot be a model's.
@@ -69,7 +69,7 @@ pub enum ParamsError {
 #[derive(Debug, thiserror::Error)]
 pub enum TensorFileError {
     /// Not safetensors at all.
-    #[error("the file is not safetensors: {0}")]
+    #[error("the file is not safetensors")]
     NotSafetensors(#[from] safetensors::SafeTensorError),
     /// A tensor is missing.
     #[error("tensor `{name}` is missing")]
@@ -168,16 +168,9 @@ pub enum GraphError {
 /// A pretraining that cannot start, go on or be resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainError {
-    /// A setting is outside its range.
-    #[error("`{setting}` is {value}, expected {expected}")]
-    Setting {
-        /// Which one.
-        setting: &'static str,
-        /// Its value.
-        value: f64,
-        /// Its range.
-        expected: &'static str,
-    },
+    /// A setting is outside its bound.
+    #[error(transparent)]
+    Setting(SpecProblem),
     /// The graphs are of another space than the task's.
     #[error("the task pretrains on {task}, the graphs are of {graphs}")]
     Space {

@@ -50,7 +50,7 @@ impl GraphSet {
         self.graphs.len()
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -70,7 +70,7 @@ impl GraphSet {
         }
     }
 
-    /// No graphs yet, of this set's sizes.
+    /// An empty batch for graphs of this set's sizes.
     pub(crate) fn empty_batch(&self) -> Graphs {
         Graphs {
             dims: self.graphs.dims,
@@ -171,7 +171,7 @@ impl Graphs {
         &self.neighbours
     }
 
-    /// The operation of a row as a position in its one-hot form, none for padding.
+    /// The operation of a row as a position in its one-hot form; `None` for padding.
     pub(crate) fn operation(&self, row: usize) -> Option<usize> {
         let operation = self.operations[row];
         (operation != PADDING).then_some(usize::from(operation))

@@ -1,5 +1,5 @@
-//! What an epoch is measured by (protocol notes, section 3), and the reconstruction
-//! of the held-out graphs.
+//! The measures of an epoch (protocol notes, section 3), and the reconstruction of the
+//! held-out graphs.
 //!
 //! Not here: how validity and uniqueness are found, which is `prior`.
 
@@ -16,7 +16,7 @@ use super::prior::CodeSums;
 /// batch by batch and weighted by the batch's graphs.
 const BATCH: usize = 500;
 
-/// How well held-out graphs come back; fractions as in
+/// How well held-out graphs are reconstructed; fractions as in
 /// [`reprise_domain::EpochMeasures`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Reconstruction {
@@ -28,7 +28,7 @@ struct Reconstruction {
     exact_match: f64,
 }
 
-/// A fraction in the making.
+/// The counts of a fraction.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     hits: u64,
@@ -55,7 +55,7 @@ struct BatchMeans {
 
 impl BatchMeans {
     fn add(&mut self, sum: f64, count: u64, graphs: usize) {
-        // A batch without such an edge says nothing about them.
+        // A batch without such an edge does not count.
         if count > 0 {
             self.sum += sum / count as f64 * graphs as f64;
             self.weight += graphs as f64;
@@ -180,7 +180,7 @@ fn reconstruction(
     }
 }
 
-/// Whether [`reconstruction`] has something to measure of each kind.
+/// Whether [`reconstruction`] has at least one entry of each kind to measure.
 pub(crate) fn is_measurable(set: &GraphSet, held_out: Range<usize>) -> bool {
     let nodes = set.dims().nodes;
     let mut batch = set.empty_batch();

@@ -46,7 +46,7 @@ pub struct Pack {
     step: u64,
 }
 
-/// Where a pretraining stands.
+/// The position of a pretraining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Position {
     /// Epoch in progress, from 0.
@@ -55,7 +55,7 @@ pub struct Position {
     pub step: u64,
 }
 
-/// Where a checkpoint stands, if it is one of this task.
+/// The position of a checkpoint, if it belongs to this task.
 pub fn position(
     checkpoint: &[u8],
     spec: PretrainSpec,
@@ -114,7 +114,7 @@ struct DeviceSums {
 impl Pack {
     /// Starts or goes on with a pack of specs that differ in their seeds alone, on
     /// `graphs`, all those of `space`. A member starts from its checkpoint, or from
-    /// the beginning where it has none; all must be at the same step.
+    /// the beginning if it has none; all must be at the same step.
     pub fn new(
         members: &[(PretrainSpec, Option<Vec<u8>>)],
         space: &Arc<dyn SearchSpace>,
@@ -197,7 +197,7 @@ impl Pack {
     /// Makes up to `most_steps` optimiser steps; fewer at the end. The measures of an
     /// epoch are taken with its last step.
     ///
-    /// A member that diverges has failed, which the others do not notice.
+    /// A member that diverges has failed; the others are not affected.
     pub fn advance(&mut self, most_steps: u64) -> Progress {
         let mut left = most_steps;
         while left > 0 && !self.is_over() {
@@ -243,8 +243,8 @@ impl Pack {
             .map(move |member| last(member).flatten())
     }
 
-    /// Files that the members can go on from, each alone or in a pack; none of one that
-    /// has failed.
+    /// Checkpoints of the members, from which each can go on alone or in a pack; `None`
+    /// for a member that has failed.
     pub fn checkpoints(&self) -> Vec<Option<Vec<u8>>> {
         let states = self.engine.states().into_iter();
         let codes = self.codes.of_members(self.members.len());

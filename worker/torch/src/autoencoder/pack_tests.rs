@@ -150,7 +150,7 @@ fn members_that_do_not_go_together_are_refused() {
 fn a_member_that_diverges_does_so_alone() {
     let mut whole = fresh(Protocol::Reference, &[1, 2, 3]);
     whole.advance(2);
-    // The third member's parameters become no numbers.
+    // The third member's parameters become NaN.
     let mut states = whole.engine.states();
     states[2].params.values.fill(f32::NAN);
     let course = whole.course();

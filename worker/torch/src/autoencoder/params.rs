@@ -12,7 +12,7 @@ use super::error::ParamsError;
 use super::shape::{Layout, Named, Role, Shape, Store};
 use super::tensors::{TensorFile, TensorWriter};
 
-/// End of the names of counters that carry nothing the model needs.
+/// Suffix of the names of counters that the model does not need.
 const COUNTER: &str = "num_batches_tracked";
 
 /// A single-precision array of the given shape, row-major.
@@ -70,8 +70,9 @@ impl Params {
     }
 
     /// Takes over arrays under their published names. The sizes are inferred from
-    /// the arrays; every array of the model must be there with the shape that
-    /// follows, and none besides (counters of seen batches are passed over).
+    /// the arrays. Every array of the model must be there with the shape that
+    /// follows from them, and no other array may be there (counters of seen batches
+    /// are ignored).
     pub fn from_named(mut arrays: BTreeMap<String, NamedArray>) -> Result<Self, ParamsError> {
         let layout = Layout::new(infer_shape(&arrays)?);
         let mut params = Self {

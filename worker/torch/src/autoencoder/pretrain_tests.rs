@@ -168,11 +168,11 @@ fn a_task_that_cannot_run_is_refused() {
     };
     assert_eq!(
         message(|spec| spec.batch = 0),
-        "`batch` is 0, expected 1 to 65,536"
+        "`batch` is 0, expected a whole number from 1 to 65536"
     );
     assert!(message(|spec| spec.learning_rate = f64::NAN).contains("`learning-rate` is NaN"));
-    assert!(message(|spec| spec.sizes.dropout = 1.0).contains("`dropout` is 1"));
-    assert!(message(|spec| spec.sizes.hidden = 1 << 30).contains("hidden units"));
+    assert!(message(|spec| spec.sizes.dropout = 1.0).contains("`sizes.dropout` is 1"));
+    assert!(message(|spec| spec.sizes.hidden = 1 << 30).contains("`sizes.hidden` is 1073741824"));
     assert!(message(|spec| spec.space = SpaceName::Nasbench101).contains("nasbench101"));
     let unfinished = start(spec(Protocol::Reference), Backend::Native).finish();
     assert_eq!(

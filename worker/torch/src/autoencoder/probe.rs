@@ -1,5 +1,5 @@
-//! How many members a pack should have on a device: found by training packs of
-//! growing size for a moment.
+//! Finds how many members a pack should have on a device, by training packs of
+//! growing size for a few steps.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,11 +21,11 @@ const WARM_UP: u64 = 8;
 const TIMED: u64 = 32;
 const TIMINGS: usize = 3;
 
-/// A pack twice as large is only worth its later results if it trains at least this
-/// many times as many members' steps a second.
+/// A pack twice as large gives its results later. It is worth that only if it makes at
+/// least this many times as many members' steps a second.
 const WORTHWHILE: f64 = 1.15;
 
-/// How one size of a pack did.
+/// The measured speed of one size of a pack.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Probed {
     /// Members.
@@ -63,8 +63,8 @@ pub fn probe(
             })
             .collect();
         let pack = || Pack::on(&specs, space, graphs, data.shallow_clone(), device);
-        // Libtorch says that memory is short by unwinding. What is left of the pack is
-        // not looked at again.
+        // Libtorch reports a lack of memory by unwinding. The rest of the pack is not
+        // used again.
         match catch_unwind(AssertUnwindSafe(|| pack().map(timed))) {
             Ok(step) => probed.push(Probed {
                 members,
@@ -77,7 +77,7 @@ pub fn probe(
     Ok(probed)
 }
 
-/// The best of the sizes that were tried: the last that was worth doubling for.
+/// The best of the sizes that were tried: the largest for which doubling was worth it.
 ///
 /// # Panics
 /// If there are none.

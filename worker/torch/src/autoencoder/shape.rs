@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use reprise_domain::bounds::pretrain as bounds;
+
 use super::error::ParamsError;
 
 /// Sizes that decide the shape of every parameter.
@@ -22,13 +24,14 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Far above every published model, far below what would exhaust memory:
-    /// the largest model allowed holds 67 million parameters.
+    /// Far above every published model, far below what would exhaust memory: the
+    /// bounds of a study, which binds the sizes together more closely, and for the
+    /// operations of a space.
     const LIMIT: Self = Self {
         operations: 64,
-        hidden: 1024,
-        latent: 256,
-        layers: 32,
+        hidden: bounds::HIDDEN.most as usize,
+        latent: bounds::LATENT.most as usize,
+        layers: bounds::LAYERS.most as usize,
     };
 
     /// The shape, if no size is zero or absurd.

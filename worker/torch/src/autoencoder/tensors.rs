@@ -136,7 +136,7 @@ impl<'a> TensorFile<'a> {
         Ok(values.iter().map(|&v| f64::from_le_bytes(v)).collect())
     }
 
-    /// A counter, none where the file has none.
+    /// A counter, or `None` if the file does not have it.
     pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         let view = self.view(name, Dtype::I64).ok()?;
         let bytes = view.data().first_chunk::<8>()?;

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use reprise_core::Timestamp;
-use reprise_core::lifecycle::{Action, AttemptEnd, Core, Event, Input, Settings, Step};
-use reprise_domain::AttemptId;
+use reprise_core::lifecycle::{
+    Action, AttemptEnd, Checkpoint, Core, Event, Input, Progress, Settings, Step, TaskPhase,
+};
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::{OnFailure, StudySpec};
+use reprise_domain::{AttemptId, FailureClass, TaskKey};
 
 use super::faults::Sabotage;
 use super::ledger::Ledger;
 use super::node::{Node, Order};
 use super::random::Random;
-use crate::fixtures::{embedded, noops, offer, submission, worker};
+use crate::fixtures::{embedded, limited, noops, offer, submission, worker};
 
 /// Steps of a schedule while faults strike.
 const STEPS: usize = 300;
@@ -23,7 +25,8 @@ pub(super) enum Message {
     Heartbeat,
     Draining,
     Report(AttemptId, AttemptEnd),
-    Checkpoint(AttemptId, ArtifactRef),
+    Checkpoint(AttemptId, ArtifactRef, u64),
+    Progress(AttemptId, Progress),
     /// The end of the session.
     Closed,
 }
@@ -72,7 +75,7 @@ impl Cluster {
         let studies = vec![
             embedded("a", 2, 6),
             stops(embedded("b", 3, 4)),
-            noops("c", 5),
+            limited(noops("c", 5)),
         ];
         let mut variants = studies.clone();
         variants.extend([embedded("a", 1, 3), noops("b", 7), stops(noops("c", 3))]);
@@ -124,13 +127,18 @@ impl Cluster {
             148..164 => self.connect(node),
             164..168 => self.send(node, Message::Heartbeat),
             168..171 => self.resend(node),
-            171..175 => self.break_session(node),
+            171..174 => self.break_session(node),
+            174 => self.half_open(node)?,
             175..177 => self.crash_node(node),
             177..178 => self.drain(node),
             178..187 => self.pass_time(),
             187..191 => self.tick()?,
             191..198 => self.client()?,
-            198 => self.take_snapshot(),
+            198 => match self.random.below(5) {
+                0 => self.lose_artifact()?,
+                1 if self.random.chance(60) => self.restore_backup()?,
+                _ => self.take_snapshot(),
+            },
             _ => self.crash("coordinator crash after the record")?,
         }
         Ok(())
@@ -157,6 +165,10 @@ impl Cluster {
         for event in step.events {
             self.ledger.enter(&event)?;
             self.note(&event);
+            if let Event::StudyDeleted { .. } = event {
+                let core = &self.core;
+                self.ledger.keep_known(|task| core.task(task).is_some());
+            }
             let lost = self.sabotage == Some(Sabotage::LosesLease)
                 && matches!(event, Event::Leased { .. })
                 && self.random.chance(10);
@@ -164,6 +176,8 @@ impl Cluster {
                 self.journal.push((self.now, event));
             }
         }
+        let core = &self.core;
+        self.ledger.keep_live(|task| is_leased(core, task));
         if self.random.below(800) == 0 {
             return self.crash("coordinator crash after the record");
         }
@@ -174,11 +188,25 @@ impl Cluster {
 
     pub(super) fn note(&mut self, event: &Event) {
         match event {
+            Event::Adopted { .. } => self.strike("adopted attempt"),
+            Event::Failed { failure, .. }
+                if matches!(
+                    failure.class,
+                    FailureClass::TimeLimit | FailureClass::Stalled
+                ) =>
+            {
+                self.strike("overrun attempt");
+            }
+            Event::Reopened { .. } => self.strike("reopened task"),
+            Event::StudyDeleted { .. } => self.strike("deleted study"),
             Event::Doubled { .. } => self.strike("doubled attempt"),
             Event::Checkpointed { .. } => self.strike("checkpoint"),
             Event::Failed { .. } => self.strike("failed attempt"),
             Event::Returned { .. } => self.strike("returned attempt"),
             Event::Superseded { .. } => self.strike("late result"),
+            Event::Finished { attempt, .. } if !self.ledger.was_live(*attempt) => {
+                self.strike("collected late result");
+            }
             Event::Lost { .. } => self.strike("lost attempt"),
             Event::StudyCancelled { .. } => self.strike("cancelled study"),
             Event::StudyPaused { .. } => self.strike("paused study"),
@@ -200,17 +228,27 @@ impl Cluster {
                     .then_some(())
                     .ok_or("a payload without a result".to_owned());
             }
-            Action::Discard { checkpoint } => {
-                let needed = self.ledger.newest.keys();
-                let needed = needed.filter_map(|&task| self.core.checkpoint(task));
-                return if needed.into_iter().any(|known| known == checkpoint) {
+            Action::ForgetResults { tasks } => {
+                let kept = |task| self.ledger.results.contains_key(task);
+                return match tasks.iter().find(|task| kept(task)) {
+                    Some(task) => Err(format!("the result of `{task}` is forgotten and counts")),
+                    None => Ok(()),
+                };
+            }
+            Action::DiscardCheckpoint {
+                attempt,
+                checkpoint,
+            } => {
+                let needed = self.core.checkpoint(attempt.task);
+                let is_it =
+                    |needed: Checkpoint| (needed.attempt, needed.artifact) == (attempt, checkpoint);
+                return if needed.is_some_and(is_it) {
                     Err(format!("{checkpoint:?} is discarded although it is needed"))
                 } else {
                     self.strike("discarded checkpoint");
                     Ok(())
                 };
             }
-            Action::StudyChanged { .. } => return Ok(()),
             Action::Nondeterminism { .. } => return Err(format!("{action:?}")),
         };
         let node = self
@@ -226,6 +264,40 @@ impl Cluster {
             });
         }
         Ok(())
+    }
+
+    /// The file of a finished task's result turns out to be lost.
+    fn lose_artifact(&mut self) -> Checked {
+        let finished: Vec<_> = self.ledger.results.keys().copied().collect();
+        if finished.is_empty() {
+            return Ok(());
+        }
+        let task = finished[self.random.place(finished.len())];
+        self.input(Input::ArtifactLost { task })
+    }
+
+    /// Everything after some record is gone, with whatever depended on it: a backup
+    /// of the journal is put back.
+    fn restore_backup(&mut self) -> Checked {
+        self.crash("restored backup")?;
+        let kept = self.random.place(self.journal.len() + 1);
+        self.journal.truncate(kept);
+        let beyond = |(covered, _): &(usize, Vec<u8>)| *covered <= kept;
+        self.snapshot = self.snapshot.take().filter(beyond);
+        self.ledger = self.ledger.begun_anew();
+        let mut core = Core::new(Settings::default());
+        for (at, event) in &self.journal {
+            core.replay(event, *at)
+                .map_err(|misfit| misfit.to_string())?;
+            self.ledger.enter(event)?;
+            if let Event::StudyDeleted { .. } = event {
+                self.ledger.keep_known(|task| core.task(task).is_some());
+            }
+            self.ledger.keep_live(|task| is_leased(&core, task));
+        }
+        core.resume(self.now);
+        self.core = core;
+        self.input(Input::Restored)
     }
 
     pub(super) fn take_snapshot(&mut self) {
@@ -248,17 +320,22 @@ impl Cluster {
         Ok(Some(core))
     }
 
+    /// The state that the journal gives.
+    fn replayed(&self) -> Result<Core, String> {
+        let mut core = Core::new(Settings::default());
+        for (at, event) in &self.journal {
+            core.replay(event, *at)
+                .map_err(|misfit| misfit.to_string())?;
+        }
+        core.resume(self.now);
+        Ok(core)
+    }
+
     /// Restarts the coordinator from its journal. What was not recorded is gone,
     /// and all connections are.
     pub(super) fn crash(&mut self, fault: &'static str) -> Checked {
         self.strike(fault);
-        let mut rebuilt = Core::new(Settings::default());
-        for (at, event) in &self.journal {
-            rebuilt
-                .replay(event, *at)
-                .map_err(|misfit| misfit.to_string())?;
-        }
-        rebuilt.resume(self.now);
+        let rebuilt = self.replayed()?;
         // A lease that the journal lacks is in the snapshot: only a sound journal
         // can be held against it.
         if self.sabotage.is_none()
@@ -330,6 +407,11 @@ impl Cluster {
     ) -> Checked {
         let worker = self.nodes[node].id;
         let open = self.sessions[node] == Some(session);
+        let is_hello = matches!(body, Message::Hello(_));
+        if !open && !is_hello && self.nodes[node].session == Some(session) {
+            // Both ends of a session that one of them has ended are closed.
+            self.break_session(node);
+        }
         match body {
             Message::Hello(holding) => {
                 if self.sessions[node].is_some_and(|newer| newer > session) {
@@ -360,14 +442,20 @@ impl Cluster {
             }
             Message::Draining if open => self.input(Input::Draining { worker }),
             Message::Closed | Message::Heartbeat | Message::Draining => Ok(()),
-            Message::Checkpoint(attempt, checkpoint) => self.input(Input::Checkpointed {
+            Message::Checkpoint(attempt, checkpoint, done) => self.input(Input::Checkpointed {
                 worker,
                 attempt,
                 checkpoint,
+                done,
+            }),
+            Message::Progress(attempt, progress) => self.input(Input::Progress {
+                worker,
+                attempt,
+                progress,
             }),
             Message::Report(attempt, end) => {
                 let (worker, attempt) = match (self.sabotage, &end) {
-                    (Some(Sabotage::IgnoresFencing), AttemptEnd::Finished { .. }) => {
+                    (Some(Sabotage::MisattributesResults), AttemptEnd::Finished { .. }) => {
                         let newest = self.ledger.newest.get(&attempt.task);
                         newest.map_or((worker, attempt), |&(number, holder)| {
                             (holder, AttemptId { number, ..attempt })
@@ -382,6 +470,18 @@ impl Cluster {
                 })
             }
         }
+    }
+
+    /// The coordinator drops a session, and the worker does not hear of it until it
+    /// speaks again.
+    fn half_open(&mut self, node: usize) -> Checked {
+        let Some(session) = self.sessions[node].take() else {
+            return Ok(());
+        };
+        self.strike("half-open session");
+        self.to_nodes.retain(|letter| letter.session != session);
+        let worker = self.nodes[node].id;
+        self.input(Input::Disconnected { worker })
     }
 
     /// Delivers a message to a worker.
@@ -421,4 +521,9 @@ impl Cluster {
             });
         }
     }
+}
+
+fn is_leased(core: &Core, task: TaskKey) -> bool {
+    let phase = core.task(task).map(|view| view.phase);
+    matches!(phase, Some(TaskPhase::Leased { .. }))
 }

@@ -2,26 +2,34 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 21] = [
+pub(crate) const FAULTS: [&str; 29] = [
+    "adopted attempt",
     "amended study",
     "cancelled study",
     "checkpoint",
     "clock back",
     "clock forward",
+    "collected late result",
     "coordinator crash after the record",
     "coordinator crash before the record",
+    "deleted study",
     "discarded checkpoint",
     "doubled attempt",
     "drain",
     "duplicate report",
     "failed attempt",
+    "half-open session",
     "late result",
     "lost attempt",
+    "overrun attempt",
     "paused study",
+    "reopened task",
     "restart by snapshot",
+    "restored backup",
     "returned attempt",
     "session break",
     "snapshot",
+    "stale checkpoint",
     "stopped attempt",
     "worker crash",
 ];
@@ -31,8 +39,8 @@ pub(crate) const FAULTS: [&str; 21] = [
 pub(crate) enum Sabotage {
     /// The journal misses a lease that the workers have seen.
     LosesLease,
-    /// A late result is passed off as one of the current attempt.
-    IgnoresFencing,
+    /// A result is passed off as one of the newest attempt at its task.
+    MisattributesResults,
     /// Time passes without anybody telling the core.
     NeverTicks,
     /// A restarted worker claims to hold attempts that it has lost.

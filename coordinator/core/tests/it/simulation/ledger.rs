@@ -16,6 +16,8 @@ pub(crate) struct Ledger {
     live: BTreeMap<TaskKey, BTreeSet<u32>>,
     /// Results that were recorded.
     pub(crate) results: BTreeMap<TaskKey, Digest>,
+    /// Backups that were put back.
+    restores: u32,
 }
 
 impl Ledger {
@@ -24,6 +26,15 @@ impl Ledger {
             Event::Leased { worker, attempts } => attempts
                 .iter()
                 .try_for_each(|attempt| self.lease(*worker, *attempt)),
+            Event::Adopted { worker, attempts } => attempts
+                .iter()
+                .try_for_each(|attempt| self.adopt(*worker, *attempt)),
+            Event::Reopened { tasks, .. } => {
+                for task in tasks {
+                    self.results.remove(task);
+                }
+                Ok(())
+            }
             Event::Doubled { worker, attempt } => {
                 let beside = self.live.get(&attempt.task).cloned().unwrap_or_default();
                 if beside.len() != 1 {
@@ -62,13 +73,18 @@ impl Ledger {
             Event::Disputed { attempt, .. } => Err(format!(
                 "INV-7: `{attempt}` is disputed although results do not vary"
             )),
+            Event::Restored => {
+                self.restores += 1;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
     fn lease(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
         let before = self.newest.insert(attempt.task, (attempt.number, worker));
-        if attempt.number != before.map_or(1, |(number, _)| number + 1) {
+        let gap = self.restores << 20;
+        if attempt.number != before.map_or(0, |(number, _)| number).max(gap) + 1 {
             return Err(format!("INV-3: `{attempt}` was leased after {before:?}"));
         }
         if self.results.contains_key(&attempt.task) {
@@ -79,6 +95,44 @@ impl Ledger {
         self.live
             .insert(attempt.task, BTreeSet::from([attempt.number]));
         Ok(())
+    }
+
+    fn adopt(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
+        if self.results.contains_key(&attempt.task) {
+            return Err(format!(
+                "INV-2: `{attempt}` was adopted after its task had finished"
+            ));
+        }
+        let newest = self.newest.entry(attempt.task).or_insert((0, worker));
+        if attempt.number > newest.0 {
+            *newest = (attempt.number, worker);
+        }
+        let live = self.live.entry(attempt.task).or_default();
+        if !live.insert(attempt.number) || live.len() > 2 {
+            return Err(format!("INV-1: `{attempt}` was adopted beside {live:?}"));
+        }
+        Ok(())
+    }
+
+    /// Ends the attempts at tasks that are not leased any more: of those that are
+    /// cancelled with a study no event speaks.
+    pub(crate) fn keep_live(&mut self, is_leased: impl Fn(TaskKey) -> bool) {
+        self.live.retain(|task, _| is_leased(*task));
+    }
+
+    /// Forgets what happened to tasks that were deleted.
+    pub(crate) fn keep_known(&mut self, is_known: impl Fn(TaskKey) -> bool) {
+        self.newest.retain(|task, _| is_known(*task));
+        self.live.retain(|task, _| is_known(*task));
+        self.results.retain(|task, _| is_known(*task));
+    }
+
+    /// An account of nothing but what workers really did.
+    pub(crate) fn begun_anew(&mut self) -> Self {
+        Self {
+            computed: std::mem::take(&mut self.computed),
+            ..Self::default()
+        }
     }
 
     fn end(&mut self, attempt: AttemptId) {
@@ -93,14 +147,16 @@ impl Ledger {
         live.is_some_and(|live| live.contains(&attempt.number))
     }
 
+    /// Whether the attempt that won last could have been waited for.
+    pub(crate) fn was_live(&self, attempt: AttemptId) -> bool {
+        self.is_live(attempt)
+    }
+
     fn finish(&mut self, attempt: AttemptId, result: Digest) -> Result<(), String> {
         if !self.computed.contains(&attempt) {
             return Err(format!(
                 "INV-1: `{attempt}` won without having been finished"
             ));
-        }
-        if !self.is_live(attempt) {
-            return Err(format!("INV-1: `{attempt}` won although it had ended"));
         }
         match self.results.insert(attempt.task, result) {
             None => Ok(()),

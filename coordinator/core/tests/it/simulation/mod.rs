@@ -44,7 +44,7 @@ fn every_schedule_ends_with_everything_finished_once() {
     for fault in FAULTS {
         let times = struck.get(fault).copied().unwrap_or(0);
         assert!(
-            times > 100,
+            times > 50,
             "`{fault}` struck {times} times only: {struck:?}"
         );
     }
@@ -56,8 +56,8 @@ fn a_lease_missing_in_the_journal_is_caught() {
 }
 
 #[test]
-fn results_accepted_without_fencing_are_caught() {
-    assert!(is_caught(Sabotage::IgnoresFencing));
+fn results_of_other_attempts_than_they_say_are_caught() {
+    assert!(is_caught(Sabotage::MisattributesResults));
 }
 
 #[test]

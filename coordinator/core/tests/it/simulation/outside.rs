@@ -1,12 +1,12 @@
 //! What happens around the coordinator: workers, time and clients.
 
-use reprise_core::lifecycle::{AttemptEnd, Input};
+use reprise_core::lifecycle::{AttemptEnd, Input, Progress, StudyControl};
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, FailureClass};
 
 use super::cluster::{Checked, Cluster, Message};
 use super::faults::Sabotage;
-use crate::fixtures::{failure, seconds, submission};
+use crate::fixtures::{control, failure, seconds, submission};
 
 impl Cluster {
     pub(super) fn connect(&mut self, node: usize) {
@@ -74,8 +74,14 @@ impl Cluster {
         self.send(node, Message::Report(attempt, end));
     }
 
-    /// Says where an attempt stands; no two places are the same.
+    /// Says where an attempt stands; no two places are the same. Sometimes it is said
+    /// late, after a further one.
     fn checkpoint(&mut self, node: usize, attempt: AttemptId) {
+        if self.random.chance(50) {
+            let done = self.random.below(100);
+            let progress = Progress { done, total: 100 };
+            return self.send(node, Message::Progress(attempt, progress));
+        }
         let mut place = *attempt.task.0.as_bytes();
         self.last_checkpoint += 1;
         place[..8].copy_from_slice(&self.last_checkpoint.to_le_bytes());
@@ -83,7 +89,12 @@ impl Cluster {
             digest: Digest::from_bytes(place),
             bytes: self.last_checkpoint,
         };
-        self.send(node, Message::Checkpoint(attempt, checkpoint));
+        let mut done = self.last_checkpoint;
+        if self.random.chance(20) {
+            self.strike("stale checkpoint");
+            done /= 2;
+        }
+        self.send(node, Message::Checkpoint(attempt, checkpoint, done));
     }
 
     pub(super) fn crash_node(&mut self, node: usize) {
@@ -122,9 +133,10 @@ impl Cluster {
         let spec = &self.variants[place];
         let study = spec.name.clone();
         match self.random.below(10) {
-            0 => self.input(Input::Cancel { study }),
-            1 => self.input(Input::Pause { study }),
-            2..4 => self.input(Input::Resume { study }),
+            0 if self.random.chance(30) => self.input(control(study, StudyControl::Delete)),
+            0 => self.input(control(study, StudyControl::Cancel)),
+            1 => self.input(control(study, StudyControl::Pause)),
+            2..4 => self.input(control(study, StudyControl::Resume)),
             4 => {
                 let amends = self
                     .core

@@ -159,9 +159,9 @@ impl DeviceGraphs {
 }
 
 impl Batch {
-    /// What a graph isomorphism layer gathers: a node's own features times its
+    /// The input of a graph isomorphism layer: a node's own features times its
     /// member's weight `[members]`, plus those of its neighbours.
-    /// `[members, features, rows]` to the same.
+    /// `[members, features, rows]` to the same shape.
     pub(super) fn aggregate(&self, hidden: &Tensor, own_weight: &Tensor) -> Tensor {
         let own = hidden * own_weight.view([-1, 1, 1]);
         // The adjacency is symmetric: multiplied from either side it is the same.

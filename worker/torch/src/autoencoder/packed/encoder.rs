@@ -7,7 +7,7 @@ use super::parameters::Parameters;
 use super::stage::Passed;
 use super::{linear, of_members};
 
-/// What encoding a batch leaves for its gradient.
+/// The values of a forward pass that the gradient needs.
 #[derive(Debug)]
 pub(super) struct Encoded {
     layers: Vec<Layer>,
@@ -18,7 +18,7 @@ pub(super) struct Encoded {
 /// One layer: aggregate, then two stages.
 #[derive(Debug)]
 struct Layer {
-    /// What came in, `[members, features, rows]`.
+    /// The input, `[members, features, rows]`.
     hidden: Tensor,
     /// The members' weights of a node's own features, `[members]`.
     own_weight: Tensor,
@@ -54,7 +54,7 @@ impl Encoded {
         &self.heads
     }
 
-    /// Writes the gradients of the encoder's parameters, of that of the heads.
+    /// Writes the gradients of the encoder's parameters, given that of the heads.
     pub(super) fn back(
         &self,
         parameters: &Parameters,
@@ -77,9 +77,10 @@ impl Encoded {
             let aggregated = linear::back_to_input(parameters, &inner.linear, &mapped);
             let own = of_members(&(&aggregated * &layer.hidden), Reduction::Sum);
             weights.push(own);
-            // What came into the first layer is data.
+            // The input of the first layer is data and has no gradient.
             if position > 0 {
-                // The adjacency is symmetric, so the gradient takes the same way.
+                // The adjacency is symmetric, so the gradient is aggregated in the same
+                // way.
                 gradient = batch.aggregate(&aggregated, &layer.own_weight);
             }
         }

@@ -1,7 +1,7 @@
-//! Binary cross entropy of scores that may be anything: `PyTorch`'s values and
-//! gradients, without its kernel's check that probabilities are such. On a graphics
-//! card that check ends the whole process, and in a pack one member's scores may be
-//! no numbers while the others' are sound.
+//! Binary cross entropy with `PyTorch`'s values and gradients, for any scores: it
+//! leaves out the check of `PyTorch`'s kernel that probabilities lie in [0, 1]. On a
+//! graphics card that check ends the whole process, and in a pack the scores of one
+//! member may be NaN while those of the others are sound.
 
 use tch::{Reduction, Tensor};
 

@@ -11,8 +11,8 @@ pub(super) fn apply(parameters: &Parameters, linear: &Linear, input: &Tensor) ->
     bias.baddbmm(parameters.values(&linear.weight), input, 1, 1)
 }
 
-/// Writes the gradients of weight and bias, of an input and the gradient of what it
-/// was mapped to.
+/// Writes the gradients of weight and bias, given the input and the gradient of the
+/// output.
 pub(super) fn back(parameters: &Parameters, linear: &Linear, input: &Tensor, gradient: &Tensor) {
     let weight = parameters.gradient(&linear.weight);
     let bias = parameters.gradient(&linear.bias);
@@ -20,7 +20,7 @@ pub(super) fn back(parameters: &Parameters, linear: &Linear, input: &Tensor, gra
     let _ = gradient.sum_intlist_out(bias, 2_i64, false, Kind::Float);
 }
 
-/// The gradient of the input, of that of the output.
+/// The gradient of the input, given that of the output.
 pub(super) fn back_to_input(parameters: &Parameters, linear: &Linear, gradient: &Tensor) -> Tensor {
     let weight = parameters.values(&linear.weight);
     weight.transpose(1, 2).bmm(gradient)

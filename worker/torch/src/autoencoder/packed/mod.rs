@@ -3,15 +3,15 @@
 //! waiting for the next kernel, so a pack of them costs little more than one.
 //!
 //! Every member has parameters, batches, random numbers, a gradient norm and a loss
-//! of its own; its numbers are those of [`super::plain`] within rounding, whoever is
-//! beside it, and a member that diverges takes none of the others with it.
+//! of its own. Its numbers are those of [`super::plain`] within rounding, whichever
+//! members are in the same pack, and a member that diverges does not affect the others.
 //!
 //! Activations are laid out `[member, feature, row]`, a row being a node of a graph:
 //! a member's features are channels in the middle of the shape, which is what
 //! libtorch's `BatchNorm` takes, and every linear map is a product of `[feature, input]`
-//! by `[input, row]` in each member, `baddbmm`. What a step costs is the number of its
-//! kernels, so the derivative is written out: automatic differentiation launches more
-//! of them and takes as long again to find out which.
+//! by `[input, row]` in each member, `baddbmm`. The cost of a step is proportional to
+//! the number of its kernels, so the derivative is written out: automatic
+//! differentiation launches more kernels and needs as long again to choose them.
 //!
 //! Not here: which graphs a step is made of, and when (`pack`).
 
@@ -41,7 +41,7 @@ pub(crate) struct PackedEngine {
     parameters: Parameters,
 }
 
-/// What a step leaves on the device.
+/// The results of a step, on the device.
 #[derive(Debug)]
 pub(crate) struct Stepped {
     /// Loss of each member before the step, `[members]`.

@@ -1,7 +1,7 @@
-//! Parameters, statistics and optimiser of all members: flat buffers that hold one
-//! tensor of the model after the other, and of each tensor all members' values, so
-//! that a tensor of the pack is one contiguous `[members, …]` view, clipping and Adam
-//! are a few operations on the whole, and nothing of a step comes back to the host.
+//! Parameters, statistics and optimiser of all members. Flat buffers hold one tensor of
+//! the model after the other, each with the values of all members. So a tensor of the
+//! pack is one contiguous `[members, …]` view, clipping and Adam are a few operations on
+//! a whole buffer, and no step transfers data to the host.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub(super) struct Parameters {
     layout: Layout,
     optimiser: Optimiser,
     members: usize,
-    /// Where in a member's own buffers the tensors of the pack lie, in order.
+    /// The ranges of the pack's tensors in a member's own buffers, in order.
     blocks: Blocks,
     values: Tensor,
     first: Tensor,
@@ -99,7 +99,7 @@ impl Parameters {
         &self.value_views[self.block(range)]
     }
 
-    /// Where its gradient is written to, every step anew.
+    /// Where each step writes its gradient.
     pub(super) fn gradient(&self, range: &Range<usize>) -> &Tensor {
         &self.gradient_views[self.block(range)]
     }

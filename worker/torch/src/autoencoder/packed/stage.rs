@@ -7,16 +7,16 @@ use super::parameters::Parameters;
 use crate::autoencoder::engine::{NORM_EPSILON, NORM_MOMENTUM};
 use crate::autoencoder::shape::{Norm, Stage};
 
-/// What a stage leaves for its gradient.
+/// The values of a forward pass that the gradient needs.
 #[derive(Debug)]
 pub(super) struct Passed {
     /// `[members, inputs, rows]`.
     input: Tensor,
     /// The map's output before the normalisation, `[members, outputs, rows]`.
     mapped: Tensor,
-    /// What was subtracted, `[members, outputs, 1]`.
+    /// The mean that was subtracted, `[members, outputs, 1]`.
     mean: Tensor,
-    /// What it was multiplied by, of the same shape.
+    /// The factor that followed, of the same shape.
     inverse_deviation: Tensor,
     /// `[members, outputs, rows]`.
     pub(super) output: Tensor,
@@ -73,8 +73,8 @@ impl Passed {
         }
     }
 
-    /// Writes the gradients of the stage's parameters, of that of the output; gives
-    /// that of the map's output, which [`linear::back_to_input`] takes further.
+    /// Writes the gradients of the stage's parameters, given that of the output, and
+    /// returns that of the map's output for [`linear::back_to_input`].
     pub(super) fn back(
         &self,
         parameters: &Parameters,
@@ -88,9 +88,9 @@ impl Passed {
         mapped
     }
 
-    /// The normalisation's part. With the batch's own statistics every row moves mean
-    /// and deviation: beside its own gradient it has a share of the gradients' mean,
-    /// and of their mean product with the normalised values.
+    /// The normalisation's part. In training mode every row also changes the batch's
+    /// mean and deviation, so its gradient has a share of the gradients' mean and of
+    /// their mean product with the normalised values.
     fn norm_back(
         &self,
         parameters: &Parameters,

@@ -1,0 +1,173 @@
+//! What happens to studies.
+
+use reprise_domain::study::StudySpec;
+use reprise_domain::{Digest, StudyName};
+
+use crate::Timestamp;
+use crate::lifecycle::state::{Effects, State};
+use crate::lifecycle::study::{Control, Study, StudyIx};
+use crate::lifecycle::task::{Phase, TaskIx, TaskState};
+use crate::plan::Plan;
+
+impl State {
+    /// Creates a study, or replaces the one of that name by it.
+    pub(super) fn take_study(
+        &mut self,
+        spec: &StudySpec,
+        digest: Digest,
+        owner: Option<&String>,
+        plan: &Plan,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) -> Option<()> {
+        let next = StudyIx(u32::try_from(self.studies.len()).ok()?);
+        let study = *self.study_index.entry(spec.name.clone()).or_insert(next);
+        let mut before = Vec::new();
+        if study == next {
+            let study = Study::new(spec.clone(), digest, owner.cloned(), at);
+            self.studies.push(study);
+        } else {
+            before = self.detach_all(study);
+            let old = &self.studies[study.row()];
+            self.studies[study.row()] = Study {
+                virtual_time: old.virtual_time,
+                submitted: old.submitted,
+                started: old.started,
+                ..Study::new(spec.clone(), digest, old.owner.clone(), at)
+            };
+        }
+        self.tasks.reserve(plan.len());
+        self.studies[study.row()].tasks.reserve_exact(plan.len());
+        for planned in plan.tasks() {
+            let known = self.find(planned.key);
+            let ix = match known {
+                Some(known) => known,
+                None => self.add_task(planned.key, &planned.spec)?,
+            };
+            let stage = self.studies[study.row()].stage(&planned.stage);
+            self.attach(study, stage, ix);
+            self.watch_anew(ix);
+        }
+        self.revive_all(study, at);
+        for ix in before {
+            self.cancel_unless_wanted(ix, at, effects);
+        }
+        Some(())
+    }
+
+    /// Makes a study want nothing; returns what it wanted.
+    fn detach_all(&mut self, study: StudyIx) -> Vec<TaskIx> {
+        let owner = &mut self.studies[study.row()];
+        if std::mem::take(&mut owner.runnable) {
+            self.fair.leave(study, owner.virtual_time);
+        }
+        let tasks = std::mem::take(&mut owner.tasks);
+        for ix in &tasks {
+            self.tasks[*ix].remove_interest(study);
+        }
+        tasks
+    }
+
+    pub(super) fn control(
+        &mut self,
+        study: &StudyName,
+        control: Control,
+        at: Timestamp,
+    ) -> Option<()> {
+        let study = self.find_study(study)?;
+        self.studies[study.row()].control = control;
+        self.settle(study, at);
+        Some(())
+    }
+
+    /// Ends a study: its tasks that no other study wants are cancelled, except
+    /// those in the phase `kept`.
+    pub(super) fn end_study(
+        &mut self,
+        study: &StudyName,
+        control: Control,
+        kept: Phase,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) -> Option<()> {
+        self.control(study, control, at)?;
+        let study = self.find_study(study)?;
+        for position in 0..self.study(study).tasks.len() {
+            let ix = self.study(study).tasks[position];
+            if self.task(ix).state.phase() != kept {
+                self.cancel_unless_wanted(ix, at, effects);
+            }
+        }
+        Some(())
+    }
+
+    /// Deletes a study and all tasks that no study has in its plan: its own, and
+    /// those that an amended study left behind.
+    pub(super) fn delete_study(
+        &mut self,
+        study: &StudyName,
+        at: Timestamp,
+        effects: &mut Effects,
+    ) -> Option<()> {
+        let study_ix = self.find_study(study)?;
+        self.study_index.remove(study);
+        let tasks = self.detach_all(study_ix);
+        self.studies[study_ix.row()].erase();
+        for ix in tasks {
+            self.cancel_unless_wanted(ix, at, effects);
+        }
+        // A task comes after what it reads from, so readers go first.
+        for row in (0..self.tasks.len()).rev() {
+            let ix = TaskIx(row as u32);
+            let task = self.task(ix);
+            let is_wanted = task.interests().next().is_some();
+            if !is_wanted && task.state.phase() != Phase::Deleted {
+                self.delete_task(ix, at, effects);
+            }
+        }
+        Some(())
+    }
+
+    fn delete_task(&mut self, ix: TaskIx, at: Timestamp, effects: &mut Effects) {
+        self.set_checkpoint(ix, None, effects);
+        let task = self.task(ix);
+        if task.state.phase() == Phase::Finished {
+            effects.forgotten.push(task.key);
+        }
+        if let Some(input) = task.input()
+            && let Some(readers) = self.dependents.get_mut(&input)
+        {
+            readers.retain(|reader| *reader != ix);
+            if readers.is_empty() {
+                self.dependents.remove(&input);
+            }
+        }
+        self.transfer(ix, TaskState::Deleted, at);
+        self.tasks.unlist(ix);
+        self.tasks[ix].forget_extra();
+    }
+
+    fn cancel_unless_wanted(&mut self, ix: TaskIx, at: Timestamp, effects: &mut Effects) {
+        if !self.task(ix).state.phase().is_open() || self.is_wanted(ix) {
+            return;
+        }
+        self.end_leases(ix, None, effects);
+        self.set(ix, TaskState::Cancelled, at);
+    }
+
+    /// Starts all given up and cancelled tasks of a study afresh, inputs first.
+    pub(super) fn revive_all(&mut self, study: StudyIx, at: Timestamp) {
+        for position in 0..self.study(study).tasks.len() {
+            let ix = self.study(study).tasks[position];
+            match self.task(ix).state.phase() {
+                Phase::GivenUp | Phase::Cancelled => self.revive(ix, at),
+                Phase::Blocked => {
+                    let entry = self.entry_state(self.task(ix).input());
+                    self.set(ix, entry, at);
+                }
+                _ => {}
+            }
+        }
+        self.settle(study, at);
+    }
+}

@@ -1,0 +1,158 @@
+//! Decisions about what clients ask for once a study is there: to hold it, to end
+//! it, to run parts of it again.
+
+use reprise_domain::{StudyName, TaskKey};
+
+use super::event::{Event, Reopening};
+use super::input::{Actor, Refusal, StudyControl};
+use super::study::{Control, StudyIx};
+use super::task::Phase;
+use super::turn::Turn;
+
+impl Actor {
+    /// The name under which studies of this actor are kept.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Self::Admin => None,
+            Self::Holder(name) => Some(name.clone()),
+        }
+    }
+
+    fn may_act_on(&self, owner: &str) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Holder(name) => name == owner,
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Refuses an actor who has no say in a study.
+    pub(super) fn allow(&self, study: StudyIx, by: &Actor) -> Result<(), Refusal> {
+        let study = self.state.study(study);
+        match &study.owner {
+            Some(owner) if !by.may_act_on(owner) => Err(Refusal::NotYours {
+                study: study.spec.name.clone(),
+                owner: owner.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn control(
+        &mut self,
+        study: StudyName,
+        control: StudyControl,
+        by: &Actor,
+    ) -> Result<(), Refusal> {
+        let ix = self.study_for(&study, by)?;
+        let known = self.state.study(ix);
+        let (now, is_over) = (known.control, known.open == 0);
+        match control {
+            StudyControl::Cancel if now == Control::Cancelled => {}
+            StudyControl::Cancel if is_over => return Err(Refusal::NothingToCancel { study }),
+            StudyControl::Cancel => self.emit(Event::StudyCancelled { study }),
+            StudyControl::Pause => {
+                if live(&study, now)? == Control::Running {
+                    self.emit(Event::StudyPaused { study });
+                }
+            }
+            StudyControl::Resume => {
+                if live(&study, now)? == Control::Paused {
+                    self.emit(Event::StudyResumed { study });
+                }
+            }
+            StudyControl::Delete => self.emit(Event::StudyDeleted { study }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn retry(
+        &mut self,
+        study: &StudyName,
+        mut tasks: Vec<TaskKey>,
+        by: &Actor,
+    ) -> Result<(), Refusal> {
+        let ix = self.study_for(study, by)?;
+        if tasks.is_empty() {
+            let known = self.state.study(ix);
+            let given_up = known.given_up.iter();
+            tasks = given_up
+                .map(|&position| self.state.task(known.tasks[position as usize]).key)
+                .collect();
+        }
+        self.check_tasks(ix, &tasks, Phase::GivenUp, "given up")?;
+        if !tasks.is_empty() {
+            self.emit(Event::Retried { tasks });
+        }
+        Ok(())
+    }
+
+    pub(super) fn invalidate(
+        &mut self,
+        study: &StudyName,
+        tasks: Vec<TaskKey>,
+        by: &Actor,
+    ) -> Result<(), Refusal> {
+        let ix = self.study_for(study, by)?;
+        self.check_tasks(ix, &tasks, Phase::Finished, "finished")?;
+        if !tasks.is_empty() {
+            self.emit(Event::Reopened {
+                tasks,
+                reason: Reopening::Invalidated,
+            });
+        }
+        Ok(())
+    }
+
+    fn study_for(&self, study: &StudyName, by: &Actor) -> Result<StudyIx, Refusal> {
+        let ix = self.state.find_study(study);
+        let ix = ix.ok_or_else(|| Refusal::UnknownStudy {
+            study: study.clone(),
+        })?;
+        self.allow(ix, by)?;
+        Ok(ix)
+    }
+
+    fn check_tasks(
+        &self,
+        study: StudyIx,
+        tasks: &[TaskKey],
+        phase: Phase,
+        expected: &'static str,
+    ) -> Result<(), Refusal> {
+        for (place, &key) in tasks.iter().enumerate() {
+            let ix = self.state.find(key).filter(|&ix| {
+                let mut interests = self.state.task(ix).interests();
+                interests.any(|interest| interest.study == study)
+            });
+            let ix = ix.ok_or_else(|| Refusal::UnknownTask {
+                study: self.state.study(study).spec.name.clone(),
+                task: key,
+            })?;
+            if self.state.task(ix).state.phase() != phase {
+                return Err(Refusal::WrongPhase {
+                    task: key,
+                    expected,
+                });
+            }
+            if tasks[..place].contains(&key) {
+                return Err(Refusal::RepeatedTask { task: key });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The control of a study that has not ended.
+fn live(study: &StudyName, control: Control) -> Result<Control, Refusal> {
+    let ended = |how| Refusal::StudyEnded {
+        study: study.clone(),
+        how,
+    };
+    match control {
+        Control::Cancelled | Control::Deleted => Err(ended("cancelled")),
+        Control::Stopped => Err(ended("stopped")),
+        live => Ok(live),
+    }
+}

@@ -1,0 +1,126 @@
+//! Attempts that run too long or stand still.
+
+use std::time::Duration;
+
+use reprise_core::lifecycle::{Action, Event, Input, Progress, TaskPhase};
+use reprise_domain::{AttemptId, FailureClass};
+
+use crate::fixtures::{limited, noops, submission, worker};
+use crate::lab::Lab;
+
+/// A lab in which two workers, of which the first one has an attempt of a study
+/// whose limits are 90 s, and 60 s without progress.
+fn running() -> (Lab, AttemptId) {
+    let mut lab = Lab::with(&limited(noops("s", 1)));
+    lab.hello(worker(1), 1, &[]);
+    let attempts = lab.lease();
+    lab.hello(worker(2), 1, &[]);
+    (lab, attempts[0])
+}
+
+/// Lets time pass in which both workers give signs of life.
+fn pass(lab: &mut Lab, seconds: u64) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for _ in 0..seconds {
+        lab.pass(Duration::from_secs(1));
+        for number in [1, 2] {
+            lab.handle(Input::Heartbeat {
+                worker: worker(number),
+            });
+        }
+        actions.extend(lab.handle(Input::Tick).actions);
+    }
+    actions
+}
+
+fn progress(lab: &mut Lab, attempt: AttemptId, done: u64) {
+    lab.handle(Input::Progress {
+        worker: worker(1),
+        attempt,
+        progress: Progress { done, total: 100 },
+    });
+}
+
+fn ended(lab: &Lab) -> Option<FailureClass> {
+    lab.journal.iter().rev().find_map(|(_, event)| match event {
+        Event::Failed { failure, .. } => Some(failure.class),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_attempt_without_progress_is_ended_and_tried_elsewhere() {
+    let (mut lab, attempt) = running();
+    progress(&mut lab, attempt, 1);
+    assert_eq!(pass(&mut lab, 59), []);
+    let stop = Action::Stop {
+        worker: worker(1),
+        attempts: vec![attempt],
+    };
+    assert!(pass(&mut lab, 2).contains(&stop));
+    assert_eq!(ended(&lab), Some(FailureClass::Stalled));
+    pass(&mut lab, 2);
+    let again = lab.schedule();
+    assert_eq!(again[0].0, worker(2), "not where it stood still");
+    lab.restart();
+}
+
+#[test]
+fn progress_keeps_an_attempt_until_its_time_limit() {
+    let (mut lab, attempt) = running();
+    for done in 1..=3 {
+        progress(&mut lab, attempt, done);
+        assert_eq!(pass(&mut lab, 29), []);
+    }
+    pass(&mut lab, 4);
+    assert_eq!(ended(&lab), Some(FailureClass::TimeLimit));
+}
+
+#[test]
+fn a_worker_that_is_cut_off_is_not_taken_to_stand_still() {
+    let (mut lab, attempt) = running();
+    lab.handle(Input::Disconnected { worker: worker(1) });
+    pass(&mut lab, 20);
+    lab.hello(worker(1), 1, &[attempt]);
+    assert_eq!(pass(&mut lab, 55), []);
+    assert_eq!(ended(&lab), None);
+}
+
+#[test]
+fn the_only_worker_gets_its_task_back() {
+    let mut lab = Lab::with(&limited(noops("s", 1)));
+    lab.hello(worker(1), 1, &[]);
+    let attempt = lab.lease()[0];
+    pass_alone(&mut lab, 63);
+    assert_eq!(ended(&lab), Some(FailureClass::Stalled));
+    let again = lab.lease();
+    assert_eq!(again[0].number, attempt.number + 1);
+}
+
+#[test]
+fn other_work_goes_past_a_task_that_a_worker_may_not_have() {
+    let (mut lab, attempt) = running();
+    let mut others = noops("t", 9);
+    if let Some(noop) = &mut others.noop {
+        // Tasks of their own.
+        noop.hold_ms = 1;
+    }
+    lab.handle(submission(&others, false));
+    // The second worker is busy with something else.
+    let other = lab.schedule();
+    assert_eq!(other[0].0, worker(2));
+    pass(&mut lab, 63);
+    assert_eq!(ended(&lab), Some(FailureClass::Stalled));
+    let next = lab.schedule();
+    assert_eq!(next[0].0, worker(1));
+    assert_ne!(next[0].1[0].task, attempt.task);
+    assert_eq!(lab.phase(attempt.task), TaskPhase::Ready);
+}
+
+fn pass_alone(lab: &mut Lab, seconds: u64) {
+    for _ in 0..seconds {
+        lab.pass(Duration::from_secs(1));
+        lab.handle(Input::Heartbeat { worker: worker(1) });
+        lab.handle(Input::Tick);
+    }
+}

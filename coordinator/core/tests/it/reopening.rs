@@ -1,0 +1,199 @@
+//! Finished tasks that are opened again, given-up ones that are retried, studies that
+//! are deleted, and who may ask for it.
+
+use reprise_core::lifecycle::{
+    Action, Actor, AttemptEnd, Event, Input, Refusal, StudyControl, TaskPhase,
+};
+use reprise_domain::study::StudySpec;
+use reprise_domain::{AttemptId, FailureClass, StudyName, TaskKey};
+
+use crate::fixtures::{control, embedded, noops, planned, result, submission, worker};
+use crate::lab::{Lab, first_task};
+
+fn forgotten(actions: &[Action]) -> Vec<TaskKey> {
+    let tasks = actions.iter().filter_map(|action| match action {
+        Action::ForgetResults { tasks } => Some(tasks.clone()),
+        _ => None,
+    });
+    tasks.flatten().collect()
+}
+
+fn invalidate(study: &StudyName, task: TaskKey, by: Actor) -> Input {
+    Input::Invalidate {
+        study: study.clone(),
+        tasks: vec![task],
+        by,
+    }
+}
+
+/// A pretraining that has finished, and trials of which one has and the others run.
+fn half_done() -> (Lab, StudySpec, Vec<AttemptId>) {
+    let spec = embedded("s", 1, 3);
+    let mut lab = Lab::with(&spec);
+    lab.hello(worker(1), 3, &[]);
+    let pretraining = lab.lease();
+    lab.finish(worker(1), pretraining[0], 7);
+    let mut trials = lab.lease();
+    assert_eq!(trials.len(), 3);
+    lab.finish(worker(1), trials.remove(0), 7);
+    (lab, spec, trials)
+}
+
+#[test]
+fn a_lost_embedding_runs_its_pretraining_again_and_nothing_that_has_finished() {
+    let (mut lab, spec, trials) = half_done();
+    for trial in &trials {
+        lab.report(worker(1), *trial, AttemptEnd::Returned);
+    }
+    let pretraining = first_task(&spec);
+    let step = lab.handle(Input::ArtifactLost { task: pretraining });
+    assert_eq!(forgotten(&step.actions), [pretraining]);
+    let counts = |lab: &Lab| -> Vec<u64> {
+        let view = lab.core.study(&spec.name).unwrap();
+        view.stages.iter().map(|stage| stage.finished).collect()
+    };
+    assert_eq!(counts(&lab), [0, 1], "the finished trial stays");
+    assert!(!lab.is_done(&spec));
+    lab.restart();
+    lab.hello(worker(1), 3, &[]);
+    let again = lab.lease();
+    assert_eq!(again.len(), 1);
+    assert_eq!((again[0].task, again[0].number), (pretraining, 2));
+    lab.finish(worker(1), again[0], 7);
+    for trial in lab.lease() {
+        lab.finish(worker(1), trial, 7);
+    }
+    assert!(lab.is_done(&spec));
+}
+
+#[test]
+fn trials_that_failed_for_want_of_their_embedding_start_with_a_clean_slate() {
+    let (mut lab, spec, trials) = half_done();
+    let trial = trials[0];
+    lab.fail(worker(1), trial, FailureClass::InputLost);
+    lab.handle(Input::ArtifactLost {
+        task: first_task(&spec),
+    });
+    lab.pass_ticking(std::time::Duration::from_secs(5));
+    assert_eq!(lab.phase(trial.task), TaskPhase::Waiting);
+    assert_eq!(lab.lease()[0].task, first_task(&spec));
+}
+
+#[test]
+fn a_different_result_after_reopening_is_reported() {
+    let (mut lab, spec, trials) = half_done();
+    let pretraining = first_task(&spec);
+    lab.handle(invalidate(&spec.name, pretraining, Actor::Admin));
+    // Trials that run go on: they have their embedding.
+    lab.finish(worker(1), trials[0], 7);
+    let again = lab.lease();
+    let step = lab.finish(worker(1), again[0], 8);
+    let expected = Action::Nondeterminism {
+        attempt: again[0],
+        recorded: result(7),
+        reported: result(8),
+    };
+    assert!(step.actions.contains(&expected), "{:?}", step.actions);
+    lab.restart();
+}
+
+#[test]
+fn only_finished_tasks_are_invalidated_and_only_given_up_ones_retried() {
+    let (mut lab, spec, trials) = half_done();
+    let keys: Vec<_> = planned(&spec).tasks().map(|task| task.key).collect();
+    let refusal = lab
+        .try_handle(invalidate(&spec.name, keys[3], Actor::Admin))
+        .unwrap_err();
+    assert!(matches!(refusal, Refusal::WrongPhase { .. }), "{refusal}");
+    let retry = |tasks| Input::Retry {
+        study: spec.name.clone(),
+        tasks,
+        by: Actor::Admin,
+    };
+    let refusal = lab.try_handle(retry(vec![keys[0]])).unwrap_err();
+    assert!(matches!(refusal, Refusal::WrongPhase { .. }), "{refusal}");
+    let trial = trials[0];
+    lab.fail(worker(1), trial, FailureClass::Permanent);
+    lab.handle(retry(Vec::new()));
+    assert_eq!(lab.phase(trial.task), TaskPhase::Ready);
+    let stranger = TaskKey(result(1));
+    let refusal = lab.try_handle(retry(vec![stranger])).unwrap_err();
+    assert!(matches!(refusal, Refusal::UnknownTask { .. }), "{refusal}");
+}
+
+#[test]
+fn a_deleted_study_takes_along_what_nobody_else_has() {
+    let (small, large) = (noops("small", 2), noops("large", 4));
+    let mut lab = Lab::with(&small);
+    lab.handle(submission(&large, false));
+    lab.hello(worker(1), 4, &[]);
+    let attempts = lab.lease();
+    lab.finish(worker(1), attempts[0], 1);
+    lab.finish(worker(1), attempts[2], 1);
+    let step = lab.handle(control(large.name.clone(), StudyControl::Delete));
+    assert_eq!(forgotten(&step.actions), [attempts[2].task]);
+    assert!(step.actions.contains(&Action::Stop {
+        worker: worker(1),
+        attempts: vec![attempts[3]],
+    }));
+    assert!(lab.core.study(&large.name).is_none());
+    assert!(lab.core.task(attempts[3].task).is_none());
+    lab.restart();
+    // It may come back under its name, and everything of it runs anew.
+    lab.hello(worker(1), 4, &attempts[1..2]);
+    lab.handle(submission(&large, false));
+    assert_eq!(lab.stage(&large).finished, 1);
+    assert_eq!(lab.lease().len(), 2);
+    lab.restart();
+}
+
+#[test]
+fn a_study_is_its_owners_and_an_admins() {
+    let spec = noops("s", 2);
+    let mut lab = Lab::new();
+    let holder = |name: &str| Actor::Holder(name.to_owned());
+    let submitted = |by: Actor| match submission(&spec, false) {
+        Input::Submit {
+            spec,
+            digest,
+            plan,
+            amend,
+            ..
+        } => Input::Submit {
+            spec,
+            digest,
+            plan,
+            amend,
+            by,
+        },
+        other => other,
+    };
+    lab.handle(submitted(holder("ada")));
+    assert_eq!(lab.core.study(&spec.name).unwrap().owner, Some("ada"));
+    let pause = |by| Input::Control {
+        study: spec.name.clone(),
+        control: StudyControl::Pause,
+        by,
+    };
+    let expected = Refusal::NotYours {
+        study: spec.name.clone(),
+        owner: "ada".to_owned(),
+    };
+    assert_eq!(lab.try_handle(pause(holder("bob"))), Err(expected.clone()));
+    assert_eq!(lab.try_handle(submitted(holder("bob"))), Err(expected));
+    assert_eq!(lab.handle(pause(holder("ada"))).events.len(), 1);
+    let resumed = lab.handle(control(spec.name.clone(), StudyControl::Resume));
+    assert!(matches!(resumed.events[..], [Event::StudyResumed { .. }]));
+}
+
+#[test]
+fn a_study_that_is_over_cannot_be_cancelled() {
+    let spec = noops("s", 1);
+    let mut lab = Lab::with(&spec);
+    lab.hello(worker(1), 1, &[]);
+    let attempts = lab.lease();
+    lab.finish(worker(1), attempts[0], 1);
+    let cancel = control(spec.name.clone(), StudyControl::Cancel);
+    let refusal = lab.try_handle(cancel).unwrap_err();
+    assert!(matches!(refusal, Refusal::NothingToCancel { .. }));
+}

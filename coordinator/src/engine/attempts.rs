@@ -1,0 +1,228 @@
+//! Which attempts run, and since when: what is told of those that end without
+//! finishing their task. The one that finishes it is told of with its result.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use reprise_core::Timestamp;
+use reprise_core::lifecycle::{Action, Core, Event};
+use reprise_domain::record::{AttemptRecord, AttemptState};
+use reprise_domain::{AttemptId, Capability, Failure, TaskKey, WorkerId};
+
+/// The attempts that workers have.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    held: HashMap<AttemptId, Held>,
+    places: HashMap<WorkerId, Arc<Place>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    worker: WorkerId,
+    since: Timestamp,
+    place: Arc<Place>,
+}
+
+/// Where a worker computes.
+#[derive(Debug, Default)]
+struct Place {
+    host: String,
+    device: String,
+}
+
+impl Place {
+    fn of(capability: &Capability) -> Arc<Self> {
+        Arc::new(Self {
+            host: capability.host.clone(),
+            device: capability.device.to_string(),
+        })
+    }
+}
+
+impl Attempts {
+    /// Those of a core that was made of a journal.
+    pub(super) fn of(core: &Core) -> Self {
+        let mut attempts = Self::default();
+        for worker in core.workers() {
+            attempts.places.insert(worker.id, Place::of(worker.capability));
+        }
+        for held in core.all_held() {
+            attempts.begin(held.worker, held.attempt, held.since);
+        }
+        attempts
+    }
+
+    /// Follows a step's events and actions; returns the attempts that ended in vain.
+    pub(super) fn follow(
+        &mut self,
+        events: &[Event],
+        actions: &[Action],
+        at: Timestamp,
+    ) -> Vec<(TaskKey, AttemptRecord)> {
+        let mut ended = Vec::new();
+        for event in events {
+            match event {
+                Event::WorkerJoined { worker, capability } => {
+                    self.places.insert(*worker, Place::of(capability));
+                }
+                Event::WorkerLeft { worker } => {
+                    self.places.remove(worker);
+                }
+                Event::Leased { worker, attempts } | Event::Adopted { worker, attempts } => {
+                    for attempt in attempts {
+                        self.begin(*worker, *attempt, at);
+                    }
+                }
+                Event::Doubled { worker, attempt } => self.begin(*worker, *attempt, at),
+                Event::Finished { attempt, .. } => {
+                    self.held.remove(attempt);
+                }
+                Event::Failed {
+                    attempt, failure, ..
+                } => {
+                    let failure = Failure {
+                        log: Vec::new(),
+                        ..failure.clone()
+                    };
+                    ended.extend(self.end(*attempt, AttemptState::Failed { failure }, at));
+                }
+                Event::Returned { attempt } => {
+                    ended.extend(self.end(*attempt, AttemptState::Returned, at));
+                }
+                Event::Lost {
+                    counted, unbegun, ..
+                } => {
+                    for attempt in counted.iter().chain(unbegun) {
+                        ended.extend(self.end(*attempt, AttemptState::Lost, at));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for action in actions {
+            if let Action::Stop { attempts, .. } = action {
+                for attempt in attempts {
+                    ended.extend(self.end(*attempt, AttemptState::Stopped, at));
+                }
+            }
+        }
+        ended
+    }
+
+    fn begin(&mut self, worker: WorkerId, attempt: AttemptId, since: Timestamp) {
+        let place = self.places.get(&worker).cloned().unwrap_or_default();
+        let held = Held {
+            worker,
+            since,
+            place,
+        };
+        self.held.insert(attempt, held);
+    }
+
+    fn end(
+        &mut self,
+        attempt: AttemptId,
+        state: AttemptState,
+        at: Timestamp,
+    ) -> Option<(TaskKey, AttemptRecord)> {
+        let held = self.held.remove(&attempt)?;
+        let record = AttemptRecord {
+            number: attempt.number,
+            worker: held.worker,
+            host: held.place.host.clone(),
+            device: held.place.device.clone(),
+            started_at_ms: Some(held.since.0),
+            ended_at_ms: Some(at.0),
+            state,
+        };
+        Some((attempt.task, record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reprise_domain::{Device, Digest, FailureClass, Seconds, Uuid};
+
+    use super::*;
+
+    const WORKER: WorkerId = WorkerId(Uuid::from_u128(1));
+
+    fn attempt(number: u32) -> AttemptId {
+        AttemptId {
+            task: TaskKey(Digest::from_bytes([7; 32])),
+            number,
+        }
+    }
+
+    fn joined() -> Event {
+        Event::WorkerJoined {
+            worker: WORKER,
+            capability: Capability {
+                slots: 1,
+                host: "den".to_owned(),
+                device: Device::Cpu {
+                    model: "abacus".to_owned(),
+                },
+                version: "0".to_owned(),
+                libtorch: "0".to_owned(),
+            },
+        }
+    }
+
+    fn leased(number: u32) -> Event {
+        Event::Leased {
+            worker: WORKER,
+            attempts: vec![attempt(number)],
+        }
+    }
+
+    fn finished(number: u32) -> Event {
+        Event::Finished {
+            attempt: attempt(number),
+            result: Digest::from_bytes([0; 32]),
+            seconds: Seconds::ZERO,
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_ends_is_told_with_its_worker_and_times() {
+        let mut attempts = Attempts::default();
+        let begun = attempts.follow(&[joined(), leased(1)], &[], Timestamp(10));
+        assert_eq!(begun, []);
+        let failure = Failure {
+            class: FailureClass::Task,
+            message: "no luck".to_owned(),
+            log: vec!["a long log".to_owned()],
+        };
+        let failed = Event::Failed {
+            attempt: attempt(1),
+            failure,
+            verdict: reprise_core::lifecycle::Verdict::Retry,
+        };
+        let ended = attempts.follow(&[failed, leased(2)], &[], Timestamp(30));
+        let [(task, record)] = ended.as_slice() else {
+            panic!("{ended:?}");
+        };
+        assert_eq!(*task, attempt(1).task);
+        assert_eq!((record.number, record.worker), (1, WORKER));
+        assert_eq!((&*record.host, &*record.device), ("den", "abacus"));
+        assert_eq!((record.started_at_ms, record.ended_at_ms), (Some(10), Some(30)));
+        assert!(
+            matches!(&record.state, AttemptState::Failed { failure } if failure.log.is_empty())
+        );
+    }
+
+    #[test]
+    fn a_stopped_attempt_is_told_and_the_one_that_won_is_not() {
+        let mut attempts = Attempts::default();
+        attempts.follow(&[joined(), leased(1), leased(2)], &[], Timestamp(1));
+        let stop = Action::Stop {
+            worker: WORKER,
+            attempts: vec![attempt(1), attempt(2)],
+        };
+        let ended = attempts.follow(&[finished(1)], &[stop], Timestamp(2));
+        let told: Vec<_> = ended.iter().map(|(_, record)| (record.number, record.state.as_str())).collect();
+        assert_eq!(told, [(2, "stopped")]);
+        assert_eq!(attempts.held.len(), 0);
+    }
+}

@@ -1,0 +1,53 @@
+//! The connection that a reader uses: one of a pool, or one that stays within a
+//! transaction so that all its reads see the same state.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Database, Pool};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Where a reader's connections come from.
+#[derive(Debug)]
+pub(super) enum Source<DB: Database> {
+    /// Each read sees what is committed when it begins.
+    Pool(Pool<DB>),
+    /// All reads see what was committed when the first one began.
+    Frozen(Mutex<DB::Connection>),
+}
+
+impl<DB: Database> Source<DB> {
+    /// A connection for one read.
+    pub(super) async fn lease(&self) -> Result<Lease<'_, DB>, sqlx::Error> {
+        Ok(match self {
+            Self::Pool(pool) => Lease::Pooled(pool.acquire().await?),
+            Self::Frozen(connection) => Lease::Frozen(connection.lock().await),
+        })
+    }
+}
+
+/// A connection in use.
+pub(super) enum Lease<'a, DB: Database> {
+    Pooled(PoolConnection<DB>),
+    Frozen(MutexGuard<'a, DB::Connection>),
+}
+
+impl<DB: Database> Deref for Lease<'_, DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &DB::Connection {
+        match self {
+            Self::Pooled(connection) => connection,
+            Self::Frozen(connection) => connection,
+        }
+    }
+}
+
+impl<DB: Database> DerefMut for Lease<'_, DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
+        match self {
+            Self::Pooled(connection) => connection,
+            Self::Frozen(connection) => connection,
+        }
+    }
+}

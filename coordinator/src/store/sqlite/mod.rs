@@ -1,0 +1,372 @@
+//! The store in one SQLite file: write-ahead log, flushed at every commit.
+//!
+//! One connection writes; readers have their own, which cannot.
+
+mod file;
+mod read;
+mod schema;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reprise_domain::TaskKey;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection as _, ConnectOptions as _, QueryBuilder, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::Mutex;
+
+use super::row::{self, Head, ResultRow};
+use super::{Batch, Reader, Sequence, Store, StoreError, StoredResult};
+pub use file::{back_up, check};
+pub use read::SqliteReader;
+
+/// Longest wait for another process that writes or recovers the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Rows of one statement. Each statement is a message to the thread of its
+/// connection and back, which costs more than the row; of few lengths, so that the
+/// prepared statements are found again.
+const ROWS: [usize; 4] = [256, 32, 4, 1];
+
+/// Records and chunks that one transaction removes, so that commits wait for some
+/// milliseconds at most.
+const SWEPT_RECORDS: i64 = 32;
+const SWEPT_CHUNKS: i64 = 8;
+
+/// A store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: String,
+    writer: Mutex<Writer>,
+    reader: Arc<SqliteReader>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    connection: SqliteConnection,
+    /// Number of the newest record.
+    newest: Sequence,
+}
+
+impl SqliteStore {
+    /// Opens the journal at `path`, making it when there is none.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let name = path.display().to_string();
+        let failed = |source: sqlx::Error| StoreError::Open {
+            path: name.clone(),
+            source: source.into(),
+        };
+        let mut connection = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // The whole point: a commit that has returned survives a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            // A log that grew during a long read is cut again.
+            .pragma("journal_size_limit", "67108864")
+            .disable_statement_logging()
+            .connect()
+            .await
+            .map_err(failed)?;
+        let found = schema::verify(&mut connection, &name).await?;
+        schema::upgrade(&mut connection, found)
+            .await
+            .map_err(failed)?;
+        let newest = sqlx::query_scalar("SELECT COALESCE(MAX(sequence), 0) FROM journal")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed)?;
+        Ok(Self {
+            path: name,
+            writer: Mutex::new(Writer { connection, newest }),
+            reader: Arc::new(SqliteReader::new(path)),
+        })
+    }
+
+    fn failed(&self, operation: &'static str, source: sqlx::Error) -> StoreError {
+        StoreError::Access {
+            path: self.path.clone(),
+            operation,
+            source: source.into(),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, batch: &Batch) -> Result<u64, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let sequence = writer.newest + 1;
+        let committed = async {
+            let mut transaction = begin(&mut writer.connection).await?;
+            let bytes = write(&mut transaction, sequence, batch).await?;
+            transaction.commit().await?;
+            Ok(bytes)
+        };
+        let bytes = committed
+            .await
+            .map_err(|error| self.failed("write to", error))?;
+        if !batch.events.is_empty() {
+            writer.newest = sequence;
+        }
+        Ok(bytes)
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    async fn begin_snapshot(&self) -> Result<i64, StoreError> {
+        sqlx::query_scalar(
+            "SELECT 1 + MAX((SELECT COALESCE(MAX(generation), 0) FROM snapshot_head), \
+                            (SELECT COALESCE(MAX(generation), 0) FROM snapshot_chunk))",
+        )
+        .fetch_one(&mut self.writer.lock().await.connection)
+        .await
+        .map_err(|error| self.failed("read", error))
+    }
+
+    async fn put_chunk(&self, generation: i64, chunk: i64, state: &[u8]) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO snapshot_chunk (generation, chunk, state) VALUES (?, ?, ?)")
+            .bind(generation)
+            .bind(chunk)
+            .bind(state)
+            .execute(&mut self.writer.lock().await.connection)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed("write a snapshot to", error))
+    }
+
+    async fn end_snapshot(
+        &self,
+        generation: i64,
+        through: Sequence,
+        chunks: i64,
+    ) -> Result<bool, StoreError> {
+        let head = Head {
+            generation,
+            through,
+            chunks,
+        };
+        let mut writer = self.writer.lock().await;
+        let ended = async {
+            let mut transaction = begin(&mut writer.connection).await?;
+            sqlx::query("DELETE FROM snapshot_head WHERE through <= ?")
+                .bind(through)
+                .execute(&mut *transaction)
+                .await?;
+            let newer: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM snapshot_head)")
+                .fetch_one(&mut *transaction)
+                .await?;
+            if !newer {
+                schema::insert_head(&mut transaction, head).await?;
+            }
+            transaction.commit().await?;
+            Ok(!newer)
+        };
+        ended
+            .await
+            .map_err(|error| self.failed("write a snapshot to", error))
+    }
+
+    async fn sweep_chunks(&self) -> Result<u64, StoreError> {
+        let removed = sqlx::query(
+            "DELETE FROM snapshot_chunk WHERE (generation, chunk) IN \
+             (SELECT generation, chunk FROM snapshot_chunk \
+              WHERE generation NOT IN (SELECT generation FROM snapshot_head) LIMIT ?)",
+        )
+        .bind(SWEPT_CHUNKS)
+        .execute(&mut self.writer.lock().await.connection)
+        .await
+        .map_err(|error| self.failed("compact", error))?;
+        Ok(removed.rows_affected())
+    }
+
+    async fn sweep_records(&self) -> Result<u64, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let swept = async {
+            let mut transaction = begin(&mut writer.connection).await?;
+            let removed = sqlx::query(
+                "DELETE FROM journal WHERE sequence IN \
+                 (SELECT sequence FROM journal \
+                  WHERE sequence <= (SELECT MAX(through) FROM snapshot_head) \
+                  AND sequence < (SELECT MAX(sequence) FROM journal) ORDER BY sequence LIMIT ?)",
+            )
+            .bind(SWEPT_RECORDS)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if removed > 0 {
+                sqlx::query("DELETE FROM compaction")
+                    .execute(&mut *transaction)
+                    .await?;
+                sqlx::query("INSERT INTO compaction SELECT MAX(through) FROM snapshot_head")
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+            Ok(removed)
+        };
+        swept.await.map_err(|error| self.failed("compact", error))
+    }
+
+    async fn reclaim(&self) -> Result<(), StoreError> {
+        sqlx::query("VACUUM")
+            .execute(&mut self.writer.lock().await.connection)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed("compact", error))
+    }
+}
+
+/// Begins to write: at once, so that it cannot turn out later that another process
+/// does.
+async fn begin(connection: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
+    connection.begin_with("BEGIN IMMEDIATE").await
+}
+
+/// Puts a batch into a transaction; returns the size of its record.
+async fn write(
+    transaction: &mut SqliteConnection,
+    sequence: Sequence,
+    batch: &Batch,
+) -> Result<u64, sqlx::Error> {
+    let mut bytes = 0;
+    if !batch.events.is_empty() {
+        let events = serde_json::to_string(&batch.events).map_err(row::encoded)?;
+        let at = batch.at.0 as i64;
+        bytes = events.len() as u64;
+        let sum = row::record_sum(sequence, at, &events);
+        sqlx::query("INSERT INTO journal (sequence, at_ms, events, sum) VALUES (?, ?, ?, ?)")
+            .bind(sequence)
+            .bind(at)
+            .bind(events)
+            .bind(sum.as_slice())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    for key in &batch.removed {
+        sqlx::query("DELETE FROM result WHERE task = ?")
+            .bind(key.0.as_bytes().as_slice())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    for (digest, record) in &batch.provenance {
+        sqlx::query("INSERT OR IGNORE INTO provenance (digest, record) VALUES (?, ?)")
+            .bind(digest.as_bytes().as_slice())
+            .bind(record)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let mut results: Vec<_> = batch.results.iter().collect();
+    // Neighbours share pages of the table. Stable: of two under one key the later
+    // one stays.
+    results.sort_by_key(|(key, _)| *key);
+    let mut rest = results.as_slice();
+    while !rest.is_empty() {
+        let rows = ROWS.into_iter().find(|rows| *rows <= rest.len());
+        let (now, later) = rest.split_at(rows.unwrap_or(rest.len()));
+        write_results(transaction, now).await?;
+        rest = later;
+    }
+    Ok(bytes)
+}
+
+async fn write_results(
+    transaction: &mut SqliteConnection,
+    results: &[&(TaskKey, StoredResult)],
+) -> Result<(), sqlx::Error> {
+    let mut rows = Vec::with_capacity(results.len());
+    for (key, result) in results {
+        rows.push((*key, ResultRow::of(*key, result)?));
+    }
+    QueryBuilder::new("INSERT OR REPLACE INTO result (task, result, sum) ")
+        .push_values(&rows, |mut values, (key, row)| {
+            values
+                .push_bind(key.0.as_bytes().as_slice())
+                .push_bind(&row.text)
+                .push_bind(row.sum.as_deref());
+        })
+        .build()
+        .execute(transaction)
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::suite;
+
+    #[tokio::test]
+    async fn keeps_the_store_contract() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.sqlite");
+        suite::run(|| async { SqliteStore::open(&path).await.unwrap() }).await;
+    }
+
+    /// What is left after a power cut in the middle of a write: the files, with the
+    /// log torn anywhere.
+    #[tokio::test]
+    async fn a_torn_log_costs_what_was_not_committed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.sqlite");
+        let store = SqliteStore::open(&path).await.unwrap();
+        let log = path.with_extension("sqlite-wal");
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            store.commit(&suite::batch()).await.unwrap();
+            ends.push(std::fs::metadata(&log).unwrap().len());
+        }
+        for (whole, end) in ends.iter().enumerate() {
+            for torn in [*end, end + 1, (end + 100).min(ends[2])] {
+                let copy = tempfile::tempdir().unwrap();
+                let journal = copy.path().join("journal.sqlite");
+                std::fs::copy(&path, &journal).unwrap();
+                let kept = &std::fs::read(&log).unwrap()[..torn.min(ends[2]) as usize];
+                std::fs::write(journal.with_extension("sqlite-wal"), kept).unwrap();
+                let reopened = SqliteStore::open(&journal).await.unwrap();
+                let newest = reopened.newest().await.unwrap();
+                assert_eq!(newest, whole as Sequence + 1, "log of {torn} bytes");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_journal_from_the_future_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.sqlite");
+        let store = SqliteStore::open(&path).await.unwrap();
+        sqlx::query("PRAGMA user_version = 99")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        let error = SqliteStore::open(&path).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StoreError::Version {
+                    found: 99,
+                    supported: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.sqlite");
+        std::fs::write(
+            &path,
+            "this is not a database, however long it may be".repeat(100),
+        )
+        .unwrap();
+        let error = SqliteStore::open(&path).await.unwrap_err();
+        assert!(error.to_string().contains("journal.sqlite"), "{error}");
+    }
+}

@@ -1,0 +1,268 @@
+//! Reads of a journal in SQLite, on connections that cannot write.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::TryStreamExt as _;
+use reprise_domain::{Digest, TaskKey};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, Sqlite};
+use tokio::sync::Mutex;
+
+use super::super::lease::{Lease, Source};
+use super::super::row::{self, Head, Replay, ResultRow};
+use super::super::{
+    Reader, Replayed, ResultVisitor, RowProblem, Sequence, Snapshot, StoreError, StoredResult,
+    Visitor,
+};
+use super::{BUSY_TIMEOUT, ROWS, schema};
+
+/// Reads that may run at once; a further one waits for its turn.
+const CONNECTIONS: u32 = 4;
+
+/// Faults of the file's structure that are listed at most.
+const LISTED_FAULTS: &str = "PRAGMA integrity_check(20)";
+
+/// Readers of one file.
+#[derive(Debug)]
+pub struct SqliteReader {
+    path: String,
+    source: Source<Sqlite>,
+}
+
+impl SqliteReader {
+    /// Reads the journal at `path`, which may be in use by a coordinator.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let reader = Self::new(path);
+        let mut lease = reader.lease().await?;
+        let found = schema::verify(&mut lease, &reader.path).await?;
+        drop(lease);
+        if found == schema::FORMAT {
+            return Ok(reader);
+        }
+        Err(StoreError::Version {
+            path: reader.path,
+            found,
+            supported: schema::FORMAT,
+        })
+    }
+
+    /// Readers of a file that a store of this process has opened.
+    pub(super) fn new(path: &Path) -> Self {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            // A file does not hang up, and asking costs as much as a statement.
+            .test_before_acquire(false)
+            .connect_lazy_with(options(path));
+        Self {
+            path: path.display().to_string(),
+            source: Source::Pool(pool),
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease<'_, Sqlite>, StoreError> {
+        self.source.lease().await.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, source: sqlx::Error) -> StoreError {
+        StoreError::Access {
+            path: self.path.clone(),
+            operation: "read",
+            source: source.into(),
+        }
+    }
+
+    fn refused(&self, task: TaskKey, problem: RowProblem) -> StoreError {
+        StoreError::Result {
+            path: self.path.clone(),
+            task,
+            problem,
+        }
+    }
+
+    /// The rows of some tasks, those that there are.
+    async fn rows(&self, keys: &[TaskKey]) -> Result<HashMap<TaskKey, ResultRow>, StoreError> {
+        let mut found = HashMap::with_capacity(keys.len());
+        let mut lease = self.lease().await?;
+        let mut rest = keys;
+        while !rest.is_empty() {
+            let length = ROWS.into_iter().find(|rows| *rows <= rest.len());
+            let (now, later) = rest.split_at(length.unwrap_or(rest.len()));
+            rest = later;
+            let mut query =
+                QueryBuilder::new("SELECT task, result, sum FROM result WHERE task IN (");
+            let mut list = query.separated(", ");
+            for key in now {
+                list.push_bind(key.0.as_bytes().as_slice());
+            }
+            query.push(")");
+            let rows = query.build().fetch_all(&mut *lease).await;
+            for row in rows.map_err(|error| self.failed(error))? {
+                let (key, row) = result_row(&row).map_err(|error| self.failed(error))?;
+                found.extend(key.map(|key| (key, row)));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .pragma("query_only", "on")
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
+}
+
+/// A row of the table of results; without a key where that is none.
+fn result_row(row: &sqlx::sqlite::SqliteRow) -> Result<(Option<TaskKey>, ResultRow), sqlx::Error> {
+    let key: &[u8] = row.try_get(0)?;
+    let text = row.try_get(1)?;
+    let sum = row.try_get(2)?;
+    Ok((row::key(key), ResultRow { text, sum }))
+}
+
+#[async_trait]
+impl Reader for SqliteReader {
+    async fn frozen(&self) -> Result<Arc<dyn Reader>, StoreError> {
+        let path = Path::new(&self.path);
+        let opened = async {
+            let mut connection = options(path).connect().await?;
+            sqlx::query("BEGIN").execute(&mut connection).await?;
+            // The state is chosen by the first read.
+            schema::format(&mut connection).await?;
+            Ok(connection)
+        };
+        let connection = opened.await.map_err(|error| self.failed(error))?;
+        Ok(Arc::new(Self {
+            path: self.path.clone(),
+            source: Source::Frozen(Mutex::new(connection)),
+        }))
+    }
+
+    async fn replay(
+        &self,
+        after: Sequence,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Replayed, StoreError> {
+        let failed = |error| self.failed(error);
+        let mut lease = self.lease().await?;
+        let mut rows = sqlx::query(
+            "SELECT sequence, at_ms, events, sum FROM journal WHERE sequence > ? \
+             ORDER BY sequence",
+        )
+        .bind(after)
+        .fetch(&mut *lease);
+        let mut replay = Replay::new(&self.path, after, visit);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let sequence: i64 = row.try_get(0).map_err(failed)?;
+            let at: i64 = row.try_get(1).map_err(failed)?;
+            let text: &str = row.try_get(2).map_err(failed)?;
+            let sum: Option<&[u8]> = row.try_get(3).map_err(failed)?;
+            replay.visit(sequence, at, text, sum)?;
+        }
+        Ok(replay.finish())
+    }
+
+    async fn newest(&self) -> Result<Sequence, StoreError> {
+        sqlx::query_scalar("SELECT COALESCE(MAX(sequence), 0) FROM journal")
+            .fetch_one(&mut *self.lease().await?)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        let failed = |error| self.failed(error);
+        let mut lease = self.lease().await?;
+        // One statement, so that the snapshot is not replaced between two.
+        let rows = sqlx::query(
+            "SELECT generation, through, chunks, sum, chunk, state \
+             FROM snapshot_head LEFT JOIN snapshot_chunk USING (generation) ORDER BY chunk",
+        )
+        .fetch_all(&mut *lease)
+        .await
+        .map_err(failed)?;
+        let Some(first) = rows.first() else {
+            return Ok(None);
+        };
+        let head = Head {
+            generation: first.try_get(0).map_err(failed)?,
+            through: first.try_get(1).map_err(failed)?,
+            chunks: first.try_get(2).map_err(failed)?,
+        };
+        let head = head.read(&self.path, first.try_get(3).map_err(failed)?)?;
+        let mut chunks = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let chunk: Option<i64> = row.try_get(4).map_err(failed)?;
+            if let Some(chunk) = chunk {
+                chunks.push((chunk, row.try_get(5).map_err(failed)?));
+            }
+        }
+        head.join(&self.path, chunks).map(Some)
+    }
+
+    async fn is_compacted(&self) -> Result<bool, StoreError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM compaction)")
+            .fetch_one(&mut *self.lease().await?)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    async fn results(&self, wanted: &[(TaskKey, Digest)]) -> Result<Vec<StoredResult>, StoreError> {
+        let keys: Vec<TaskKey> = wanted.iter().map(|(key, _)| *key).collect();
+        let rows = self.rows(&keys).await?;
+        let checked = wanted.iter().map(|(key, digest)| {
+            let row = rows.get(key).ok_or(RowProblem::Missing);
+            row.and_then(|row| row.check(*key, *digest))
+                .map_err(|problem| self.refused(*key, problem))
+        });
+        checked.collect()
+    }
+
+    async fn result_count(&self) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM result")
+            .fetch_one(&mut *self.lease().await?)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(count as u64)
+    }
+
+    async fn scan(&self, visit: &mut ResultVisitor<'_>) -> Result<(), StoreError> {
+        let failed = |error| self.failed(error);
+        let mut lease = self.lease().await?;
+        let mut rows = sqlx::query("SELECT task, result, sum FROM result ORDER BY task")
+            .fetch(&mut *lease);
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let (key, row) = result_row(&row).map_err(failed)?;
+            let key = key.ok_or_else(|| StoreError::Damaged {
+                path: self.path.clone(),
+                verdict: "a stored result has a key that is none".to_owned(),
+            })?;
+            visit(
+                key,
+                row.read(key).map_err(|problem| self.refused(key, problem)),
+            );
+        }
+        Ok(())
+    }
+
+    async fn provenance(&self, digest: Digest) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT record FROM provenance WHERE digest = ?")
+            .bind(digest.as_bytes().as_slice())
+            .fetch_optional(&mut *self.lease().await?)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    async fn faults(&self) -> Result<Vec<String>, StoreError> {
+        let mut found: Vec<String> = sqlx::query_scalar(LISTED_FAULTS)
+            .fetch_all(&mut *self.lease().await?)
+            .await
+            .map_err(|error| self.failed(error))?;
+        found.retain(|line| line != "ok");
+        Ok(found)
+    }
+}

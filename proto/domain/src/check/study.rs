@@ -1,0 +1,335 @@
+//! A whole study: its sections, and what they need of each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::{Checker, SpecProblem, shown};
+use crate::benchmark::BenchmarkRef;
+use crate::bounds::{Whole, noop, search, study};
+use crate::limits::Limits;
+use crate::space::{ArchIndex, Dataset, SpaceName};
+use crate::study::{
+    ArchSelection, EvaluatePlan, MethodPlan, NoopPlan, OnFailure, PretrainPlan, SearchPlan, Seeds,
+    StudySpec,
+};
+use crate::task::{MethodSpec, ModelName, PretrainSpec};
+use crate::units::Seed;
+
+impl StudySpec {
+    /// Checks the study against every bound, and its sections against each other.
+    /// What a study that is stored already has is not asked: only a spec that comes
+    /// from outside has to pass.
+    ///
+    /// # Errors
+    /// The first problems found, at least one.
+    pub fn check(&self) -> Result<(), Vec<SpecProblem>> {
+        let mut checker = Checker::default();
+        self.check_with(&mut checker);
+        checker.end()
+    }
+
+    fn check_with(&self, checker: &mut Checker) {
+        let mut tasks = 0_u64;
+        for (index, plan) in self.pretrain.iter().enumerate() {
+            checker.within(format_args!("pretrain[{index}]"), |checker| {
+                self.pretrain(checker, plan);
+            });
+            tasks = tasks.saturating_add(plan.seeds.len() as u64);
+        }
+        let models = self.pretrain.iter().map(|plan| plan.model);
+        if let Some((first, second)) = repeated(models) {
+            checker.wrong(
+                format_args!("pretrain[{second}].model"),
+                format!("that of `pretrain[{first}]` again"),
+                "one entry for each model",
+            );
+        }
+        let mut stages = self.pretrain.len();
+        if let Some(plan) = &self.search {
+            checker.within("search", |checker| self.search(checker, plan));
+            let rows = plan.datasets.len().saturating_mul(plan.methods.len());
+            stages = stages.saturating_add(rows);
+            tasks = tasks.saturating_add(product(&[rows, plan.seeds.len()]));
+        }
+        if let Some(plan) = &self.evaluate {
+            checker.within("evaluate", |checker| self.evaluate(checker, plan));
+            let count = selected(&plan.architectures, self.space);
+            tasks = tasks.saturating_add(product(&[count, plan.seeds.len()]));
+        }
+        if let Some(plan) = &self.noop {
+            checker.within("noop", |checker| noops(checker, plan));
+            tasks = tasks.saturating_add(u64::from(plan.tasks));
+        }
+        let most = u64::from(study::TASKS);
+        if tasks == 0 {
+            checker.wrong(
+                "tasks",
+                "none",
+                "one of `pretrain`, `search`, `evaluate` and `noop`",
+            );
+        } else if tasks > most {
+            let found = format!("a plan of {tasks} tasks");
+            checker.wrong(
+                SpecProblem::WHOLE_STUDY,
+                found,
+                format_args!("at most {most}"),
+            );
+        }
+        if stages > study::STAGES {
+            let found = format!("a plan of {stages} stages");
+            checker.wrong(
+                SpecProblem::WHOLE_STUDY,
+                found,
+                format_args!("at most {}", study::STAGES),
+            );
+        }
+        checker.within("retry", |checker| {
+            let retry = self.retry;
+            checker.whole("attempts", retry.attempts, study::ATTEMPTS);
+            checker.span("backoff", retry.backoff, study::BACKOFF);
+            checker.whole("lost-workers", retry.lost_workers, study::LOST_WORKERS);
+        });
+        if let OnFailure::StopAfter(count) = self.on_failure {
+            checker.whole("on-failure.stop-after", count, study::STOP_AFTER);
+        }
+        if let Some(audit) = self.audit {
+            checker.real("audit", audit.get(), study::AUDIT);
+        }
+    }
+
+    fn pretrain(&self, checker: &mut Checker, plan: &PretrainPlan) {
+        seeds(checker, &plan.seeds);
+        limits(checker, plan.limits);
+        let task = PretrainSpec {
+            space: self.space,
+            model: plan.model,
+            sizes: plan.sizes,
+            epochs: plan.epochs,
+            batch: plan.batch,
+            learning_rate: plan.learning_rate,
+            clip: plan.clip,
+            latent_points: plan.latent_points,
+            quirks: self.quirks.pretrain,
+            seed: Seed(1),
+        };
+        task.check_with(checker);
+    }
+
+    fn search(&self, checker: &mut Checker, plan: &SearchPlan) {
+        seeds(checker, &plan.seeds);
+        self.datasets(checker, plan);
+        if plan.methods.is_empty() {
+            checker.wrong("methods", "empty", "at least one method");
+        }
+        for (index, method) in plan.methods.iter().enumerate() {
+            checker.within(format_args!("methods[{index}]"), |checker| {
+                self.method(checker, method);
+            });
+        }
+        let labels = plan.methods.iter().map(|method| &method.label);
+        if let Some((first, second)) = repeated(labels) {
+            checker.wrong(
+                format_args!("methods[{second}].label"),
+                format!("that of `methods[{first}]` again"),
+                "every label once",
+            );
+        }
+        if let Some((first, second)) = plan.equal_methods() {
+            checker.wrong(
+                format_args!("methods[{second}]"),
+                format!("equal to `methods[{first}]` but for the label"),
+                "methods that differ in a setting or in the encoding",
+            );
+        }
+    }
+
+    fn datasets(&self, checker: &mut Checker, plan: &SearchPlan) {
+        let answered: &[Dataset] = match (plan.benchmark, self.space) {
+            (BenchmarkRef::Table { .. }, SpaceName::Nasbench101) => &[Dataset::Cifar10],
+            (BenchmarkRef::Table { .. }, SpaceName::Nasbench201) => &[
+                Dataset::Cifar10,
+                Dataset::Cifar100,
+                Dataset::ImageNet16_120,
+                Dataset::Digits,
+            ],
+            (_, SpaceName::Nasbench201) => &[Dataset::Digits],
+            (_, SpaceName::Nasbench101) => {
+                let expected = "a table, since the space is `nasbench101`";
+                return checker.wrong("benchmark", "for `nasbench201`", expected);
+            }
+        };
+        if plan.datasets.is_empty() {
+            checker.wrong("datasets", "empty", "at least one data set");
+        }
+        let names: Vec<_> = answered.iter().map(|dataset| dataset.as_str()).collect();
+        for (index, entry) in plan.datasets.iter().enumerate() {
+            checker.within(format_args!("datasets[{index}]"), |checker| {
+                if !answered.contains(&entry.dataset) {
+                    let expected = format!("one that the benchmark has: {}", names.join(", "));
+                    checker.wrong("dataset", format!("`{}`", entry.dataset), expected);
+                }
+                entry.budget.check_with(checker);
+            });
+        }
+        if let Some((first, second)) = repeated(plan.datasets.iter().map(|entry| entry.dataset)) {
+            checker.wrong(
+                format_args!("datasets[{second}]"),
+                format!("that of `datasets[{first}]` again"),
+                "every data set once",
+            );
+        }
+    }
+
+    fn method(&self, checker: &mut Checker, plan: &MethodPlan) {
+        limits(checker, plan.limits);
+        if !search::is_label(&plan.label) {
+            checker.wrong("label", shown(&plan.label), search::LABEL);
+        }
+        plan.method.check_with(checker);
+        let takes_embedding = matches!(
+            plan.method,
+            MethodSpec::Reinforce { .. } | MethodSpec::Dngo { .. }
+        );
+        match plan.encoding {
+            None if takes_embedding => {
+                let expected = format!("the embedding that `{}` searches", plan.method.name());
+                checker.wrong("encoding", "missing", expected);
+            }
+            Some(model) if !takes_embedding => {
+                let expected = format!(
+                    "none: `{}` does not look at an embedding",
+                    plan.method.name()
+                );
+                checker.wrong("encoding", format!("`{model}`"), expected);
+            }
+            Some(model) if !self.pretrains(model) => {
+                let expected = "a model that the study pretrains";
+                checker.wrong("encoding", format!("`{model}`"), expected);
+            }
+            _ => {}
+        }
+    }
+
+    fn pretrains(&self, model: ModelName) -> bool {
+        self.pretrain.iter().any(|plan| plan.model == model)
+    }
+
+    fn evaluate(&self, checker: &mut Checker, plan: &EvaluatePlan) {
+        seeds(checker, &plan.seeds);
+        limits(checker, plan.limits);
+        if self.space != SpaceName::Nasbench201 {
+            let found = format!("for `{}`", self.space);
+            checker.wrong("architectures", found, "architectures of `nasbench201`");
+        }
+        if plan.dataset != Dataset::Digits {
+            let expected = "`digits`, which the recipe trains on";
+            checker.wrong("dataset", format!("`{}`", plan.dataset), expected);
+        }
+        let space = self.space.architectures();
+        match &plan.architectures {
+            ArchSelection::All | ArchSelection::Unique => {}
+            ArchSelection::FirstUnique(count) => {
+                let bound = Whole {
+                    least: 1,
+                    most: space,
+                };
+                checker.whole("architectures.first-unique", *count, bound);
+            }
+            ArchSelection::Listed(listed) => {
+                if listed.is_empty() {
+                    checker.wrong("architectures", "empty", "at least one architecture");
+                }
+                if let Some(ArchIndex(index)) = listed.iter().find(|arch| arch.0 >= space) {
+                    let expected = format!("indices from 0 to {}", space - 1);
+                    checker.wrong("architectures", format!("`{index}`"), expected);
+                }
+                once(checker, "architectures", listed);
+            }
+        }
+    }
+}
+
+impl MethodPlan {
+    /// Whether the trials of both are the same tasks: they differ in nothing but the
+    /// label and the limits.
+    pub fn runs_as(&self, other: &Self) -> bool {
+        self.method == other.method && self.encoding == other.encoding
+    }
+}
+
+impl SearchPlan {
+    /// The positions of two methods that run the same trials. Not looked for among
+    /// more methods than a study may have.
+    fn equal_methods(&self) -> Option<(usize, usize)> {
+        if self.methods.len() > study::STAGES {
+            return None;
+        }
+        self.methods.iter().enumerate().find_map(|(second, later)| {
+            let earlier = &self.methods[..second];
+            let first = earlier.iter().position(|earlier| earlier.runs_as(later))?;
+            Some((first, second))
+        })
+    }
+}
+
+fn noops(checker: &mut Checker, plan: &NoopPlan) {
+    checker.whole("tasks", plan.tasks, noop::TASKS);
+    checker.whole("hold-ms", plan.hold_ms, noop::HOLD_MS);
+    checker.whole("failures", plan.failures, noop::FAILURES);
+    limits(checker, plan.limits);
+}
+
+fn limits(checker: &mut Checker, limits: Limits) {
+    if let Some(time) = limits.time {
+        checker.span("time-limit", time, study::TIME_LIMIT);
+    }
+    if let Some(silence) = limits.silence {
+        checker.span("silence-limit", silence, study::SILENCE_LIMIT);
+    }
+}
+
+fn seeds(checker: &mut Checker, seeds: &Seeds) {
+    if seeds.is_empty() {
+        checker.wrong("seeds", "empty", "at least one seed");
+    }
+    once(checker, "seeds", &seeds.0);
+}
+
+/// Every item of a list once. Most lists count up, which is quick to see.
+fn once<T: Ord + Copy + fmt::Display>(checker: &mut Checker, field: &str, items: &[T]) {
+    if items.is_sorted_by(|a, b| a < b) {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(item) = items.iter().find(|&item| !seen.insert(item)) {
+        let found = format!("a list with `{item}` twice");
+        checker.wrong(field, found, "every number once");
+    }
+}
+
+fn repeated<T: Ord>(items: impl Iterator<Item = T>) -> Option<(usize, usize)> {
+    let mut seen = BTreeMap::new();
+    items
+        .enumerate()
+        .find_map(|(second, item)| seen.insert(item, second).map(|first| (first, second)))
+}
+
+/// How many architectures a selection has at most: which of them are distinct is
+/// the planner's to count.
+fn selected(selection: &ArchSelection, space: SpaceName) -> usize {
+    match selection {
+        ArchSelection::All | ArchSelection::Unique => space.architectures() as usize,
+        ArchSelection::FirstUnique(count) => *count as usize,
+        ArchSelection::Listed(listed) => listed.len(),
+    }
+}
+
+fn product(factors: &[usize]) -> u64 {
+    factors.iter().fold(1, |product: u64, &factor| {
+        product.saturating_mul(factor as u64)
+    })
+}
+
+#[cfg(test)]
+#[path = "study_tests.rs"]
+mod tests;

@@ -1,0 +1,316 @@
+//! What became of single tasks, attempts and workers, as clients see it.
+//! Serialised, these are what the command line prints with `--output json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{StudyName, TaskKey, WorkerId};
+use crate::measure::{TaskResult, Usage};
+use crate::outcome::Failure;
+use crate::stage::Stage;
+use crate::task::TaskSpec;
+
+/// A task and where it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its key.
+    pub key: TaskKey,
+    /// What it is, for people.
+    pub title: String,
+    /// The part of its study that it belongs to.
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// Position of that part among the study's stages.
+    pub stage_index: u32,
+    /// Its repetition seed.
+    pub seed: u64,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: TaskState,
+    /// Attempts made.
+    pub attempts: u32,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum TaskState {
+    /// An input has not finished.
+    Waiting,
+    /// Only a worker is missing.
+    Ready,
+    /// It waits after a failure.
+    BackingOff {
+        /// Until when, in milliseconds since the Unix epoch.
+        until_ms: u64,
+    },
+    /// A worker has it.
+    Running {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// It is done.
+    Finished,
+    /// It was given up.
+    Failed {
+        /// Why. Lists leave the log out.
+        failure: Failure,
+    },
+    /// An input was given up.
+    Blocked {
+        /// Which.
+        by: TaskKey,
+        /// Why that one was. Lists leave the log out.
+        failure: Failure,
+    },
+    /// No study wants it any more.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Which of the states.
+    pub const fn kind(&self) -> TaskStateKind {
+        match self {
+            Self::Waiting => TaskStateKind::Waiting,
+            Self::Ready => TaskStateKind::Ready,
+            Self::BackingOff { .. } => TaskStateKind::BackingOff,
+            Self::Running { .. } => TaskStateKind::Running,
+            Self::Finished => TaskStateKind::Finished,
+            Self::Failed { .. } => TaskStateKind::Failed,
+            Self::Blocked { .. } => TaskStateKind::Blocked,
+            Self::Cancelled => TaskStateKind::Cancelled,
+        }
+    }
+
+    /// Why it will not finish, where that is known.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed { failure } | Self::Blocked { failure, .. } => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+/// [`TaskState`] without its data, to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskStateKind {
+    /// An input has not finished.
+    Waiting,
+    /// Only a worker is missing.
+    Ready,
+    /// It waits after a failure.
+    BackingOff,
+    /// A worker has it.
+    Running,
+    /// It is done.
+    Finished,
+    /// It was given up.
+    Failed,
+    /// An input was given up.
+    Blocked,
+    /// No study wants it any more.
+    Cancelled,
+}
+
+impl TaskStateKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Ready,
+        Self::BackingOff,
+        Self::Running,
+        Self::Finished,
+        Self::Failed,
+        Self::Blocked,
+        Self::Cancelled,
+    ];
+
+    /// The name as written in tables and arguments.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Ready => "ready",
+            Self::BackingOff => "backing-off",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Blocked => "blocked",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Which tasks of a study are asked for: those that fit all that is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TaskFilter {
+    /// In one of these states; in any without one.
+    pub states: Vec<TaskStateKind>,
+    /// Trials of the method of this label.
+    pub method: Option<String>,
+    /// On this data set.
+    pub dataset: Option<String>,
+    /// Of this seed.
+    pub seed: Option<u64>,
+    /// Of the stage of this name.
+    pub stage: Option<String>,
+}
+
+/// A task with its result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// The task and where it stands.
+    #[serde(flatten)]
+    pub task: Task,
+    /// What it is.
+    pub spec: TaskSpec,
+    /// What it found, if it has finished.
+    pub outcome: Option<Outcome>,
+}
+
+/// What a finished task found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Its result.
+    pub result: TaskResult,
+    /// What the attempt that finished it cost.
+    pub usage: Usage,
+    /// Host of the worker that ran it.
+    pub host: String,
+}
+
+/// A task with its attempts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskDetail {
+    /// The task and where it stands.
+    #[serde(flatten)]
+    pub task: Task,
+    /// What it is.
+    pub spec: TaskSpec,
+    /// Studies that have it in their plan.
+    pub studies: Vec<StudyName>,
+    /// Attempts that are known, oldest first.
+    pub attempt_records: Vec<AttemptRecord>,
+    /// What it found, if it has finished.
+    pub result: Option<TaskResult>,
+    /// What the attempt that finished it cost.
+    pub usage: Option<Usage>,
+}
+
+/// One attempt at a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Which, from 1.
+    pub number: u32,
+    /// Who had it.
+    pub worker: WorkerId,
+    /// The worker's host.
+    pub host: String,
+    /// What the worker computes on.
+    pub device: String,
+    /// When it was given to the worker, in milliseconds since the Unix epoch.
+    pub started_at_ms: Option<u64>,
+    /// When it ended.
+    pub ended_at_ms: Option<u64>,
+    /// What became of it.
+    #[serde(flatten)]
+    pub state: AttemptState,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum AttemptState {
+    /// A worker has it.
+    Running,
+    /// It finished the task.
+    Finished,
+    /// It failed.
+    Failed {
+        /// Why, without its log.
+        failure: Failure,
+    },
+    /// The worker handed it back.
+    Returned,
+    /// Its worker was lost.
+    Lost,
+    /// Another attempt won, or no study wanted the task any more.
+    Stopped,
+}
+
+impl AttemptState {
+    /// The name as written in tables.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed { .. } => "failed",
+            Self::Returned => "returned",
+            Self::Lost => "lost",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A worker that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its host.
+    pub host: String,
+    /// What it computes on.
+    pub device: String,
+    /// Version of the worker program.
+    pub version: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// Tasks that it runs at once.
+    pub slots: u32,
+    /// Attempts that it has, running or not begun.
+    pub held_attempts: u64,
+    /// Whether it is there.
+    pub state: WorkerState,
+}
+
+/// Whether a worker is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkerState {
+    /// It is connected.
+    Connected,
+    /// It is connected, and is given nothing more.
+    Draining,
+    /// It was not heard of for a while, and may still come back.
+    Away,
+}
+
+impl WorkerState {
+    /// The name as written in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Draining => "draining",
+            Self::Away => "away",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occurrence {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// What kind of event.
+    pub kind: String,
+    /// The study that it is about.
+    pub study: Option<StudyName>,
+    /// The task that it is about.
+    pub task: Option<TaskKey>,
+    /// Which attempt of the task.
+    pub attempt: Option<u32>,
+    /// The worker that it is about.
+    pub worker: Option<WorkerId>,
+    /// The same in words.
+    pub text: String,
+    /// Events before this one that the reader was too slow for.
+    pub missed: u64,
+}

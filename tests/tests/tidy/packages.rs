@@ -1,0 +1,280 @@
+//! What packages depend on: the layout's rules, from Cargo's own resolution, and
+//! the purity of those that only decide or compute.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{files, offenders, root};
+
+/// Each package with what it must not reach by dependencies of any depth, those of
+/// its tests left out.
+const FORBIDDEN: [(&str, &[&str]); 10] = [
+    (
+        "reprise-proto",
+        &[
+            COORDINATOR,
+            WORKER,
+            "reprise-core",
+            "reprise-stats",
+            "reprise-study",
+            "reprise-search",
+            "reprise-data",
+            TORCH,
+            "tch",
+        ],
+    ),
+    ("reprise-core", &PURE_FORBIDDEN),
+    ("reprise-stats", &PURE_FORBIDDEN),
+    ("reprise-study", &PURE_FORBIDDEN),
+    ("reprise-search", &PURE_FORBIDDEN),
+    (COORDINATOR, &["tch", "torch-sys", TORCH, WORKER]),
+    (
+        "reprise-data",
+        &["tokio", "tonic", "tch", "torch-sys", TORCH],
+    ),
+    (TORCH, &["tokio", "tonic", COORDINATOR, WORKER]),
+    (
+        WORKER,
+        &[
+            COORDINATOR,
+            "reprise-core",
+            "reprise-stats",
+            "reprise-study",
+        ],
+    ),
+    ("reprise-tests", &[COORDINATOR, WORKER, "tch"]),
+];
+
+const PURE_FORBIDDEN: [&str; 6] = [
+    "tokio",
+    "tonic",
+    "prost",
+    "tch",
+    "torch-sys",
+    "reprise-proto",
+];
+
+const COORDINATOR: &str = "reprise-coordinator";
+const WORKER: &str = "reprise-worker";
+const TORCH: &str = "reprise-torch";
+
+/// All that the vocabulary may depend on.
+const DOMAIN: [&str; 3] = ["serde", "thiserror", "uuid"];
+
+/// The packages that do no input or output and know neither time nor chance.
+const PURE: [&str; 5] = [
+    "proto/domain",
+    "coordinator/core",
+    "coordinator/stats",
+    "coordinator/study",
+    "worker/search",
+];
+
+/// What they may not call, each listed in their `clippy.toml`.
+const DISALLOWED: [&str; 12] = [
+    "std::env::set_var",
+    "std::env::var",
+    "std::env::var_os",
+    "std::time::Instant::now",
+    "std::time::SystemTime::now",
+    "std::fs::read",
+    "std::fs::read_to_string",
+    "std::fs::read_dir",
+    "std::fs::write",
+    "std::fs::File::open",
+    "std::fs::File::create",
+    "std::thread::spawn",
+];
+
+/// Parts of the library that they may not name at all outside their tests.
+const UNNAMED: [&str; 12] = [
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "Instant",
+    "SystemTime",
+    "OsRng",
+    "getrandom",
+    "new_v4",
+    "tokio",
+    "tch",
+];
+
+/// The packages that a package is built from, tests left out, by name.
+struct Graph {
+    names: BTreeMap<String, String>,
+    edges: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Graph {
+    fn read() -> Self {
+        let output = Command::new(env!("CARGO"))
+            .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+            .current_dir(root())
+            .output()
+            .unwrap_or_else(|error| panic!("run cargo: {error}"));
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        let metadata: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("read cargo's metadata: {error}"));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let names = list(&metadata["packages"])
+            .iter()
+            .map(|package| (text(&package["id"]), text(&package["name"])))
+            .collect();
+        let edges = list(&metadata["resolve"]["nodes"])
+            .iter()
+            .map(|node| {
+                let needed = list(&node["deps"]).into_iter().filter(|dependency| {
+                    list(&dependency["dep_kinds"])
+                        .iter()
+                        .any(|kind| kind["kind"].as_str() != Some("dev"))
+                });
+                let needed = needed.map(|dependency| text(&dependency["pkg"])).collect();
+                (text(&node["id"]), needed)
+            })
+            .collect();
+        Self { names, edges }
+    }
+
+    fn id(&self, name: &str) -> &str {
+        let mut own = self
+            .names
+            .iter()
+            .filter(|(id, known)| *known == name && id.starts_with("path+"));
+        own.next()
+            .unwrap_or_else(|| panic!("there is no package `{name}`"))
+            .0
+    }
+
+    fn direct(&self, name: &str) -> BTreeSet<&str> {
+        let direct = self.edges.get(self.id(name)).into_iter().flatten();
+        direct
+            .filter_map(|id| self.names.get(id).map(String::as_str))
+            .collect()
+    }
+
+    /// Names of all that `name` is built from.
+    fn reached(&self, name: &str) -> BTreeSet<&str> {
+        let mut open = vec![self.id(name)];
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            for next in self.edges.get(id).into_iter().flatten() {
+                if seen.insert(next.as_str()) {
+                    open.push(next);
+                }
+            }
+        }
+        seen.into_iter()
+            .filter_map(|id| self.names.get(id).map(String::as_str))
+            .collect()
+    }
+}
+
+#[test]
+fn packages_keep_to_the_layout() {
+    let graph = Graph::read();
+    let mut wrong = Vec::new();
+    for (package, forbidden) in FORBIDDEN {
+        let reached = graph.reached(package);
+        let found = forbidden.iter().filter(|name| reached.contains(*name));
+        wrong.extend(found.map(|name| format!("{package} depends on {name}")));
+    }
+    let domain = graph.direct("reprise-domain");
+    let more = domain.iter().filter(|name| !DOMAIN.contains(name));
+    wrong.extend(more.map(|name| format!("reprise-domain depends on {name}")));
+    let own = graph
+        .names
+        .iter()
+        .filter(|(id, _)| id.starts_with("path+"))
+        .map(|(_, name)| name.as_str());
+    for package in own.filter(|name| *name != "reprise-bench") {
+        if graph.direct(package).contains("reprise-tests") {
+            wrong.push(format!(
+                "{package} depends on reprise-tests outside its tests"
+            ));
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
+fn pure_packages_forbid_themselves_the_world() {
+    let mut wrong = Vec::new();
+    for package in PURE {
+        let path = root().join(package).join("clippy.toml");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let missing = DISALLOWED
+            .iter()
+            .filter(|name| !text.contains(&format!("path = \"{name}\"")));
+        wrong.extend(missing.map(|name| format!("{package}/clippy.toml lacks {name}")));
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
+fn pure_packages_name_no_part_of_the_world() {
+    let wrong = offenders(".rs", |name, text| {
+        let pure = PURE
+            .iter()
+            .any(|package| name.starts_with(&format!("{package}/src/")));
+        pure && !is_test(name) && UNNAMED.iter().any(|word| names(code(text), word))
+    });
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
+fn libtorch_is_bound_in_one_package() {
+    let users = offenders("Cargo.toml", |name, text| {
+        name != "Cargo.toml" && text.lines().any(|line| line.starts_with("tch"))
+    });
+    assert_eq!(users, ["worker/torch/Cargo.toml"]);
+}
+
+/// Every package is under a rule, so that a new one gets its own.
+#[test]
+fn every_package_has_its_rule() {
+    let known = |name: &str| {
+        FORBIDDEN.iter().any(|(package, _)| *package == name)
+            || ["reprise-domain", "reprise-bench"].contains(&name)
+    };
+    let mut missing = Vec::new();
+    for (name, text) in files("Cargo.toml").unwrap_or_else(|error| panic!("read: {error}")) {
+        let package = text
+            .lines()
+            .find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        if let Some(package) = package.filter(|package| !known(package)) {
+            missing.push(format!("{name}: {package}"));
+        }
+    }
+    assert_eq!(missing, [""; 0]);
+}
+
+fn is_test(name: &str) -> bool {
+    let file = Path::new(name).file_name().and_then(|file| file.to_str());
+    file.is_some_and(|file| file == "tests.rs" || file.ends_with("_tests.rs"))
+}
+
+/// A file without the tests at its end.
+fn code(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(text)
+}
+
+/// Whether code names something, comments left out.
+fn names(code: &str, word: &str) -> bool {
+    let part = |character: char| character.is_alphanumeric() || character == '_';
+    code.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .any(|line| {
+            line.match_indices(word).any(|(at, _)| {
+                let (before, after) = (&line[..at], &line[at + word.len()..]);
+                !before.ends_with(part) && !after.starts_with(part)
+            })
+        })
+}

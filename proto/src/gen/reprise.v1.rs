@@ -1101,6 +1101,12 @@ pub struct Usage {
     /// Wall-clock seconds of the training loop alone, where there is one.
     #[prost(double, optional, tag = "2")]
     pub training_seconds: ::core::option::Option<f64>,
+    /// When it began by the worker's clock, in milliseconds since 1970.
+    #[prost(uint64, optional, tag = "3")]
+    pub started_at_ms: ::core::option::Option<u64>,
+    /// When it ended by the worker's clock, in milliseconds since 1970.
+    #[prost(uint64, optional, tag = "4")]
+    pub ended_at_ms: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResult {

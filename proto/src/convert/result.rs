@@ -63,8 +63,8 @@ impl From<Usage> for pb::Usage {
         Self {
             wall_seconds: usage.wall.get(),
             training_seconds: usage.training.map(Seconds::get),
-            started_ms: usage.started_ms,
-            ended_ms: usage.ended_ms,
+            started_at_ms: usage.started_ms,
+            ended_at_ms: usage.ended_ms,
         }
     }
 }
@@ -77,8 +77,8 @@ impl TryFrom<pb::Usage> for Usage {
         Ok(Self {
             wall: seconds(usage.wall_seconds)?,
             training: usage.training_seconds.map(seconds).transpose()?,
-            started_ms: usage.started_ms,
-            ended_ms: usage.ended_ms,
+            started_ms: usage.started_at_ms,
+            ended_ms: usage.ended_at_ms,
         })
     }
 }

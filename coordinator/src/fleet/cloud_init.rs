@@ -142,6 +142,7 @@ fn quote(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::process::{Command, Output};
 
     use super::*;
@@ -231,7 +232,6 @@ mod tests {
         let taken = unpack(root, &digest).unwrap();
         assert!(taken.status.success() && unpacked.exists(), "{taken:?}");
         // Others than root run it.
-        use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(root.join("bundle")).unwrap();
         assert_eq!(mode.permissions().mode() & 0o005, 0o005);
     }

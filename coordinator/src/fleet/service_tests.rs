@@ -71,9 +71,10 @@ impl Engine for Memory {
                 if machines.stillborn {
                     continue;
                 }
-                let (id, state) = match machines.requesting {
-                    true => (format!("lab/{}", machines.made), MemberState::Requested),
-                    false => (machines.made.to_string(), MemberState::Up),
+                let (id, state) = if machines.requesting {
+                    (format!("lab/{}", machines.made), MemberState::Requested)
+                } else {
+                    (machines.made.to_string(), MemberState::Up)
                 };
                 machines.members.push(Member {
                     id,

@@ -125,7 +125,7 @@ fn wrong_arguments_are_wrong_input() {
             &["token", "worker", "--state", "STATE"],
             "no certificate authority",
         ),
-        (&["status", "a\x1b[31mb"], "study's name"),
+        (&["status", "a\x1b[31mb"], "is not a study name"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state").display().to_string();
@@ -177,7 +177,7 @@ fn help_shows_no_secret_and_every_exit_code() {
     }
     let fleet = run(&["fleet", "up", "--help"], &[]).unwrap().data;
     assert!(
-        fleet.contains("5  budget spent") && !fleet.contains("4 budget"),
+        fleet.contains("5  budget of the fleet spent") && !fleet.contains("4 budget"),
         "{fleet}"
     );
 }

@@ -525,6 +525,28 @@ pub struct Presence {
     #[prost(bool, tag = "1")]
     pub present: bool,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CollectGarbageRequest {
+    /// What was stored within this time stays, in milliseconds: at least an hour.
+    #[prost(uint64, tag = "1")]
+    pub grace_ms: u64,
+    /// Only count what would be removed.
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CollectGarbageResponse {
+    /// Objects that were stored before, and their size.
+    #[prost(uint64, tag = "1")]
+    pub stored: u64,
+    #[prost(uint64, tag = "2")]
+    pub stored_bytes: u64,
+    /// Those of them that were removed.
+    #[prost(uint64, tag = "3")]
+    pub removed: u64,
+    #[prost(uint64, tag = "4")]
+    pub removed_bytes: u64,
+}
 /// Generated client implementations.
 #[cfg(feature = "client")]
 pub mod artifact_service_client {
@@ -659,7 +681,7 @@ pub mod artifact_service_client {
                 .insert(GrpcMethod::new("reprise.v1.ArtifactService", "Get"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Whether a file is stored already.
+        /// Whether a file is stored already, and undamaged.
         pub async fn has(
             &mut self,
             request: impl tonic::IntoRequest<super::GetRequest>,
@@ -679,6 +701,31 @@ pub mod artifact_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("reprise.v1.ArtifactService", "Has"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes files, checkpoints and logs that nothing refers to any more.
+        pub async fn collect_garbage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CollectGarbageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CollectGarbageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.ArtifactService/CollectGarbage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.ArtifactService", "CollectGarbage"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -714,11 +761,19 @@ pub mod artifact_service_server {
             &self,
             request: tonic::Request<super::GetRequest>,
         ) -> std::result::Result<tonic::Response<Self::GetStream>, tonic::Status>;
-        /// Whether a file is stored already.
+        /// Whether a file is stored already, and undamaged.
         async fn has(
             &self,
             request: tonic::Request<super::GetRequest>,
         ) -> std::result::Result<tonic::Response<super::Presence>, tonic::Status>;
+        /// Removes files, checkpoints and logs that nothing refers to any more.
+        async fn collect_garbage(
+            &self,
+            request: tonic::Request<super::CollectGarbageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CollectGarbageResponse>,
+            tonic::Status,
+        >;
     }
     /// Files by content, for workers and clients.
     ///
@@ -921,6 +976,52 @@ pub mod artifact_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HasSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reprise.v1.ArtifactService/CollectGarbage" => {
+                    #[allow(non_camel_case_types)]
+                    struct CollectGarbageSvc<T: ArtifactService>(pub Arc<T>);
+                    impl<
+                        T: ArtifactService,
+                    > tonic::server::UnaryService<super::CollectGarbageRequest>
+                    for CollectGarbageSvc<T> {
+                        type Response = super::CollectGarbageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CollectGarbageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ArtifactService>::collect_garbage(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CollectGarbageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

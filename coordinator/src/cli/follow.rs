@@ -8,7 +8,8 @@ use reprise_domain::status::{Failures, StudyState, StudyStatus};
 use reprise_proto::status::ApiError;
 
 use super::progress::Progress;
-use super::{TASKS_FAILED, eprint_block};
+use super::eprint_block;
+use super::exit::TASKS_FAILED;
 use crate::client::Client;
 
 /// How long a coordinator that is away is dialled again.

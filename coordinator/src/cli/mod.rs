@@ -19,7 +19,6 @@ mod task;
 mod terminal;
 mod token;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;

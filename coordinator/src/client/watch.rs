@@ -44,13 +44,13 @@ fn applied(known: Option<StudyStatus>, update: pb::StudyUpdate) -> Result<StudyS
     for stage in update.stages {
         let place = stage.index as usize;
         let stage = StageStatus::try_from(stage)?;
-        match stages.get_mut(place) {
-            Some(known) => *known = stage,
-            None if place == stages.len() => stages.push(stage),
-            None => {
-                let field = "update.stages";
-                return Err(ConvertError::Missing { field }.into());
-            }
+        if place < stages.len() {
+            stages[place] = stage;
+        } else if place == stages.len() {
+            stages.push(stage);
+        } else {
+            let field = "update.stages";
+            return Err(ConvertError::Missing { field }.into());
         }
     }
     Ok(StudyStatus {

@@ -104,7 +104,7 @@ impl Service {
             tokio::spawn(async move {
                 for file in files {
                     match artifacts.verify(Area::Shared, file.digest).await {
-                        Ok(Verdict::Sound) => {}
+                        Ok(Verdict::Whole) => {}
                         Ok(verdict) => {
                             tracing::error!(
                                 task = %key, artifact = %file.digest, ?verdict,

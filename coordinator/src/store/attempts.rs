@@ -1,5 +1,6 @@
-//! Attempts that ended without finishing their task, in a table of each store. It is for people: nothing is
-//! decided by it, and it holds the newest attempts only.
+//! Attempts that ended without finishing their task, in a table of each store. It is
+//! for people: nothing is decided by it, it holds the newest attempts only, and a
+//! journal that lacks it gets an empty one.
 
 use reprise_domain::TaskKey;
 use reprise_domain::record::AttemptRecord;
@@ -14,6 +15,10 @@ const TOLD: i64 = 100;
 /// Rows of one statement.
 const ROWS: usize = 256;
 
+/// Its name in SQLite, and in PostgreSQL.
+pub(super) const SQLITE_TABLE: &str = "attempt";
+pub(super) const POSTGRES_TABLE: &str = "reprise_attempt";
+
 /// The table in SQLite.
 pub(super) const SQLITE: [&str; 2] = [
     "CREATE TABLE IF NOT EXISTS attempt (
@@ -26,17 +31,13 @@ pub(super) const SQLITE: [&str; 2] = [
 
 /// The table in PostgreSQL.
 pub(super) const POSTGRES: [&str; 2] = [
-    "CREATE TABLE IF NOT EXISTS attempt (
+    "CREATE TABLE IF NOT EXISTS reprise_attempt (
         id     BIGSERIAL PRIMARY KEY,
         task   BYTEA NOT NULL,
         record TEXT NOT NULL
     )",
-    "CREATE INDEX IF NOT EXISTS attempt_task ON attempt (task)",
+    "CREATE INDEX IF NOT EXISTS reprise_attempt_task ON reprise_attempt (task)",
 ];
-
-const OLD: &str = "DELETE FROM attempt WHERE id <= (SELECT MAX(id) FROM attempt) - ";
-
-const NEWEST: &str = "SELECT record FROM attempt WHERE task = $1 ORDER BY id DESC LIMIT ";
 
 /// Adds attempts in the transaction of their events.
 pub(super) async fn write_sqlite(
@@ -53,7 +54,7 @@ pub(super) async fn write_sqlite(
         });
         query.build().persistent(false).execute(&mut *connection).await?;
     }
-    let mut query = QueryBuilder::<Sqlite>::new(OLD);
+    let mut query = QueryBuilder::<Sqlite>::new(old(SQLITE_TABLE));
     query.push(KEPT).build().execute(connection).await.map(drop)
 }
 
@@ -66,19 +67,23 @@ pub(super) async fn write_postgres(
         return Ok(());
     }
     for some in attempts.chunks(ROWS) {
-        let mut query = QueryBuilder::<Postgres>::new("INSERT INTO attempt (task, record) ");
+        let mut query = QueryBuilder::<Postgres>::new("INSERT INTO reprise_attempt (task, record) ");
         query.push_values(some, |mut row, (task, record)| {
             row.push_bind(task.0.as_bytes().to_vec()).push_bind(text(record));
         });
         query.build().persistent(false).execute(&mut *connection).await?;
     }
-    let mut query = QueryBuilder::<Postgres>::new(OLD);
+    let mut query = QueryBuilder::<Postgres>::new(old(POSTGRES_TABLE));
     query.push(KEPT).build().execute(connection).await.map(drop)
 }
 
 /// The statement that reads the newest attempts of a task, the newest one first.
-pub(super) fn newest() -> String {
-    format!("{NEWEST}{TOLD}")
+pub(super) fn newest(table: &str) -> String {
+    format!("SELECT record FROM {table} WHERE task = $1 ORDER BY id DESC LIMIT {TOLD}")
+}
+
+fn old(table: &str) -> String {
+    format!("DELETE FROM {table} WHERE id <= (SELECT MAX(id) FROM {table}) - ")
 }
 
 /// Attempts from rows, the oldest one first. Of two records of one attempt the

@@ -23,9 +23,11 @@
 //! * Two snapshots are there for a moment only, while a new one is written.
 //! * A result stays until [`Batch::removed`] names its task.
 //! * Provenance records stay: there is one for each kind of worker that ever won.
+//! * Of attempts that ended in vain the newest 200,000 stay.
 //! * SQLite's file does not shrink by that: freed pages are used again. `reprise
 //!   journal compact` gives them back.
 
+mod attempts;
 pub mod check;
 mod error;
 mod lease;
@@ -40,6 +42,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::Event;
+use reprise_domain::record::AttemptRecord;
 use reprise_domain::{Digest, TaskKey, TaskResult, Usage, WorkerId};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +62,8 @@ pub struct Batch {
     /// Records that results name as [`StoredResult::provenance`], by their digests.
     /// One that is stored already stays.
     pub provenance: Vec<(Digest, String)>,
+    /// Attempts that ended without finishing their task, for people; see `attempts`.
+    pub attempts: Vec<(TaskKey, AttemptRecord)>,
 }
 
 impl Batch {
@@ -68,6 +73,7 @@ impl Batch {
             && self.removed.is_empty()
             && self.results.is_empty()
             && self.provenance.is_empty()
+            && self.attempts.is_empty()
     }
 }
 
@@ -236,6 +242,10 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
 
     /// A record of a program and a device; see [`StoredResult::provenance`].
     async fn provenance(&self, digest: Digest) -> Result<Option<String>, StoreError>;
+
+    /// The newest attempts at a task that ended without finishing it, the oldest one
+    /// first.
+    async fn attempts(&self, task: TaskKey) -> Result<Vec<AttemptRecord>, StoreError>;
 
     /// What the database finds wrong with its own structure.
     async fn faults(&self) -> Result<Vec<String>, StoreError>;

@@ -18,6 +18,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::attempts;
 use super::row::{self, Head, ResultRow};
 use super::{Batch, Reader, Sequence, Store, StoreError};
 pub use read::PostgresReader;
@@ -374,6 +375,7 @@ async fn write(
         .execute(&mut *transaction)
         .await?;
     }
+    attempts::write_postgres(transaction, &batch.attempts).await?;
     if !batch.results.is_empty() {
         write_results(transaction, batch).await?;
     }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
+use reprise_domain::record::AttemptRecord;
 use reprise_domain::{Digest, TaskKey};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{ConnectOptions as _, Postgres, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Postgres, Row as _};
 use tokio::sync::Mutex;
 
+use super::super::attempts;
 use super::super::lease::{Lease, Source};
 use super::super::row::{self, Head, Replay, ResultRow};
 use super::super::{
@@ -234,6 +236,15 @@ impl Reader for PostgresReader {
             );
         }
         Ok(())
+    }
+
+    async fn attempts(&self, task: TaskKey) -> Result<Vec<AttemptRecord>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(attempts::newest(attempts::POSTGRES_TABLE)))
+            .bind(task.0.as_bytes().as_slice())
+            .fetch_all(&mut *self.lease().await?)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(attempts::read(&rows))
     }
 
     async fn provenance(&self, digest: Digest) -> Result<Option<String>, StoreError> {

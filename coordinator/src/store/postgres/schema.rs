@@ -3,7 +3,7 @@
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use super::super::StoreError;
+use super::super::{StoreError, attempts};
 use super::super::row::Head;
 
 /// Format of the tables and of the records in them.
@@ -126,6 +126,9 @@ pub(super) async fn upgrade(connection: &mut PgConnection, found: i64) -> Result
     sqlx::query("SET client_min_messages = warning")
         .execute(&mut *connection)
         .await?;
+    for statement in attempts::POSTGRES {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
     if found == FORMAT {
         return Ok(());
     }

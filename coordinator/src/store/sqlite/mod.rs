@@ -16,6 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, ConnectOptions as _, QueryBuilder, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::Mutex;
 
+use super::attempts;
 use super::row::{self, Head, ResultRow};
 use super::{Batch, Reader, Sequence, Store, StoreError, StoredResult};
 pub use file::{back_up, check};
@@ -260,6 +261,7 @@ async fn write(
             .execute(&mut *transaction)
             .await?;
     }
+    attempts::write_sqlite(transaction, &batch.attempts).await?;
     let mut results: Vec<_> = batch.results.iter().collect();
     // Neighbours share pages of the table. Stable: of two under one key the later
     // one stays.

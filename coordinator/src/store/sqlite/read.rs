@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
+use reprise_domain::record::AttemptRecord;
 use reprise_domain::{Digest, TaskKey};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{ConnectOptions as _, QueryBuilder, Row as _, Sqlite};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, QueryBuilder, Row as _, Sqlite};
 use tokio::sync::Mutex;
 
+use super::super::attempts;
 use super::super::lease::{Lease, Source};
 use super::super::row::{self, Head, Replay, ResultRow};
 use super::super::{
@@ -247,6 +249,15 @@ impl Reader for SqliteReader {
             );
         }
         Ok(())
+    }
+
+    async fn attempts(&self, task: TaskKey) -> Result<Vec<AttemptRecord>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(attempts::newest(attempts::SQLITE_TABLE)))
+            .bind(task.0.as_bytes().as_slice())
+            .fetch_all(&mut *self.lease().await?)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(attempts::read(&rows))
     }
 
     async fn provenance(&self, digest: Digest) -> Result<Option<String>, StoreError> {

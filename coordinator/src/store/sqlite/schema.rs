@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::super::StoreError;
+use super::super::{StoreError, attempts};
 use super::super::row::Head;
 
 /// Format of the tables and of the records in them.
@@ -118,6 +118,9 @@ pub(super) async fn upgrade(
     connection: &mut SqliteConnection,
     found: i64,
 ) -> Result<(), sqlx::Error> {
+    for statement in attempts::SQLITE {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
     if found == FORMAT {
         return Ok(());
     }

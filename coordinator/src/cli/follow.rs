@@ -7,9 +7,9 @@ use reprise_domain::StudyName;
 use reprise_domain::status::{Failures, StudyState, StudyStatus};
 use reprise_proto::status::ApiError;
 
-use super::progress::Progress;
 use super::eprint_block;
 use super::exit::TASKS_FAILED;
+use super::progress::Progress;
 use crate::client::Client;
 
 /// How long a coordinator that is away is dialled again.

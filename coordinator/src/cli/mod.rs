@@ -21,9 +21,9 @@ mod token;
 
 use std::process::ExitCode;
 
+use self::terminal::{eprint_block, print_block};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use self::terminal::{eprint_block, print_block};
 
 /// Schedules seeds and search trials over workers, resumes interrupted sweeps,
 /// and exports tables.

@@ -51,11 +51,9 @@ impl Object {
                 &attempt.number.to_string(),
                 &digest.to_string(),
             ]),
-            Self::Log(attempt) => Path::from_iter([
-                LOGS,
-                &attempt.task.to_string(),
-                &attempt.number.to_string(),
-            ]),
+            Self::Log(attempt) => {
+                Path::from_iter([LOGS, &attempt.task.to_string(), &attempt.number.to_string()])
+            }
             Self::Damaged(digest) => Path::from_iter([DAMAGED, &digest.to_string()]),
         }
     }

@@ -49,11 +49,7 @@ async fn read(store: &ArtifactStore, area: Area, digest: Digest) -> Result<Vec<u
 /// Overwrites what is stored, as a disk or a person might.
 async fn damage(store: &ArtifactStore, object: Object, content: &'static [u8]) {
     let location = object.location();
-    store
-        .objects
-        .put(&location, content.into())
-        .await
-        .unwrap();
+    store.objects.put(&location, content.into()).await.unwrap();
 }
 
 /// Content comes back, storing twice changes nothing, and nothing is stored under
@@ -146,7 +142,10 @@ async fn keeps_logs(store: &ArtifactStore) {
     assert_eq!(store.log(attempt(3)).await.unwrap(), None);
     store.put_log(attempt(3), b"epoch 1").await.unwrap();
     store.put_log(attempt(10), b"epoch 9").await.unwrap();
-    store.put_log(attempt(3), b"epoch 1\nepoch 2").await.unwrap();
+    store
+        .put_log(attempt(3), b"epoch 1\nepoch 2")
+        .await
+        .unwrap();
     let kept = store.log(attempt(3)).await.unwrap();
     assert_eq!(kept.as_deref(), Some(&b"epoch 1\nepoch 2"[..]));
     let attempts = store.logs(attempt(1).task).await.unwrap();

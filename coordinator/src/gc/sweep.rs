@@ -75,8 +75,9 @@ mod tests {
         let old = now - GRACE;
         let young = now - GRACE + Duration::from_secs(1);
         let shared = |byte| Object::Artifact(Area::Shared, digest(byte));
-        let checkpoint =
-            |task, number, byte| Object::Artifact(Area::Checkpoint(attempt(task, number)), digest(byte));
+        let checkpoint = |task, number, byte| {
+            Object::Artifact(Area::Checkpoint(attempt(task, number)), digest(byte))
+        };
         let marked = Marked {
             shared: [digest(1), digest(2)].into(),
             checkpoints: [(TaskKey(digest(50)), digest(2))].into(),

@@ -5,9 +5,7 @@ use reprise_core::lifecycle::{Action, Actor, AttemptEnd, Core, Input, Settings, 
 use reprise_core::plan::{plan, study_digest};
 use reprise_data::digest as digest_of;
 use reprise_domain::measure::{ArtifactRef, PretrainResult};
-use reprise_domain::{
-    AttemptId, Capability, Device, Seconds, TaskResult, Usage, Uuid, WorkerId,
-};
+use reprise_domain::{AttemptId, Capability, Device, Seconds, TaskResult, Usage, Uuid, WorkerId};
 use reprise_proto::convert;
 
 use super::*;

@@ -172,9 +172,10 @@ impl Cache {
     /// Drops the least recently used files that nobody waits for, `newest` last.
     fn shrink(&self, state: &mut State, newest: Digest) {
         while state.bytes > self.limit {
-            let droppable = state.entries.iter().filter(|(digest, _)| {
-                **digest != newest && !state.waiting.contains(digest)
-            });
+            let droppable = state
+                .entries
+                .iter()
+                .filter(|(digest, _)| **digest != newest && !state.waiting.contains(digest));
             let Some((&oldest, _)) = droppable.min_by_key(|(_, entry)| entry.used) else {
                 return;
             };

@@ -177,8 +177,7 @@ impl Artifacts {
         digest: Digest,
     ) -> Result<(), Interrupted> {
         let mut fresh = self.cache.begin().map_err(Interrupted::Unwritable)?;
-        let downloaded =
-            transfer::download(clients, attempt, digest, |piece| fresh.write(piece));
+        let downloaded = transfer::download(clients, attempt, digest, |piece| fresh.write(piece));
         self.runtime.block_on(downloaded)?;
         let found = fresh.digest();
         if found != digest {

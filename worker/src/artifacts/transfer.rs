@@ -83,9 +83,7 @@ pub(super) async fn send(
         }
     });
     let answer = clients.artifact.put(ReceiverStream::new(chunks)).await;
-    answer
-        .map(drop)
-        .map_err(|status| ApiError::from(&status))
+    answer.map(drop).map_err(|status| ApiError::from(&status))
 }
 
 /// Passes a file on, as fast as it is taken, until it ends or nobody takes it.
@@ -100,7 +98,9 @@ fn read_out(
             return Ok(());
         }
         let mut data = Vec::with_capacity(PIECE_BYTES);
-        (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut data)?;
+        (&mut file)
+            .take(PIECE_BYTES as u64)
+            .read_to_end(&mut data)?;
         next = (!data.is_empty()).then(|| pb::PutChunk {
             data,
             ..pb::PutChunk::default()

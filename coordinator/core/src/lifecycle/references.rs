@@ -38,7 +38,9 @@ impl Core {
                 found.results.push((view.key, result));
             }
             if let Some(checkpoint) = self.checkpoint(view.key) {
-                found.checkpoints.push((view.key, checkpoint.artifact.digest));
+                found
+                    .checkpoints
+                    .push((view.key, checkpoint.artifact.digest));
             }
         }
         let next = from + LOOKED_AT;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::{Stream, stream};
-use reprise_domain::{AttemptId, Digest};
 use reprise_domain::measure::ArtifactRef;
+use reprise_domain::{AttemptId, Digest};
 use reprise_proto::convert::{self, ConvertError};
 use reprise_proto::pb::artifact_service_server::ArtifactService;
 use reprise_proto::pb::{
-    self, CollectGarbageRequest, CollectGarbageResponse, GetChunk, GetRequest, Presence, PutChunk, PutReceipt,
+    self, CollectGarbageRequest, CollectGarbageResponse, GetChunk, GetRequest, Presence, PutChunk,
+    PutReceipt,
 };
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio::sync::mpsc;
@@ -58,8 +59,8 @@ impl ArtifactService for ArtifactApi {
         let writer = self.store.writer().await.map_err(artifact_error)?;
         let mut stream = request.into_inner();
         let first = received(&mut stream).await?.ok_or_else(unnamed)?;
-        let artifact = ArtifactRef::try_from(first.artifact.ok_or_else(unnamed)?)
-            .map_err(ApiError::from)?;
+        let artifact =
+            ArtifactRef::try_from(first.artifact.ok_or_else(unnamed)?).map_err(ApiError::from)?;
         let area = area(first.attempt).map_err(ApiError::from)?;
         let mut upload = writer.begin(area, artifact).map_err(artifact_error)?;
         let mut data = first.data;
@@ -183,9 +184,9 @@ fn artifact_error(error: ArtifactError) -> ApiError {
         ArtifactError::Missing(_) => ErrorCode::NotFound,
         ArtifactError::Corrupt { .. } | ArtifactError::Truncated { .. } => ErrorCode::Corrupt,
         ArtifactError::TooLarge(_) => ErrorCode::TooLarge,
-        ArtifactError::Busy
-        | ArtifactError::Access { .. }
-        | ArtifactError::Directory { .. } => ErrorCode::Unavailable,
+        ArtifactError::Busy | ArtifactError::Access { .. } | ArtifactError::Directory { .. } => {
+            ErrorCode::Unavailable
+        }
     };
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
     let told = ApiError::new(code, format_args!("{error}{}", cause.unwrap_or_default()));

@@ -21,10 +21,11 @@ const LONGEST_LINE: usize = 2000;
 /// Marks an error as one of the user's input.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct WrongInput(&'static str);
+struct WrongInput(String);
 
 /// Says what cannot be done with what the user gave.
-pub(super) fn wrong_input(doing: &'static str) -> impl FnOnce(anyhow::Error) -> anyhow::Error {
+pub(super) fn wrong_input(doing: impl Into<String>) -> impl FnOnce(anyhow::Error) -> anyhow::Error {
+    let doing = doing.into();
     move |error| error.context(WrongInput(doing))
 }
 

@@ -21,7 +21,7 @@ pub(super) fn selftest(fixture: &Path, as_json: bool) -> anyhow::Result<()> {
     reprise_torch::use_one_thread();
     let bytes = reprise_data::bytes::read_file(fixture, LARGEST_FIXTURE)
         .map_err(anyhow::Error::from)
-        .map_err(wrong_input("read the fixture"))?;
+        .map_err(wrong_input(format!("read fixture `{}`", fixture.display())))?;
     let mut all: Vec<(&str, Comparison)> = Vec::new();
     for (engine, backend) in [
         ("native", Backend::Native),
@@ -71,7 +71,10 @@ fn json(engine: &str, comparison: &Comparison) -> serde_json::Value {
 pub(super) fn import(checkpoint: &Path, out: &Path) -> anyhow::Result<()> {
     let tensors = read_checkpoint_file(checkpoint)
         .map_err(anyhow::Error::from)
-        .map_err(wrong_input("read the checkpoint"))?;
+        .map_err(wrong_input(format!(
+            "read checkpoint `{}`",
+            checkpoint.display()
+        )))?;
     let arrays = tensors
         .into_iter()
         .map(|(name, tensor)| (name, (tensor.shape, tensor.data)))

@@ -8,9 +8,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    ArchIndex, AttemptOutcome, Dataset, EvaluateSpec, Recipe, Seed, SpaceName, TaskSpec,
+    ArchIndex, AttemptId, AttemptOutcome, BenchmarkRef, Budget, Dataset, EncodingName,
+    EvaluateSpec, FailureClass, MethodSpec, ModelName, PretrainSpec, Protocol, Quirks, Recipe,
+    SearchSpec, Seed, SpaceName, TaskSpec,
 };
+use reprise_proto::pb;
 use reprise_proto::pb::from_worker::Message as FromMessage;
 use stand::{SILENCE, Session, Stand, attempt, noop};
 
@@ -80,7 +84,7 @@ async fn heartbeats_say_how_far_attempts_are() -> anyhow::Result<()> {
     session.start(&[(attempt(1), spec)])?;
     let moved = session.next(|message| match message {
         FromMessage::Heartbeat(beat) => beat.progress.into_iter().next(),
-        FromMessage::Report(_) => Some(reprise_proto::pb::Progress::default()),
+        FromMessage::Report(_) => Some(pb::Progress::default()),
         _ => None,
     });
     let moved = moved.await?;
@@ -91,6 +95,90 @@ async fn heartbeats_say_how_far_attempts_are() -> anyhow::Result<()> {
         anyhow::bail!("not finished: {outcome:?}")
     };
     assert!(usage.started_ms.is_some() && usage.ended_ms >= usage.started_ms);
+    Ok(())
+}
+
+fn pretraining() -> TaskSpec {
+    TaskSpec::Pretrain(PretrainSpec {
+        space: SpaceName::Nasbench201,
+        model: ModelName::Arch2vec,
+        sizes: ModelSizes::default(),
+        // The test ends before it does.
+        epochs: 1000,
+        batch: 32,
+        learning_rate: 1e-3,
+        clip: 5.0,
+        latent_points: 100,
+        quirks: Quirks::of(Protocol::Reference).pretrain,
+        seed: Seed(1),
+    })
+}
+
+async fn checkpoint(session: &mut Session) -> anyhow::Result<pb::Checkpoint> {
+    let checkpoint = session.next(|message| match message {
+        FromMessage::Checkpoint(checkpoint) => Some(checkpoint),
+        _ => None,
+    });
+    checkpoint.await
+}
+
+#[tokio::test]
+async fn what_a_killed_process_had_saved_counts_as_progress_at_once() -> anyhow::Result<()> {
+    let home = tempfile::tempdir()?;
+    let mut stand = Stand::start().await?;
+    let worker = stand.worker_that_sends(home.path(), Duration::from_millis(200))?;
+    let mut session = stand.session().await?;
+    session.start(&[(attempt(1), pretraining())])?;
+    let before = checkpoint(&mut session).await?;
+    assert!(before.done > 0);
+    worker.kill().await;
+
+    let _worker = stand.worker(home.path())?;
+    let mut session = stand.session().await?;
+    let second = AttemptId {
+        number: 2,
+        ..attempt(1)
+    };
+    session.start(&[(second, pretraining())])?;
+    // An hour before it would be time for one.
+    let resumed = checkpoint(&mut session).await?;
+    assert_eq!(resumed.attempt, Some(second.into()));
+    assert!(resumed.done >= before.done);
+    let moved = session.next(|message| match message {
+        FromMessage::Heartbeat(beat) => beat.progress.into_iter().next(),
+        _ => None,
+    });
+    let moved = moved.await?;
+    // 14,062 cells in batches of 32.
+    assert_eq!(moved.total, 1000 * 440);
+    assert!(moved.done >= resumed.done);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_input_that_the_coordinator_has_lost_is_reported_as_lost() -> anyhow::Result<()> {
+    let home = tempfile::tempdir()?;
+    let mut stand = Stand::start().await?;
+    let _worker = stand.worker(home.path())?;
+    let mut session = stand.session().await?;
+    let digest = attempt(9).task.0;
+    let spec = TaskSpec::Search(SearchSpec {
+        space: SpaceName::Nasbench201,
+        dataset: Dataset::Cifar10,
+        benchmark: BenchmarkRef::Table { digest },
+        method: MethodSpec::Random,
+        encoding: EncodingName::Discrete,
+        budget: Budget::Queries(10),
+        quirks: Quirks::of(Protocol::Reference).search,
+        seed: Seed(1),
+    });
+    session.start(&[(attempt(1), spec)])?;
+    let (_, outcome) = session.report().await?;
+    let AttemptOutcome::Failed(failure) = outcome else {
+        anyhow::bail!("nothing is there to search: {outcome:?}")
+    };
+    assert_eq!(failure.class, FailureClass::InputLost);
+    assert!(failure.message.contains(&digest.to_string()), "{failure:?}");
     Ok(())
 }
 

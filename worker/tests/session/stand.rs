@@ -9,10 +9,12 @@ use anyhow::Context as _;
 use reprise_domain::{
     AttemptId, AttemptOutcome, Capability, Digest, NoopSpec, Seed, TaskKey, TaskSpec,
 };
+use reprise_proto::pb::artifact_service_server::{ArtifactService, ArtifactServiceServer};
 use reprise_proto::pb::from_worker::Message as FromMessage;
 use reprise_proto::pb::to_worker::Message as ToMessage;
 use reprise_proto::pb::worker_service_server::{WorkerService, WorkerServiceServer};
 use reprise_proto::pb::{self, FromWorker, ToWorker};
+use reprise_proto::status::{ApiError, ErrorCode};
 use reprise_proto::{PROTOCOL_VERSION, convert};
 use reprise_worker::session::{Config, Service};
 use tokio::net::TcpListener;
@@ -86,6 +88,31 @@ impl WorkerService for Sessions {
     }
 }
 
+/// Takes every file and has none.
+struct Files;
+
+#[tonic::async_trait]
+impl ArtifactService for Files {
+    type GetStream = Pin<Box<dyn Stream<Item = Result<pb::GetChunk, Status>> + Send>>;
+
+    async fn has(&self, _: Request<pb::GetRequest>) -> Result<Response<pb::Presence>, Status> {
+        Ok(Response::new(pb::Presence { present: false }))
+    }
+
+    async fn put(
+        &self,
+        request: Request<Streaming<pb::PutChunk>>,
+    ) -> Result<Response<pb::PutReceipt>, Status> {
+        let mut chunks = request.into_inner();
+        while chunks.message().await?.is_some() {}
+        Ok(Response::new(pb::PutReceipt {}))
+    }
+
+    async fn get(&self, _: Request<pb::GetRequest>) -> Result<Response<Self::GetStream>, Status> {
+        Err(ApiError::new(ErrorCode::NotFound, "no such file").into())
+    }
+}
+
 impl Stand {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -93,6 +120,7 @@ impl Stand {
         let (sender, sessions) = mpsc::unbounded_channel();
         let server = Server::builder()
             .add_service(WorkerServiceServer::new(Sessions(sender)))
+            .add_service(ArtifactServiceServer::new(Files))
             .serve_with_incoming(TcpListenerStream::new(listener));
         Ok(Self {
             url,
@@ -103,12 +131,21 @@ impl Stand {
 
     /// Starts a worker of one slot in `directory`.
     pub(crate) fn worker(&self, directory: &Path) -> anyhow::Result<Worker> {
+        self.worker_that_sends(directory, Duration::from_hours(1))
+    }
+
+    /// Starts one that sends its checkpoints every `interval`.
+    pub(crate) fn worker_that_sends(
+        &self,
+        directory: &Path,
+        interval: Duration,
+    ) -> anyhow::Result<Worker> {
         let service = Service::open(Config {
             coordinator: self.url.clone(),
             credential: None,
             threads: 1,
             packs: None,
-            checkpoint_interval: Duration::from_mins(1),
+            checkpoint_interval: interval,
             directory: directory.to_owned(),
             capability: Capability {
                 slots: 1,

@@ -111,6 +111,13 @@ impl ArtifactService for Files {
     async fn get(&self, _: Request<pb::GetRequest>) -> Result<Response<Self::GetStream>, Status> {
         Err(ApiError::new(ErrorCode::NotFound, "no such file").into())
     }
+
+    async fn collect_garbage(
+        &self,
+        _: Request<pb::CollectGarbageRequest>,
+    ) -> Result<Response<pb::CollectGarbageResponse>, Status> {
+        Err(Status::unimplemented("not asked by workers"))
+    }
 }
 
 impl Stand {

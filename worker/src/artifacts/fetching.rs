@@ -31,7 +31,7 @@ impl Fetching {
         let (mut digests, _) = waited.unwrap_or_else(PoisonError::into_inner);
         digests
             .insert(digest)
-            .then_some(Turn { all: self, digest })
+            .then(|| Turn { all: self, digest })
     }
 }
 

@@ -6,6 +6,7 @@ mod model;
 mod provenance;
 
 use std::io::{self, Read as _, Write as _};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use reprise_domain::SpaceName;
+use reprise_domain::{SpaceName, bounds};
 use reprise_proto::credential::Credential;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,10 @@ use self::device::DeviceArg;
 use self::fault::wrong_input;
 use crate::preemption::{NoticeSource, notice};
 use crate::session::{Config, Service};
+
+/// Slots that a coordinator lets a worker offer.
+const SLOTS: RangeInclusive<i64> =
+    bounds::worker::SLOTS.least as i64..=bounds::worker::SLOTS.most as i64;
 
 /// Runs tasks for a Reprise coordinator.
 #[derive(Debug, Parser)]
@@ -82,7 +87,7 @@ struct WorkArgs {
     credential: Option<PathBuf>,
     /// Tasks held at once. When not given: one a core, or as many as a pack may have
     /// seeds where that is more. No more than one a core run at once, beside a pack.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(SLOTS))]
     slots: Option<u32>,
     /// Where the autoencoder is pretrained: `cpu`, `cuda`, `cuda:INDEX`, or `auto` for
     /// the first graphics card if libtorch finds any.
@@ -151,7 +156,10 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
     let device = device.map_err(wrong_input("use the device"))?;
     let packs = device::packs(device, args.pack);
     let seeds = packs.map_or(1, |packs| packs.most);
-    let slots = args.slots.unwrap_or(cores.max(seeds) as u32).max(1);
+    let slots = args
+        .slots
+        .unwrap_or(cores.max(seeds) as u32)
+        .clamp(1, bounds::worker::SLOTS.most);
     let service = Service::open(Config {
         coordinator,
         credential,

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use reprise_domain::bounds::worker as bounds;
 use reprise_domain::text::printable;
 use reprise_domain::{AttemptOutcome, Failure, FailureClass, Seconds, Usage};
 
@@ -11,7 +12,7 @@ use crate::logs::AttemptLog;
 use crate::runner::{Done, RunError};
 
 /// Characters of a failure's message, and of each cause.
-const LONGEST_MESSAGE: usize = 500;
+const LONGEST_MESSAGE: usize = bounds::MESSAGE_CHARS;
 
 /// Causes that a failure names.
 const MOST_CAUSES: usize = 20;

@@ -8,8 +8,8 @@ use reprise_domain::text::printable;
 use reprise_domain::{Capability, Device};
 use reprise_torch::autoencoder::TorchDevice;
 
-/// Characters of a name: those of the longest host name.
-const LONGEST_NAME: usize = 255;
+/// Characters of a name.
+const LONGEST_NAME: usize = reprise_domain::bounds::worker::NAME_CHARS;
 
 /// The offer of a worker with so many slots on `device`.
 pub(super) fn offer(slots: u32, device: TorchDevice) -> Capability {

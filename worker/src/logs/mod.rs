@@ -32,7 +32,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// What a failure repeats of its log: lines, and characters of each.
 const TAIL_LINES: usize = 20;
-const TAIL_CHARS: usize = 500;
+const TAIL_CHARS: usize = reprise_domain::bounds::worker::LINE_CHARS;
 
 /// The log of one attempt.
 #[derive(Debug, Clone, Default)]

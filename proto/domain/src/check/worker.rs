@@ -15,6 +15,9 @@ impl Capability {
             ("device.model", model),
             ("version", &self.version),
             ("libtorch", &self.libtorch),
+            ("commit", &self.commit),
+            ("os", &self.os),
+            ("driver", &self.driver),
         ] {
             let is_short = text.chars().count() <= worker::NAME_CHARS;
             if !is_short || text.contains(char::is_control) {
@@ -42,6 +45,7 @@ mod tests {
             },
             version: "0.1.0".to_owned(),
             libtorch: "2.9.1".to_owned(),
+            ..Capability::default()
         };
         assert_eq!(capability.check(), Ok(()));
         change(&mut capability);
@@ -60,6 +64,8 @@ mod tests {
             version,
             "`version` is `1\\u{1b}[31m`, expected at most 255 characters, no control characters"
         );
+        let driver = said(|capability| capability.driver = "580\n".to_owned());
+        assert!(driver.starts_with("`driver` is `"), "{driver}");
         let slots = said(|capability| capability.slots = 0);
         assert_eq!(
             slots,

@@ -11,14 +11,24 @@ demo: build
 build: libtorch
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker
 
-# With cargo-nextest where it is installed, else with Cargo's own runner.
+# With cargo-nextest where it is installed, else with Cargo's own runner. Tests that
+# lack something are listed at the end; with CI=true they fail where it is a program
+# that is missing, with REPRISE_REQUIRE=all also where it is data.
+SKIPPED := target/skipped-tests
 test: libtorch
 	$(CARGO) build --locked -p reprise-coordinator -p reprise-worker
+	@rm -f $(SKIPPED)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --workspace --no-fail-fast; \
 	else \
 		$(CARGO) test --locked --workspace --no-fail-fast; \
-	fi
+	fi; status=$$?; \
+	if [ -s $(SKIPPED) ]; then \
+		echo "$$(sort -u $(SKIPPED) | wc -l) tests did not run:"; \
+		sort -u $(SKIPPED) | sed 's/^/    /'; \
+	else \
+		echo "every test ran"; \
+	fi; exit $$status
 
 # At least 500 faults against real processes; options in CHAOS="--seed 7". Full
 # disks need root, clock jumps Debian's `faketime`: without, it says so.

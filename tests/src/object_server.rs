@@ -8,6 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use reprise_skip::{Lack, skip};
+
 use crate::fleet::START;
 use crate::process::wait_until;
 
@@ -22,11 +24,12 @@ pub struct ObjectServer {
 }
 
 impl ObjectServer {
-    /// Starts one with an empty `bucket`; `None`, and a line that says so, where
-    /// it cannot be installed.
+    /// Starts one with an empty `bucket`; `None`, and a recorded skip, where it
+    /// cannot be installed.
     pub fn start(bucket: &str) -> io::Result<Option<Self>> {
         let Some(program) = program()? else {
-            report_missing();
+            let reason = "there is no S3 server; it needs python3 with venv and the package";
+            skip(Lack::Program, &format!("{reason} {MOTO}"))?;
             return Ok(None);
         };
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -91,12 +94,4 @@ fn program() -> io::Result<Option<PathBuf>> {
         .arg(&environment))?
         && run(Command::new(environment.join("bin/pip")).args(["install", "--quiet", MOTO]))?;
     Ok((made && program.exists()).then_some(program))
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "a test's way to say that it did not run"
-)]
-fn report_missing() {
-    eprintln!("not run: no S3 server; it needs python3 with venv and the package {MOTO}");
 }

@@ -6,8 +6,12 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use reprise_skip::{Lack, skip};
+
 use crate::fleet::START;
 use crate::process::wait_until;
+
+const MISSING: &str = "PostgreSQL is not installed; on Debian: apt-get install postgresql";
 
 /// A running server.
 #[derive(Debug)]
@@ -18,11 +22,10 @@ pub struct PrivateServer {
 }
 
 impl PrivateServer {
-    /// Starts one; `None`, and a line that says so, where PostgreSQL is not
-    /// installed.
+    /// Starts one; `None`, and a recorded skip, where PostgreSQL is not installed.
     pub fn start() -> io::Result<Option<Self>> {
         let Some(programs) = programs() else {
-            report_missing();
+            skip(Lack::Program, MISSING)?;
             return Ok(None);
         };
         let directory = tempfile::tempdir()?;
@@ -117,14 +120,6 @@ fn programs() -> Option<PathBuf> {
     places
         .into_iter()
         .find(|place| place.join("initdb").exists() && place.join("postgres").exists())
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "a test's way to say that it did not run"
-)]
-fn report_missing() {
-    eprintln!("not run: PostgreSQL is not installed; on Debian: apt-get install postgresql");
 }
 
 fn is_root() -> io::Result<bool> {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use reprise_skip::{Lack, skip};
 use reprise_tests::Site;
 use reprise_tests::chaos::disk::Disk;
 use reprise_tests::fleet::{Fleet, START};
@@ -19,7 +20,7 @@ pretrain:
 #[test]
 fn a_result_refused_by_a_full_disk_is_delivered_when_there_is_room() {
     if !Disk::can_mount() {
-        eprintln!("DID NOT RUN: needs root to mount a small disk");
+        skip(Lack::Program, "a small disk can be mounted by root only").unwrap();
         return;
     }
     let site = Site::new().unwrap();

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use reprise_skip::{Lack, skip};
 use reprise_tests::Site;
 use reprise_tests::fleet::{Fleet, START, inside};
 use reprise_tests::journal;
@@ -33,12 +34,15 @@ noop: {{tasks: 3, hold-ms: {hold_ms}}}
 /// the work that is left afterwards.
 const LIMIT: Duration = Duration::from_mins(4);
 
-/// The network, or none with a line that says why.
-#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-fn network() -> Option<Network> {
-    Network::new(3)
-        .inspect_err(|error| eprintln!("DID NOT RUN: needs root and `ip`: {error}"))
-        .ok()
+/// The network, or none and a recorded skip.
+fn network() -> io::Result<Option<Network>> {
+    match Network::new(3) {
+        Ok(network) => Ok(Some(network)),
+        Err(error) => {
+            let reason = format!("a network of hosts needs root and `ip`: {error}");
+            skip(Lack::Program, &reason).map(|()| None)
+        }
+    }
 }
 
 /// A coordinator on the first host, workers on the second and third.
@@ -106,7 +110,9 @@ fn undisturbed(hold_ms: u32) -> io::Result<String> {
 
 #[test]
 fn a_partition_longer_than_the_grace_changes_no_result() {
-    let Some(network) = network() else { return };
+    let Some(network) = network().unwrap() else {
+        return;
+    };
     let site = Site::new().unwrap();
     let mut fleet = partitioned(&site, &network, 8000).unwrap();
     // The one worker that is left takes over what the other was lost with.
@@ -137,7 +143,9 @@ fn a_partition_longer_than_the_grace_changes_no_result() {
 
 #[test]
 fn a_partition_shorter_than_the_grace_repeats_nothing() {
-    let Some(network) = network() else { return };
+    let Some(network) = network().unwrap() else {
+        return;
+    };
     let site = Site::new().unwrap();
     let mut fleet = partitioned(&site, &network, 3000).unwrap();
     wait_until(START, "the worker finishes alone", || {

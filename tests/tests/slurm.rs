@@ -1,10 +1,11 @@
 //! A study through a real Slurm, by `reprise fleet up`: to the same table as
 //! `reprise run`, with a job lost in between.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use reprise_skip::{Lack, skip};
 use reprise_tests::slurm::{Slurm, missing_slurm, pause};
 use reprise_tests::{Site, kill_now, program};
 
@@ -103,8 +104,7 @@ fn running(slurm: &Slurm) -> io::Result<Vec<String>> {
 /// A Slurm, or none and a line that says what is missing.
 fn slurm() -> Option<Slurm> {
     if let Some(reason) = missing_slurm() {
-        // Straight to the terminal: what tests print is shown for failures only.
-        let _ = writeln!(io::stderr(), "not run: {reason}");
+        skip(Lack::Program, &reason).unwrap_or_else(|error| panic!("{error}"));
         return None;
     }
     Some(Slurm::start().unwrap_or_else(|error| panic!("start Slurm: {error}")))

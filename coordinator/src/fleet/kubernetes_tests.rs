@@ -1,10 +1,11 @@
 //! Tests of the Kubernetes engine: its manifest, and its commands against a program
 //! that answers as `kubectl` does.
 
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+
+use reprise_skip::{Lack, skip};
 
 use super::*;
 use crate::fleet::setup::WorkerCommand;
@@ -166,13 +167,8 @@ fn the_manifest_fits_the_published_schema() {
         .output()
     {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            // Straight to the terminal: what tests print is shown for failures only.
-            let hint = "pip install kubernetes-validate";
-            writeln!(
-                std::io::stderr(),
-                "not run: `kubernetes-validate` is missing; {hint}"
-            )
-            .unwrap();
+            let reason = "`kubernetes-validate` is missing; pip install kubernetes-validate";
+            skip(Lack::Program, reason).unwrap();
         }
         output => {
             let output = output.unwrap();

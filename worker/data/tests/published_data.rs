@@ -15,6 +15,7 @@ use reprise_data::{Benchmark, KnownTable, Nasbench201Table, NatsError, NatsFolde
 use reprise_domain::protocol::SearchQuirks;
 use reprise_domain::{ArchIndex, Dataset, Protocol};
 use reprise_search::space::Nasbench201;
+use reprise_skip::{Lack, skip};
 
 fn data(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -23,7 +24,7 @@ fn data(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("skipped: `{}` is not there", path.display());
+    skip(Lack::Data, &format!("`{}` is not there", path.display())).unwrap();
     None
 }
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use reprise_skip::{Lack, skip};
 
 use super::*;
 use crate::bytes::bunzip2;
@@ -32,7 +33,7 @@ pub(crate) fn sample(name: &str) -> Option<Vec<u8>> {
     );
     let path = PathBuf::from(folder).join(format!("{name}.pickle.pbz2"));
     let Ok(packed) = std::fs::read(&path) else {
-        eprintln!("skipped: `{}` is not there", path.display());
+        skip(Lack::Data, &format!("`{}` is not there", path.display())).unwrap();
         return None;
     };
     Some(bunzip2(&packed, Limits::DEFAULT.bytes as u64).unwrap())

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test reads its fixture")]
 
 use flate2::read::GzDecoder;
+use reprise_skip::{Lack, skip};
 
 use super::*;
 
@@ -13,7 +14,7 @@ fn the_order_is_the_official_one() {
         "/../../../shared/data/nasbench201.csv.gz"
     );
     let Ok(file) = std::fs::File::open(path) else {
-        println!("skipped: {path} is not there");
+        skip(Lack::Data, &format!("`{path}` is not there")).unwrap();
         return;
     };
     let space = Nasbench201::new();

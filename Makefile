@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PROFILE_DIR := target/release
 
-.PHONY: demo test chaos soak transfers lint bench bench-core bench-profile libtorch build
+.PHONY: demo test chaos damage soak transfers lint bench bench-core bench-profile libtorch build
 
 demo: build
 	$(PROFILE_DIR)/reprise run configs/demo.yaml
@@ -35,6 +35,12 @@ test: libtorch
 chaos: libtorch
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-tests
 	$(PROFILE_DIR)/chaos $(CHAOS)
+
+# 10,000 damages at random to the state of a study, each followed by `reprise run`:
+# the same tables, or an error that names the damage. DAMAGE takes arguments.
+damage: libtorch
+	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-tests
+	$(PROFILE_DIR)/damage $(DAMAGE)
 
 # Rate, latency, memory and restart of one coordinator; SOAK takes arguments.
 soak:

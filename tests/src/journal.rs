@@ -47,6 +47,23 @@ pub fn read(path: &Path) -> anyhow::Result<Journal> {
         .with_context(|| format!("read the journal `{}`", path.display()))
 }
 
+/// How many results a journal holds now, which a coordinator may be writing to.
+pub fn stored_results(path: &Path) -> anyhow::Result<usize> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let count: i64 = runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let mut database = SqliteConnection::connect_with(&options).await?;
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM result")
+            .fetch_one(&mut database)
+            .await?;
+        database.close().await?;
+        Ok::<_, sqlx::Error>(count)
+    })?;
+    Ok(count as usize)
+}
+
 async fn load(path: &Path) -> anyhow::Result<Journal> {
     let options = SqliteConnectOptions::new().filename(path);
     let mut database = SqliteConnection::connect_with(&options).await?;

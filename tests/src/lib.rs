@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: real programs in their own directories.
 
 pub mod chaos;
+pub mod damage;
 pub mod failover;
 pub mod fleet;
 pub mod journal;

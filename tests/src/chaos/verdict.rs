@@ -15,7 +15,7 @@ use crate::spool;
 
 /// Files that must not differ by a byte. `manifest.json` counts attempts and names
 /// hosts, so it is left out.
-const FILES: [&str; 8] = [
+pub const FILES: [&str; 8] = [
     "results.json",
     "table.csv",
     "table.json",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
+use reprise_core::lifecycle::Settings;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,8 @@ pub struct Config {
     /// Where artifacts are, as [`ArtifactStore::open`] takes it; in `state` without
     /// one.
     pub artifacts: Option<String>,
+    /// How long workers may be silent and away.
+    pub core: Settings,
 }
 
 impl Config {
@@ -52,6 +55,7 @@ impl Config {
             plaintext: false,
             database: None,
             artifacts: None,
+            core: Settings::default(),
         }
     }
 }
@@ -144,6 +148,7 @@ impl Instance {
             plaintext,
             database,
             artifacts,
+            core,
         } = config;
         let encrypted = security.is_some();
         if !encrypted && !plaintext && !address.ip().is_loopback() {
@@ -165,7 +170,7 @@ impl Instance {
                 () = turn_away(&listener) => unreachable!("connections are turned away for ever"),
             }),
         };
-        let config = engine::Config::default();
+        let config = engine::Config { core };
         let (service, handle) =
             engine::Service::open(config, Arc::clone(&store), artifacts.clone()).await?;
         let heartbeat_timeout = config.core.heartbeat_timeout;

@@ -8,11 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Args;
+use reprise_core::lifecycle::Settings;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::eprint_block;
 use super::exit::ensure_input;
+use super::fleet::args::duration;
 use crate::instance::{Config, Instance, InstanceError};
 use crate::security::{Authority, Lifetime, Scope, Security};
 
@@ -48,6 +50,14 @@ pub(super) struct ServeArgs {
         conflicts_with = "init"
     )]
     artifacts: Option<String>,
+    /// How long a connected worker may say nothing before it counts as disconnected,
+    /// from 1s. Workers speak three times in it.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = timeout)]
+    heartbeat_timeout: Duration,
+    /// How long a disconnected worker may be away before its tasks are given to
+    /// others.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    reconnect_grace: Duration,
     /// Serve other machines without encryption: whoever reaches the address may
     /// do everything.
     #[arg(long, conflicts_with = "init")]
@@ -93,6 +103,14 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// A silence that is long enough for workers to speak in.
+fn timeout(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        time if time < Duration::from_secs(1) => Err("expected 1s or more".to_owned()),
+        time => Ok(time),
+    }
+}
+
 fn may_come_back(error: &anyhow::Error, has_led: bool) -> bool {
     let error: Option<&InstanceError> = error.downcast_ref();
     error.is_some_and(|error| error.is_a_loss() || (has_led && error.is_of_the_store()))
@@ -116,6 +134,11 @@ async fn lead(
         plaintext: args.plaintext,
         database: args.database.clone(),
         artifacts: args.artifacts.clone(),
+        core: Settings {
+            heartbeat_timeout: args.heartbeat_timeout,
+            reconnect_grace: args.reconnect_grace,
+            ..Settings::default()
+        },
     };
     let mut instance = tokio::select! {
         started = Instance::start(config) => started?,

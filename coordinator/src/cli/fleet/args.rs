@@ -241,7 +241,8 @@ fn amount(text: &str) -> Result<f64, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A length of time: a number with its unit.
+pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
     let units = [
         ("ms", 0.001),
         ("min", 60.0),

@@ -1,6 +1,6 @@
 //! `reprise fleet`: workers on Slurm, Kubernetes and Google Cloud.
 
-mod args;
+pub(super) mod args;
 mod text;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ pub mod chaos;
 pub mod damage;
 pub mod failover;
 pub mod fleet;
+pub mod hostile;
 pub mod journal;
 pub mod network;
 pub mod object_server;
@@ -73,6 +74,11 @@ impl Site {
             })
             .collect()
     }
+}
+
+/// What a program said on standard error.
+pub fn said_by(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Kills a process without any warning.

@@ -1,0 +1,107 @@
+//! An embedding that is lost after its pretraining has finished: that pretraining alone
+//! runs again, or nothing does where a worker still has the file.
+
+use std::fs;
+use std::path::PathBuf;
+
+use reprise_tests::journal::{self, Journal};
+use reprise_tests::{Site, said_by};
+
+const FILES: [&str; 3] = ["table.csv", "pretrain.csv", "results.json"];
+
+fn study(trials: u32) -> String {
+    format!(
+        "version: 1
+name: lost
+space: nasbench201
+benchmark: {{builtin: nasbench201-digits}}
+pretrain:
+  - {{model: arch2vec, seeds: 1..2, epochs: 1, batch: 256, latent-points: 100}}
+search:
+  datasets: [digits]
+  budget: {{queries: 16}}
+  seeds: 1..{trials}
+  methods:
+    - {{name: random}}
+    - {{name: reinforce, encoding: arch2vec, episode: 8}}
+"
+    )
+}
+
+/// Runs a study to its end; the files that it wrote.
+fn finished(site: &Site, trials: u32) -> Vec<String> {
+    site.study(&study(trials)).unwrap();
+    let end = site.run().arg("--amend").output().unwrap();
+    assert!(end.status.success(), "{}", said_by(&end));
+    let files = FILES.iter().map(|name| site.out(name));
+    files.collect::<Result<_, _>>().unwrap()
+}
+
+fn journal(site: &Site) -> Journal {
+    journal::read(&site.path().join(".reprise/journal.sqlite")).unwrap()
+}
+
+/// The file of a pretraining's embedding, and the pretraining's key.
+fn embedding(site: &Site) -> (PathBuf, String) {
+    let journal = journal(site);
+    let digests = journal.tasks.iter().filter_map(|(key, task)| {
+        let result: serde_json::Value = serde_json::from_str(task.result.as_ref()?).ok()?;
+        Some((
+            key.clone(),
+            result["embedding"]["digest"].as_str()?.to_owned(),
+        ))
+    });
+    let (key, digest) = digests.into_iter().next().unwrap();
+    let artifacts = site.path().join(".reprise/artifacts");
+    let files = reprise_tests::damage::bytes::files(&artifacts).unwrap();
+    let named = |path: &PathBuf| path.to_string_lossy().ends_with(&digest);
+    (files.into_iter().find(named).unwrap(), key)
+}
+
+fn attempts(journal: &Journal, key: &str) -> usize {
+    journal.tasks[key].attempts
+}
+
+/// Removes an embedding of a finished study, with the workers where `moved`, and lets
+/// further trials read it.
+fn disturbed(moved: bool, lose: impl FnOnce(&PathBuf)) -> (Site, String, Journal) {
+    let site = Site::new().unwrap();
+    finished(&site, 4);
+    let before = journal(&site);
+    let (file, key) = embedding(&site);
+    lose(&file);
+    if moved {
+        fs::remove_dir_all(site.path().join(".reprise/workers")).unwrap();
+    }
+    let calm = Site::new().unwrap();
+    let expected = finished(&calm, 8);
+    assert_eq!(finished(&site, 8), expected, "the tables differ");
+    (site, key, before)
+}
+
+fn only_the_pretraining_ran_again(site: &Site, key: &str, before: &Journal) {
+    let after = journal(site);
+    assert_eq!(attempts(&after, key), attempts(before, key) + 1);
+    for other in before.tasks.keys().filter(|other| *other != key) {
+        assert_eq!(attempts(&after, other), attempts(before, other), "{other}");
+    }
+}
+
+#[test]
+fn a_deleted_embedding_makes_its_pretraining_alone_run_again() {
+    let (site, key, before) = disturbed(true, |file| fs::remove_file(file).unwrap());
+    only_the_pretraining_ran_again(&site, &key, &before);
+}
+
+#[test]
+fn a_torn_embedding_makes_its_pretraining_alone_run_again() {
+    let (site, key, before) = disturbed(true, |file| fs::write(file, b"torn").unwrap());
+    only_the_pretraining_ran_again(&site, &key, &before);
+}
+
+#[test]
+fn a_deleted_embedding_that_a_worker_still_has_is_not_made_again() {
+    let (site, key, before) = disturbed(false, |file| fs::remove_file(file).unwrap());
+    let after = journal(&site);
+    assert_eq!(attempts(&after, &key), attempts(&before, &key));
+}

@@ -30,7 +30,7 @@ test: libtorch
 		echo "every test ran"; \
 	fi; exit $$status
 
-# At least 500 faults against real processes; options in CHAOS="--seed 7". Full
+# 2,000 faults against real processes; options in CHAOS="--seed 7 --faults 500". Full
 # disks need root, clock jumps Debian's `faketime`: without, it says so.
 chaos: libtorch
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-tests
@@ -42,10 +42,11 @@ damage: libtorch
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-tests
 	$(PROFILE_DIR)/damage $(DAMAGE)
 
-# Rate, latency, memory and restart of one coordinator; SOAK takes arguments.
+# One coordinator with a million tasks, 10,000 workers, a million trials to export and
+# 10,000 studies; SOAK takes arguments, as "--only workers --crowd 2000".
 soak:
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-tests
-	$(PROFILE_DIR)/soak $(SOAK)
+	ulimit -n "$$(ulimit -H -n)" && $(PROFILE_DIR)/soak $(SOAK)
 
 # Memory of one coordinator that a thousand peers fetch a file from together; TRANSFERS
 # takes arguments.

@@ -31,6 +31,8 @@ pub struct Journal {
 pub struct Task {
     /// Attempts that a worker was given.
     pub attempts: usize,
+    /// The largest number of an attempt.
+    pub newest: usize,
     /// Digests of the results that finished it: one, if all is well.
     pub finished: Vec<String>,
     /// The stored result as JSON.
@@ -188,6 +190,25 @@ impl Journal {
                 task.finished.push(result.to_owned());
                 self.note(kind, 1);
             }
+            "adopted" => {
+                let attempts = list(event, "attempts");
+                for attempt in &attempts {
+                    self.keep(attempt)?;
+                }
+                self.note(kind, attempts.len());
+            }
+            "reopened" => {
+                let tasks = list(event, "tasks");
+                for task in &tasks {
+                    // It finishes once more.
+                    self.tasks
+                        .entry((*task).to_owned())
+                        .or_default()
+                        .finished
+                        .clear();
+                }
+                self.note(kind, tasks.len());
+            }
             "lost" => {
                 for (field, name) in [
                     ("counted", "lost"),
@@ -202,15 +223,24 @@ impl Journal {
         Ok(())
     }
 
-    /// Attempts of a task are numbered from 1 without a gap.
+    /// Attempts of a task are numbered from 1, and no number is given twice.
     fn begin(&mut self, attempt: &str) -> anyhow::Result<()> {
         let (key, number) = split(attempt)?;
         let task = self.tasks.entry(key).or_default();
         task.attempts += 1;
-        if number != task.attempts {
-            let mistake = format!("attempt {attempt} is the task's {}th", task.attempts);
+        if number <= task.newest {
+            let mistake = format!("attempt {attempt} comes after number {}", task.newest);
             self.mistakes.push(mistake);
         }
+        task.newest = task.newest.max(number);
+        Ok(())
+    }
+
+    /// A worker may bring attempts that an older backup does not know.
+    fn keep(&mut self, attempt: &str) -> anyhow::Result<()> {
+        let (key, number) = split(attempt)?;
+        let task = self.tasks.entry(key).or_default();
+        task.newest = task.newest.max(number);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod process;
 pub mod simulated;
 pub mod slurm;
+pub mod soak;
 pub mod spool;
 
 use std::path::{Path, PathBuf};

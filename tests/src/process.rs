@@ -16,7 +16,7 @@ pub const GLANCE: Duration = Duration::from_millis(20);
 pub struct Process {
     name: String,
     log: PathBuf,
-    command: Box<dyn Fn() -> Command + Send>,
+    command: Box<dyn Fn() -> Command + Send + Sync>,
     child: Option<Child>,
     starts: u32,
 }
@@ -33,7 +33,11 @@ impl std::fmt::Debug for Process {
 
 impl Process {
     /// A program that is not running yet. What it prints is appended to `log`.
-    pub fn new(name: &str, log: &Path, command: impl Fn() -> Command + Send + 'static) -> Self {
+    pub fn new(
+        name: &str,
+        log: &Path,
+        command: impl Fn() -> Command + Send + Sync + 'static,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             log: log.to_owned(),

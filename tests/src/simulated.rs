@@ -3,12 +3,16 @@
 //! with them; what a coordinator does with thousands of workers is.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use reprise_domain::{AttemptOutcome, Capability, Device, Seconds, TaskResult, Usage};
+use reprise_domain::task::Budget;
+use reprise_domain::{
+    Accuracy, ArchIndex, AttemptOutcome, Capability, Device, SearchResult, Seconds, TaskResult,
+    TaskSpec, Trajectory, Usage,
+};
 use reprise_proto::client::connect;
 use reprise_proto::pb::from_worker::Message as FromMessage;
 use reprise_proto::pb::to_worker::Message as ToMessage;
@@ -19,6 +23,9 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 /// Bins of [`Measures`]: up to more than an hour.
 const BINS: usize = 128;
+
+/// Architectures of the space that made-up searches are in.
+const ARCHITECTURES: u64 = 15_625;
 
 /// A worker that only pretends to work.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +45,9 @@ pub struct Measures {
     /// Microseconds from a report to its acknowledgement, in powers of 2^(1/4).
     waits: [AtomicU64; BINS],
     stopped: AtomicBool,
+    welcomed: AtomicU64,
+    /// Why workers ended before they were told to stop.
+    ended: Mutex<Vec<String>>,
 }
 
 impl SimulatedWorker {
@@ -55,14 +65,6 @@ impl SimulatedWorker {
                 .context("the session has ended")
         };
         send(FromMessage::Hello(self.hello()))?;
-        let outcome = convert::to_json(&AttemptOutcome::Finished {
-            result: TaskResult::Noop,
-            // By which the coordinator reckons what a slot can hold.
-            usage: Usage {
-                wall: Seconds::new(self.hold.as_secs_f64())?,
-                ..Usage::default()
-            },
-        });
         let response = clients
             .worker
             .session(UnboundedReceiverStream::new(messages))
@@ -77,13 +79,14 @@ impl SimulatedWorker {
             let message = tokio::select! {
                 message = stream.message() => message?.and_then(|message| message.message),
                 () = due(running.front()) => {
-                    let Some((_, attempt)): Option<(Instant, pb::Attempt)> = running.pop_front() else {
+                    let Some((_, attempt, spec)): Option<Held> = running.pop_front() else {
                         continue;
                     };
+                    let outcome = self.outcome(&spec)?;
                     sent.insert(attempt.task.clone(), Instant::now());
                     send(FromMessage::Report(pb::Report {
                         attempt: Some(attempt),
-                        outcome: outcome.clone(),
+                        outcome,
                     }))?;
                     continue;
                 }
@@ -98,7 +101,7 @@ impl SimulatedWorker {
                         let attempt = assignment.attempt.context("an assignment names none")?;
                         slots.sort_unstable();
                         slots[0] = slots[0].max(Instant::now()) + self.hold;
-                        running.push_back((slots[0], attempt));
+                        running.push_back((slots[0], attempt, assignment.spec));
                     }
                 }
                 Some(ToMessage::Acknowledge(acknowledge)) => {
@@ -108,11 +111,26 @@ impl SimulatedWorker {
                         }
                     }
                 }
-                Some(_) => {}
-                None => return Ok(()),
+                Some(ToMessage::Welcome(_)) => {
+                    measures.welcomed.fetch_add(1, Ordering::Relaxed);
+                }
+                Some(ToMessage::Stop(_)) => {}
+                None => anyhow::bail!("the coordinator has ended the session"),
             }
         }
         Ok(())
+    }
+
+    /// What it reports of a task.
+    fn outcome(&self, spec: &[u8]) -> anyhow::Result<Vec<u8>> {
+        Ok(convert::to_json(&AttemptOutcome::Finished {
+            result: made_up(&convert::from_json("assignment.spec", spec)?)?,
+            // By which the coordinator reckons what a slot can hold.
+            usage: Usage {
+                wall: Seconds::new(self.hold.as_secs_f64())?,
+                ..Usage::default()
+            },
+        }))
     }
 
     fn hello(&self) -> pb::Hello {
@@ -136,10 +154,38 @@ impl SimulatedWorker {
     }
 }
 
+/// An attempt in a slot: until when, which, and at what.
+type Held = (Instant, pb::Attempt, Vec<u8>);
+
+/// A result that fits a task and depends on nothing else. Made up for empty tasks and
+/// for searches alone.
+fn made_up(task: &TaskSpec) -> anyhow::Result<TaskResult> {
+    let search = match task {
+        TaskSpec::Noop(_) => return Ok(TaskResult::Noop),
+        TaskSpec::Search(search) => search,
+        other => anyhow::bail!("no results are made up for {}", other.kind()),
+    };
+    let Budget::Queries(queries) = search.budget else {
+        anyhow::bail!("no results are made up for a budget of time");
+    };
+    let mut trajectory = Trajectory::default();
+    for query in 0..u64::from(queries) {
+        // A step without a common divisor with the size of the space: all different.
+        let arch = (search.seed.0 * 31 + query * 97) % ARCHITECTURES;
+        let accuracy = Accuracy::new(0.5 + arch as f64 / (4 * ARCHITECTURES) as f64)?;
+        trajectory.arch.push(ArchIndex(arch as u32));
+        trajectory.validation.push(accuracy);
+        trajectory.reported_validation.push(accuracy);
+        trajectory.test.push(accuracy);
+        trajectory.cost.push(Seconds::new(1.0)?);
+    }
+    Ok(TaskResult::Search(SearchResult { trajectory }))
+}
+
 /// Waits until the first of what runs ends; for ever where nothing runs.
-async fn due(first: Option<&(Instant, pb::Attempt)>) {
+async fn due(first: Option<&Held>) {
     match first {
-        Some((at, _)) => tokio::time::sleep_until((*at).into()).await,
+        Some((at, ..)) => tokio::time::sleep_until((*at).into()).await,
         None => std::future::pending().await,
     }
 }
@@ -150,6 +196,8 @@ impl Default for Measures {
             acknowledged: AtomicU64::new(0),
             waits: std::array::from_fn(|_| AtomicU64::new(0)),
             stopped: AtomicBool::new(false),
+            welcomed: AtomicU64::new(0),
+            ended: Mutex::default(),
         }
     }
 }
@@ -159,6 +207,26 @@ impl Measures {
     /// next message or heartbeat.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Workers that were welcomed so far.
+    pub fn welcomed(&self) -> u64 {
+        self.welcomed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a worker has ended, with the reason if it should not have.
+    pub fn end(&self, error: Option<anyhow::Error>) {
+        let told = self.stopped.load(Ordering::Relaxed);
+        if let (false, Some(error)) = (told, error) {
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.push(format!("{error:#}"));
+        }
+    }
+
+    /// Why workers ended before they were told to stop.
+    pub fn ended(&self) -> Vec<String> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.clone()
     }
 
     /// Reports that the coordinator has acknowledged so far.

@@ -84,7 +84,6 @@ fn generated_types_stay_at_the_edge() {
         "coordinator/src/client.rs",
         "coordinator/tests/protocol.rs",
         "coordinator/tests/refusals/",
-        "tests/src/bin/soak.rs",
         "tests/src/hostile.rs",
         "tests/src/simulated.rs",
         "tests/bench/src/stand.rs",

@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 struct Options {
     /// Faults to inject; one that meets nothing does not count.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 2000)]
     faults: usize,
     /// Seed of the schedule; the time when not given.
     #[arg(long)]
@@ -35,7 +35,7 @@ struct Options {
     #[arg(long, default_value_t = 450)]
     pace_ms: u64,
     /// Minutes after which it has taken too long.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 60)]
     minutes: u64,
     /// Seconds that the coordinator is away in the failover check; 0 leaves it out.
     #[arg(long, default_value_t = 20)]

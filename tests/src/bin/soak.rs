@@ -1,32 +1,26 @@
-//! A soak: a great many no-op tasks over many simulated workers and one real
-//! coordinator, then a restart. Reports rate, tail latency, memory and journal
-//! size; fails when a task is missing or a restart is slow.
-//!
-//! The workers are simulated, see `reprise_tests::simulated`.
+//! `make soak`: one coordinator under more tasks, workers, results and studies than it
+//! should ever meet, with simulated workers. Prints what was measured; fails when a
+//! task is missing or a limit is exceeded.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use clap::Parser;
-use reprise_proto::client::{Clients, connect};
-use reprise_proto::pb::StudyRequest;
-use reprise_tests::fleet::Fleet;
-use reprise_tests::process::memory_kb;
-use reprise_tests::simulated::{Measures, SimulatedWorker};
+use clap::{Parser, ValueEnum};
+use reprise_tests::soak::export::Export;
+use reprise_tests::soak::load::Load;
+use reprise_tests::soak::{Figure, export, load, studies};
 
-/// How long one run may take in all.
-const LONGEST: Duration = Duration::from_hours(1);
-
-/// Many no-op tasks over many simulated workers.
+/// Measurements of one coordinator under load.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Tasks.
+    /// What to measure; everything when not given.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+    /// Empty tasks of the soak, and finished trials that are exported.
     #[arg(long, default_value_t = 1_000_000)]
     tasks: u64,
-    /// Simulated workers.
+    /// Simulated workers of the soak.
     #[arg(long, default_value_t = 200)]
     workers: usize,
     /// Slots that each of them offers.
@@ -36,7 +30,16 @@ struct Args {
     /// flooded, and what is measured is its rate, not its latency.
     #[arg(long, default_value_t = 100)]
     hold_ms: u64,
-    /// Keep the state in this directory instead of a temporary one.
+    /// Workers of one slot with tasks of a second.
+    #[arg(long, default_value_t = 10_000)]
+    crowd: usize,
+    /// Seconds that the crowd works.
+    #[arg(long, default_value_t = 60)]
+    crowd_seconds: u64,
+    /// Studies that are listed.
+    #[arg(long, default_value_t = 10_000)]
+    studies: u64,
+    /// Keep the states in this directory instead of a temporary one.
     #[arg(long)]
     directory: Option<PathBuf>,
     /// Longest restart that passes, in seconds.
@@ -44,112 +47,87 @@ struct Args {
     restart: f64,
 }
 
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Many tasks.
+    Tasks,
+    /// Many workers.
+    Workers,
+    /// The export of many trials.
+    Export,
+    /// Many studies.
+    Studies,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let temporary = tempfile::tempdir()?;
-    let directory = args
+    let home = args
         .directory
+        .clone()
         .unwrap_or_else(|| temporary.path().to_owned());
-    let mut fleet = Fleet::local(&directory, 0)?;
-    fleet.serve()?;
-    let study = format!(
-        "version: 1\nname: soak\nspace: nasbench201\nnoop: {{tasks: {}}}\n",
-        args.tasks
-    );
-    let submitted = Instant::now();
-    fleet.submit(&study)?;
-    say(&format!(
-        "submitted {} tasks in {:.1} s",
-        args.tasks,
-        submitted.elapsed().as_secs_f64()
-    ));
-
-    let measures = Arc::new(Measures::default());
-    let started = Instant::now();
-    for number in 0..args.workers {
-        let worker = SimulatedWorker {
-            number: number as u128 + 1,
-            slots: args.slots,
-            hold: Duration::from_millis(args.hold_ms),
+    let mut holds = true;
+    for part in Part::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(part) {
+            continue;
+        }
+        let name = format!("{part:?}").to_lowercase();
+        let place = home.join(&name);
+        std::fs::create_dir_all(&place)?;
+        say(&format!("{name}:"));
+        let figures = match part {
+            Part::Tasks => load::run(tasks(&args), &place).await?,
+            Part::Workers => load::run(workers(&args), &place).await?,
+            Part::Export => export::run(exported(&args), &place).await?,
+            Part::Studies => {
+                tokio::task::block_in_place(|| studies::run(args.studies, 100.0, &place))?
+            }
         };
-        let (url, measures) = (fleet.url().to_owned(), Arc::clone(&measures));
-        tokio::spawn(async move { worker.work(&url, measures).await });
-    }
-    let mut clients = connect(fleet.url(), None).await?;
-    let mut reported = Instant::now();
-    let mut finished = finished_tasks(&mut clients).await?;
-    while finished < args.tasks {
-        ensure!(
-            started.elapsed() < LONGEST,
-            "only {finished} tasks finished"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        finished = finished_tasks(&mut clients).await?;
-        if reported.elapsed() > Duration::from_secs(30) {
-            reported = Instant::now();
-            say(&format!("{finished} finished"));
+        for figure in &figures {
+            say(&format!("  {figure}"));
         }
+        holds &= figures.iter().all(Figure::holds);
     }
-    let seconds = started.elapsed().as_secs_f64();
-    measures.stop();
-    say(&format!(
-        "{} workers, {:.2} s, {:.0} tasks/s; report to acknowledgement: median {:.1} ms, \
-         99 % {:.1} ms, 99.9 % {:.1} ms",
-        args.workers,
-        seconds,
-        args.tasks as f64 / seconds,
-        measures.quantile(0.5),
-        measures.quantile(0.99),
-        measures.quantile(0.999)
-    ));
-    let coordinator = fleet.coordinator.id();
-    let coordinator = coordinator.context("the coordinator has ended")?;
-    say(&format!(
-        "coordinator: at most {:.0} MB resident; journal {} MB",
-        memory_kb(coordinator, "VmHWM:")? / 1e3,
-        sizes(&directory.join("state"))? / 1_000_000
-    ));
-
-    fleet.coordinator.kill()?;
-    let restarted = Instant::now();
-    fleet.serve()?;
-    let mut clients = connect(fleet.url(), None).await?;
-    let finished = finished_tasks(&mut clients).await?;
-    let ready = restarted.elapsed().as_secs_f64();
-    say(&format!(
-        "killed and restarted: ready and {finished} finished tasks listed after {ready:.2} s"
-    ));
-    ensure!(
-        finished == args.tasks,
-        "{} tasks are lost",
-        args.tasks - finished
-    );
-    ensure!(
-        ready <= args.restart,
-        "the restart took {ready:.2} s, more than {} s",
-        args.restart
-    );
-    Ok(ExitCode::SUCCESS)
+    Ok(if holds {
+        ExitCode::SUCCESS
+    } else {
+        say("a limit is exceeded");
+        ExitCode::FAILURE
+    })
 }
 
-async fn finished_tasks(clients: &mut Clients) -> anyhow::Result<u64> {
-    let study = "soak".to_owned();
-    let response = clients.study.status(StudyRequest { study }).await?;
-    let study = response.into_inner().study.context("a status without a study")?;
-    Ok(study.tasks.context("a study without counts")?.finished)
+fn tasks(args: &Args) -> Load {
+    Load {
+        tasks: args.tasks,
+        workers: args.workers,
+        slots: args.slots,
+        hold: Duration::from_millis(args.hold_ms),
+        latency_ms: 100.0,
+        restart: args.restart,
+    }
 }
 
-/// Bytes of the journal's files.
-fn sizes(state: &Path) -> anyhow::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(state)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("journal") {
-            bytes += entry.metadata()?.len();
-        }
+fn workers(args: &Args) -> Load {
+    Load {
+        tasks: args.crowd as u64 * args.crowd_seconds,
+        workers: args.crowd,
+        slots: 1,
+        hold: Duration::from_secs(1),
+        // What is wanted of so many is not known before it is measured.
+        latency_ms: f64::INFINITY,
+        restart: args.restart,
     }
-    Ok(bytes)
+}
+
+fn exported(args: &Args) -> Export {
+    Export {
+        trials: args.tasks,
+        seconds: 60.0,
+        megabytes: 300.0,
+        latency_ms: 50.0,
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the program's report")]

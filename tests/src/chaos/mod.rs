@@ -13,4 +13,5 @@ pub mod round;
 pub mod schedule;
 pub mod site;
 pub mod tally;
+pub mod vault;
 pub mod verdict;

@@ -1,6 +1,6 @@
 //! A TCP proxy between a worker and the coordinator that can be told to cut, to
-//! stall, to slow down and to tear a message in two. It knows nothing of what it
-//! passes on.
+//! stall, to slow down, to tear a message in two and to swallow what one end says. It
+//! knows nothing of what it passes on.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -32,10 +32,21 @@ struct Shared {
     closing: AtomicBool,
 }
 
+/// An end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The worker's.
+    Worker,
+    /// The coordinator's.
+    Coordinator,
+}
+
 /// How traffic flows.
 #[derive(Debug, Default, Clone, Copy)]
 struct Traffic {
     stalled: bool,
+    /// The end that speaks in vain.
+    swallowed: Option<End>,
     delay: Duration,
 }
 
@@ -45,6 +56,8 @@ struct Link {
     number: usize,
     worker: TcpStream,
     coordinator: TcpStream,
+    /// Whether something of it was swallowed.
+    lost: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -112,6 +125,20 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
+    /// Keeps connections open and loses what one end says, as a router does that has
+    /// forgotten one way. Ends with `None`, which closes connections that have lost
+    /// something.
+    pub fn swallow(&self, end: Option<End>) {
+        held(&self.shared.traffic).swallowed = end;
+        if end.is_none() {
+            let links = held(&self.shared.links);
+            links
+                .iter()
+                .filter(|link| link.lossy())
+                .for_each(Link::close);
+        }
+    }
+
     /// Passes every chunk after a delay.
     pub fn delay(&self, delay: Duration) {
         held(&self.shared.traffic).delay = delay;
@@ -130,6 +157,10 @@ impl Drop for Proxy {
 }
 
 impl Link {
+    fn lossy(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     fn close(&self) {
         // An end that is closed already is what is wanted.
         let _ = self.worker.shutdown(Shutdown::Both);
@@ -155,29 +186,41 @@ impl Shared {
         worker.set_nodelay(true)?;
         coordinator.set_nodelay(true)?;
         let pumps = [
-            (worker.try_clone()?, coordinator.try_clone()?),
-            (coordinator.try_clone()?, worker.try_clone()?),
+            (End::Worker, worker.try_clone()?, coordinator.try_clone()?),
+            (
+                End::Coordinator,
+                coordinator.try_clone()?,
+                worker.try_clone()?,
+            ),
         ];
+        let lost = Arc::new(AtomicBool::new(false));
         self.accepted.fetch_add(1, Ordering::Relaxed);
         held(&self.links).push(Link {
             number,
             worker,
             coordinator,
+            lost: Arc::clone(&lost),
         });
-        for (from, to) in pumps {
-            let shared = Arc::clone(self);
+        for (end, from, to) in pumps {
+            let (shared, lost) = (Arc::clone(self), Arc::clone(&lost));
             thread::Builder::new()
                 .name(format!("pump-{number}"))
                 .spawn(move || {
                     // Either end may be gone at any time; both are closed then.
-                    let _ = shared.pump(from, to);
+                    let _ = shared.pump(end, from, to, &lost);
                     shared.forget(number);
                 })?;
         }
         Ok(())
     }
 
-    fn pump(&self, mut from: TcpStream, mut to: TcpStream) -> io::Result<()> {
+    fn pump(
+        &self,
+        end: End,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        lost: &AtomicBool,
+    ) -> io::Result<()> {
         let mut chunk = vec![0; CHUNK];
         loop {
             let length = from.read(&mut chunk)?;
@@ -185,6 +228,10 @@ impl Shared {
                 return Ok(());
             }
             self.hold_up();
+            if held(&self.traffic).swallowed == Some(end) {
+                lost.store(true, Ordering::Relaxed);
+                continue;
+            }
             if length > 1 && self.tearing.swap(false, Ordering::Relaxed) {
                 to.write_all(&chunk[..length / 2])?;
                 self.torn.fetch_add(1, Ordering::Relaxed);
@@ -272,6 +319,22 @@ mod tests {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"pong");
 
+        proxy.swallow(Some(End::Coordinator));
+        stream.write_all(b"lost").unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        assert!(stream.read(&mut answer).is_err(), "a lost answer came");
+        proxy.swallow(None);
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        assert!(
+            stream.read_exact(&mut answer).is_err(),
+            "a connection that lost something goes on"
+        );
+
+        let mut stream = dial(&proxy).unwrap();
         proxy.tear();
         stream.write_all(b"half").unwrap();
         assert!(

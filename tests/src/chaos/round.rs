@@ -234,7 +234,12 @@ impl<'a> Round<'a> {
         let mendings = &self.mendings;
         for (number, since) in &mut self.leaving {
             let held = mendings.iter().any(|(_, mending)| {
-                [Mending::ThawWorker(*number), Mending::Release(*number)].contains(mending)
+                [
+                    Mending::ThawWorker(*number),
+                    Mending::Release(*number),
+                    Mending::Rejoin(*number),
+                ]
+                .contains(mending)
             });
             // One that cannot run or say goodbye has not been asked yet.
             if held {

@@ -25,6 +25,8 @@ pub enum Kind {
     MessageTorn,
     /// A worker's connections stay open and pass nothing.
     ConnectionStalled,
+    /// A worker's connections stay open and swallow what one end says.
+    ConnectionHalfOpen,
     /// A worker's connections are slow.
     ConnectionSlow,
     /// A worker's disk is full for a while.
@@ -33,11 +35,17 @@ pub enum Kind {
     CoordinatorDiskFull,
     /// The coordinator's clock jumps, and jumps back later.
     ClockJump,
+    /// The coordinator is killed, and an older backup put in the place of its journal.
+    BackupRestored,
+    /// One of the coordinator's artifacts is removed.
+    ArtifactRemoved,
+    /// One bit of one of the coordinator's artifacts is flipped.
+    ArtifactRotten,
 }
 
 /// Every kind with its share of the faults. Faults that destroy work have small
 /// shares: the study must get ahead between them, or nothing is tested but them.
-pub const SHARES: [(Kind, usize); 12] = [
+pub const SHARES: [(Kind, usize); 16] = [
     (Kind::WorkerKilled, 12),
     (Kind::WorkerPreempted, 9),
     (Kind::WorkerFrozen, 11),
@@ -50,6 +58,10 @@ pub const SHARES: [(Kind, usize); 12] = [
     (Kind::WorkerDiskFull, 4),
     (Kind::CoordinatorDiskFull, 3),
     (Kind::ClockJump, 6),
+    (Kind::ConnectionHalfOpen, 8),
+    (Kind::BackupRestored, 3),
+    (Kind::ArtifactRemoved, 3),
+    (Kind::ArtifactRotten, 3),
 ];
 
 impl fmt::Display for Kind {
@@ -63,10 +75,14 @@ impl fmt::Display for Kind {
             Self::ConnectionCut => "connections cut",
             Self::MessageTorn => "message torn",
             Self::ConnectionStalled => "connections stalled",
+            Self::ConnectionHalfOpen => "connections half open",
             Self::ConnectionSlow => "connections slow",
             Self::WorkerDiskFull => "worker's disk full",
             Self::CoordinatorDiskFull => "coordinator's disk full",
             Self::ClockJump => "coordinator's clock jumps",
+            Self::BackupRestored => "older backup restored",
+            Self::ArtifactRemoved => "artifact removed",
+            Self::ArtifactRotten => "artifact rotten",
         })
     }
 }
@@ -82,6 +98,8 @@ pub struct Fault {
     pub lasting: Duration,
     /// Seconds that the clock jumps.
     pub jump: i64,
+    /// Which of what there is it happens to, where there is a choice.
+    pub choice: u64,
     /// How long nothing else happens afterwards.
     pub pause: Duration,
 }
@@ -151,10 +169,13 @@ fn draw(random: &mut Random, kind: Kind, workers: usize, pace: Duration) -> Faul
     let lasting = match kind {
         // Now and then longer than the keep-alive, the heartbeats and the grace
         // together: the worker is declared lost and comes back as a stranger.
-        Kind::ConnectionStalled | Kind::WorkerFrozen if random.once_in(8) => {
+        Kind::ConnectionStalled | Kind::ConnectionHalfOpen | Kind::WorkerFrozen
+            if random.once_in(8) =>
+        {
             random.between_ms(48_000, 60_000)
         }
         Kind::ConnectionStalled | Kind::WorkerFrozen => random.between_ms(500, 6_000),
+        Kind::ConnectionHalfOpen => random.between_ms(500, 25_000),
         Kind::CoordinatorFrozen => random.between_ms(300, 3_000),
         Kind::ConnectionSlow | Kind::WorkerDiskFull => random.between_ms(2_000, 8_000),
         Kind::CoordinatorDiskFull => random.between_ms(1_000, 4_000),
@@ -169,6 +190,7 @@ fn draw(random: &mut Random, kind: Kind, workers: usize, pace: Duration) -> Faul
         worker: random.below(workers),
         lasting,
         jump: if forward { minutes * 60 } else { minutes * -60 },
+        choice: random.number(),
         pause: random.between_ms(pace / 3, pace * 5 / 3),
     }
 }
@@ -195,7 +217,7 @@ mod tests {
             *counts.entry(fault.kind).or_insert(0) += 1;
         }
         assert_eq!(counts.len(), SHARES.len());
-        assert!((500..=505).contains(&faults.len()), "{}", faults.len());
+        assert!((500..=510).contains(&faults.len()), "{}", faults.len());
         assert!(counts[&Kind::WorkerKilled] > counts[&Kind::ClockJump]);
     }
 

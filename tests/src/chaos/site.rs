@@ -10,8 +10,9 @@ use nix::sys::signal::Signal;
 
 use super::clock::Clock;
 use super::disk::Disk;
-use super::proxy::Proxy;
+use super::proxy::{End, Proxy};
 use super::schedule::{Fault, Kind};
+use super::vault;
 use crate::fleet::{Fleet, free_port, serve, worker};
 use crate::process::Process;
 
@@ -47,6 +48,8 @@ pub enum Mending {
     ThawCoordinator,
     /// Let a worker's connections pass again.
     Release(usize),
+    /// Let a worker's connections pass both ways again.
+    Rejoin(usize),
     /// Let a worker's connections be fast again.
     Hasten(usize),
     /// Give a worker its disk back.
@@ -139,6 +142,32 @@ impl Site {
                 self.proxies[number].stall(true);
                 hit(self.proxies[number].open(), Some(Mending::Release(number)))
             }
+            Kind::ConnectionHalfOpen if self.proxies[number].open() > 0 => {
+                let speaks = fault.choice.is_multiple_of(2);
+                let end = if speaks {
+                    End::Worker
+                } else {
+                    End::Coordinator
+                };
+                self.proxies[number].swallow(Some(end));
+                hit(self.proxies[number].open(), Some(Mending::Rejoin(number)))
+            }
+            Kind::BackupRestored => {
+                let state = self.home.join("state");
+                match vault::roll_back(&mut self.fleet, &state, &self.home)? {
+                    None => Ok(None),
+                    Some(forgotten) => hit(forgotten, None),
+                }
+            }
+            Kind::ArtifactRemoved | Kind::ArtifactRotten => {
+                let artifacts = self.home.join("state/artifacts");
+                let rotten = fault.kind == Kind::ArtifactRotten;
+                if vault::spoil(&artifacts, fault.choice, rotten)? {
+                    hit(1, None)
+                } else {
+                    Ok(None)
+                }
+            }
             Kind::ConnectionSlow if self.proxies[number].open() > 0 => {
                 self.proxies[number].delay(DELAY);
                 hit(self.proxies[number].open(), Some(Mending::Hasten(number)))
@@ -174,6 +203,7 @@ impl Site {
                 self.fleet.coordinator.signal(Signal::SIGCONT)?;
             }
             Mending::Release(number) => self.proxies[number].stall(false),
+            Mending::Rejoin(number) => self.proxies[number].swallow(None),
             Mending::Hasten(number) => self.proxies[number].delay(Duration::ZERO),
             Mending::FreeWorker(number) => self.worker_disks[number].free()?,
             Mending::FreeState => self.state_disk.free()?,

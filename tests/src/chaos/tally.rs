@@ -43,6 +43,10 @@ pub struct Fates {
     /// Results of attempts that were given up, from before the task was finished
     /// by another: recorded, without effect. Later ones are compared only.
     pub late: usize,
+    /// Attempts that a worker kept although it was lost with them.
+    pub adopted: usize,
+    /// Finished tasks that were opened again, since their artifacts were lost.
+    pub reopened: usize,
     /// Jumps of the clock that the journal shows.
     pub jumps: usize,
     /// Programs that were started again.
@@ -89,6 +93,8 @@ impl Fates {
         self.doubled += journal.count("doubled");
         self.failed += journal.count("failed");
         self.late += journal.count("superseded");
+        self.adopted += journal.count("adopted");
+        self.reopened += journal.count("reopened");
         self.jumps += journal.jumps;
     }
 }
@@ -102,9 +108,12 @@ fn unit(kind: Kind) -> &'static str {
         Kind::ConnectionCut => "connections closed",
         Kind::MessageTorn => "messages passed by half",
         Kind::ConnectionStalled | Kind::ConnectionSlow => "connections held up",
+        Kind::ConnectionHalfOpen => "connections that swallowed",
         Kind::WorkerDiskFull => "MiB taken",
         Kind::CoordinatorDiskFull => "stops of the coordinator",
         Kind::ClockJump => "minutes off",
+        Kind::BackupRestored => "results forgotten",
+        Kind::ArtifactRemoved | Kind::ArtifactRotten => "files",
     }
 }
 
@@ -130,8 +139,16 @@ impl fmt::Display for Tally {
         writeln!(
             f,
             "attempts: {} lost while running, {} lost before they began, {} handed back, \
-             {} doubled, {} failed and tried again; {} results of lost attempts refused",
-            fates.lost, fates.unbegun, fates.returned, fates.doubled, fates.failed, fates.late
+             {} doubled, {} failed and tried again, {} kept by workers that came back; \
+             {} late results without effect; {} tasks opened again",
+            fates.lost,
+            fates.unbegun,
+            fates.returned,
+            fates.doubled,
+            fates.failed,
+            fates.adopted,
+            fates.late,
+            fates.reopened
         )?;
         write!(
             f,

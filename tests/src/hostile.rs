@@ -42,6 +42,7 @@ impl HostileWorker {
             },
             version: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: "none".to_owned(),
+            ..Capability::default()
         };
         sender.send(FromWorker {
             message: Some(FromMessage::Hello(pb::Hello {

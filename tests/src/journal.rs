@@ -66,6 +66,22 @@ pub fn stored_results(path: &Path) -> anyhow::Result<usize> {
     Ok(count as usize)
 }
 
+/// Puts what is in the write-ahead log of a journal that nobody has open into its file.
+pub fn merge_log(path: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(path);
+        let mut database = SqliteConnection::connect_with(&options).await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut database)
+            .await?;
+        database.close().await
+    })?;
+    Ok(())
+}
+
 async fn load(path: &Path) -> anyhow::Result<Journal> {
     let options = SqliteConnectOptions::new().filename(path);
     let mut database = SqliteConnection::connect_with(&options).await?;

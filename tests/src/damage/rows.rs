@@ -20,7 +20,7 @@ pub enum RowDamage {
     Digit(Place),
     /// Rows are gone.
     Deleted(Place),
-    /// Two rows have each other's text.
+    /// Two rows have each other's place.
     Swapped(Place),
     /// The newest record of events is there twice.
     Repeated,
@@ -92,7 +92,8 @@ async fn change(
         RowDamage::SnapshotFlipped => snapshot(&mut database, |state| flip(state, random)).await,
         RowDamage::SnapshotCut => snapshot(&mut database, |state| cut(state, random)).await,
         RowDamage::SnapshotRemoved => {
-            let gone = execute(&mut database, "DELETE FROM snapshot".to_owned()).await?;
+            let gone = execute(&mut database, "DELETE FROM snapshot_chunk".to_owned()).await?;
+            execute(&mut database, "DELETE FROM snapshot_head".to_owned()).await?;
             Ok((gone > 0).then(|| "the snapshot removed".to_owned()))
         }
     };
@@ -191,10 +192,12 @@ async fn swapped(
     let [one, other, ..] = keys.as_slice() else {
         return Ok(None);
     };
-    let first = text(database, place, one).await?;
-    let second = text(database, place, other).await?;
-    put(database, place, one, &second).await?;
-    put(database, place, other, &first).await?;
+    // Whole rows: each says all that the other one did.
+    let Place { table, key, .. } = place;
+    for (from, to) in [(one.as_str(), "X'00'"), (other, one), ("X'00'", other)] {
+        let rename = format!("UPDATE {table} SET {key} = {to} WHERE {key} = {from}");
+        execute(database, rename).await?;
+    }
     Ok(Some(format!("`{}` {one} and {other} swapped", place.table)))
 }
 
@@ -226,7 +229,7 @@ async fn snapshot(
     database: &mut SqliteConnection,
     damage: impl FnOnce(&mut Vec<u8>) -> Option<String>,
 ) -> anyhow::Result<Option<String>> {
-    let row = sqlx::query("SELECT state FROM snapshot ORDER BY chunk LIMIT 1")
+    let row = sqlx::query("SELECT state FROM snapshot_chunk ORDER BY chunk LIMIT 1")
         .fetch_optional(&mut *database)
         .await?;
     let Some(row) = row else {
@@ -236,7 +239,7 @@ async fn snapshot(
     let Some(done) = damage(&mut state) else {
         return Ok(None);
     };
-    sqlx::query("UPDATE snapshot SET state = ? WHERE chunk = 0")
+    sqlx::query("UPDATE snapshot_chunk SET state = ? WHERE chunk = 0")
         .bind(state)
         .execute(database)
         .await?;

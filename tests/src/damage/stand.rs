@@ -64,6 +64,8 @@ impl Stand {
         fs::create_dir_all(&finished)?;
         prepare(&finished)?;
         said(run(&finished, 2)).context("run the study undisturbed")?;
+        // Else most of what the file is to be damaged in is in its log.
+        journal::merge_log(&finished.join("state/journal.sqlite"))?;
         let expected = read_all(&finished.join("out"))?;
         ensure!(
             expected.len() == FILES.len(),

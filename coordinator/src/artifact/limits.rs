@@ -28,6 +28,7 @@ pub(super) struct Limits {
     readers: Arc<Semaphore>,
     writers: Arc<Semaphore>,
     waiting: Semaphore,
+    patience: Duration,
 }
 
 /// The right to transfer one artifact.
@@ -42,6 +43,7 @@ impl Limits {
             readers: Arc::new(Semaphore::new(READERS)),
             writers: Arc::new(Semaphore::new(WRITERS)),
             waiting: Semaphore::new(WAITING),
+            patience: PATIENCE,
         }
     }
 
@@ -59,7 +61,7 @@ impl Limits {
             .try_acquire()
             .map_err(|_| ArtifactError::Busy)?;
         let turn = Arc::clone(&self.writers).acquire_owned();
-        match tokio::time::timeout(PATIENCE, turn).await {
+        match tokio::time::timeout(self.patience, turn).await {
             Ok(Ok(held)) => Ok(Permit { _held: Some(held) }),
             Ok(Err(_)) | Err(_) => Err(ArtifactError::Busy),
         }
@@ -70,9 +72,12 @@ impl Limits {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_writer_waits_for_its_turn_and_not_for_ever() {
-        let limits = Limits::new();
+        let limits = Limits {
+            patience: Duration::ZERO,
+            ..Limits::new()
+        };
         let mut held = Vec::new();
         for _ in 0..WRITERS {
             held.push(limits.writer().await.unwrap());

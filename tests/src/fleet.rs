@@ -30,7 +30,9 @@ pub struct Standing {
 impl Standing {
     /// Reads the counts of all stages from what `status --output json` prints.
     pub fn parse(json: &str) -> Option<Self> {
-        Some(Self::of(serde_json::from_str::<StudyStatus>(json).ok()?.total()))
+        Some(Self::of(
+            serde_json::from_str::<StudyStatus>(json).ok()?.total(),
+        ))
     }
 
     /// Reads the counts of a stage by its name.

@@ -30,9 +30,17 @@ fn python() -> anyhow::Result<PathBuf> {
     let python = home.join("bin/python");
     let complete = home.join(PACKAGES.join("-"));
     if !complete.exists() {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&home))?;
         run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
             .args(PACKAGES))?;
         std::fs::write(complete, "")?;
     }
@@ -44,7 +52,11 @@ fn a_generated_client_submits_watches_and_reads_results() {
     let python = match python() {
         Ok(python) => python,
         Err(error) => {
-            return skip(Lack::Program, &format!("no Python with grpcio-tools: {error}")).unwrap();
+            return skip(
+                Lack::Program,
+                &format!("no Python with grpcio-tools: {error}"),
+            )
+            .unwrap();
         }
     };
     let home = tempfile::tempdir().unwrap();
@@ -55,7 +67,9 @@ fn a_generated_client_submits_watches_and_reads_results() {
     let generated = home.path().join("generated");
     std::fs::create_dir(&generated).unwrap();
     let mut generate = Command::new(&python);
-    generate.args(["-m", "grpc_tools.protoc"]).arg(format!("-I{}", schema.display()));
+    generate
+        .args(["-m", "grpc_tools.protoc"])
+        .arg(format!("-I{}", schema.display()));
     for language in ["python", "grpc_python"] {
         generate.arg(format!("--{language}_out={}", generated.display()));
     }
@@ -64,7 +78,9 @@ fn a_generated_client_submits_watches_and_reads_results() {
     }
     run(&mut generate).unwrap();
 
-    fleet.submit("version: 1\nname: first\nspace: nasbench201\nnoop: {tasks: 3}\n").unwrap();
+    fleet
+        .submit("version: 1\nname: first\nspace: nasbench201\nnoop: {tasks: 3}\n")
+        .unwrap();
     fleet.finish("first", Duration::from_secs(60)).unwrap();
     let mut client = Command::new(&python);
     client

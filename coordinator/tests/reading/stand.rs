@@ -122,7 +122,9 @@ impl Worker {
             let message = message.context("the session has ended")?.message;
             if let Some(ToMessage::Start(start)) = message {
                 let attempts = start.assignments.into_iter();
-                self.started = attempts.filter_map(|assignment| assignment.attempt).collect();
+                self.started = attempts
+                    .filter_map(|assignment| assignment.attempt)
+                    .collect();
             }
         }
         Ok(self.started.remove(0))

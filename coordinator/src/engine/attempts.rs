@@ -167,6 +167,7 @@ mod tests {
                 },
                 version: "0".to_owned(),
                 libtorch: "0".to_owned(),
+                ..Capability::default()
             },
         }
     }

@@ -94,6 +94,7 @@ impl Worker {
             },
             version: "0".to_owned(),
             libtorch: "0".to_owned(),
+            ..Capability::default()
         };
         let hello = pb::Hello {
             protocol: PROTOCOL_VERSION,

@@ -161,7 +161,9 @@ impl Client {
         };
         let response = self.clients.study.results(request).await.map_err(typed)?;
         let records = response.into_inner().map_err(typed);
-        Ok(records.map(|record| Ok(TaskRecord::try_from(record?)?)).boxed())
+        Ok(records
+            .map(|record| Ok(TaskRecord::try_from(record?)?))
+            .boxed())
     }
 
     /// The same, all at once.

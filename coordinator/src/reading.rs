@@ -167,7 +167,11 @@ impl Reading {
             Some(digest) => Some(self.result(&entry, digest).await?),
             None => None,
         };
-        let mut attempts = self.store.attempts(key).await.map_err(|error| damaged(&error))?;
+        let mut attempts = self
+            .store
+            .attempts(key)
+            .await
+            .map_err(|error| damaged(&error))?;
         attempts.retain(|known| {
             stored
                 .as_ref()
@@ -181,7 +185,9 @@ impl Reading {
             attempts.push(AttemptRecord {
                 number: held.attempt.number,
                 worker: held.worker,
-                host: worker.as_ref().map_or_else(String::new, |worker| worker.host.clone()),
+                host: worker
+                    .as_ref()
+                    .map_or_else(String::new, |worker| worker.host.clone()),
                 device: worker.map_or_else(String::new, |worker| worker.device),
                 started_at_ms: Some(held.since.0),
                 ended_at_ms: None,
@@ -233,7 +239,10 @@ impl Reading {
         filter: TaskFilter,
     ) -> Result<TaskPage, ApiError> {
         let place = from.map_or(0, |from| from.place);
-        let page = self.engine.task_page(study.clone(), place, most, filter).await;
+        let page = self
+            .engine
+            .task_page(study.clone(), place, most, filter)
+            .await;
         let page = page.map_err(unavailable)?.ok_or_else(|| unknown(study))?;
         if from.is_some_and(|from| from.digest != page.digest) {
             return Err(ApiError::new(
@@ -348,8 +357,11 @@ fn damaged(error: &StoreError) -> ApiError {
 }
 
 fn no_task(named: &str) -> ApiError {
-    ApiError::new(ErrorCode::NotFound, format_args!("there is no task `{named}`"))
-        .hint("`reprise tasks STUDY` lists the tasks of a study with their keys")
+    ApiError::new(
+        ErrorCode::NotFound,
+        format_args!("there is no task `{named}`"),
+    )
+    .hint("`reprise tasks STUDY` lists the tasks of a study with their keys")
 }
 
 /// There is no such study.

@@ -108,7 +108,8 @@ fn required<T>(field: &'static str, value: Option<T>) -> Result<T, ConvertError>
 
 /// Reads a value by the name that it has in JSON.
 fn named<T: DeserializeOwned>(field: &'static str, name: &str) -> Result<T, ConvertError> {
-    serde_json::from_value(serde_json::Value::String(name.to_owned())).map_err(|_| unknown(field, name))
+    serde_json::from_value(serde_json::Value::String(name.to_owned()))
+        .map_err(|_| unknown(field, name))
 }
 
 fn unknown(field: &'static str, found: impl ToString) -> ConvertError {

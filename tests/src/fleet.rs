@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use reprise_domain::status::{StudyStatus, TaskCounts};
+
 use crate::process::{Process, wait_until};
 use crate::program;
 
 /// How long a program may take to start, on a machine that does other things too.
 pub const START: Duration = Duration::from_mins(1);
 
-/// Where a study stands, as `reprise status` prints it.
+/// Where a study stands, as `reprise status --output json` prints it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Tasks of the study.
@@ -26,25 +28,28 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Reads the row of all stages.
-    pub fn parse(table: &str) -> Option<Self> {
-        Self::of_stage(table, "all")
+    /// Reads the counts of all stages from what `status --output json` prints.
+    pub fn parse(json: &str) -> Option<Self> {
+        Some(Self::of(
+            serde_json::from_str::<StudyStatus>(json).ok()?.total(),
+        ))
     }
 
-    /// Reads the row of a stage whose name is one word.
-    pub fn of_stage(table: &str, stage: &str) -> Option<Self> {
-        let row = table.lines().find_map(|line| {
-            let rest = line.strip_prefix(stage)?;
-            rest.starts_with(' ').then_some(rest)
-        })?;
-        let mut numbers = row.split_whitespace().map(str::parse);
-        let mut next = || numbers.next()?.ok();
-        Some(Self {
-            planned: next()?,
-            finished: next()?,
-            running: next()?,
-            failed: next()?,
-        })
+    /// Reads the counts of a stage by its name.
+    pub fn of_stage(json: &str, stage: &str) -> Option<Self> {
+        let status: StudyStatus = serde_json::from_str(json).ok()?;
+        let mut stages = status.stages.iter();
+        let found = stages.find(|known| known.name == stage)?;
+        Some(Self::of(&found.tasks))
+    }
+
+    const fn of(tasks: &TaskCounts) -> Self {
+        Self {
+            planned: tasks.planned,
+            finished: tasks.finished,
+            running: tasks.running,
+            failed: tasks.failed,
+        }
     }
 
     /// Whether every task has its result.
@@ -162,14 +167,20 @@ impl Fleet {
 
     /// Where a study stands.
     pub fn standing(&self, study: &str) -> io::Result<Standing> {
-        self.standing_of(study, "all")
+        let json = self.status(study)?;
+        let unread = || io::Error::other(format!("not a status: {json}"));
+        Standing::parse(&json).ok_or_else(unread)
     }
 
     /// Where a stage of a study stands.
     pub fn standing_of(&self, study: &str, stage: &str) -> io::Result<Standing> {
-        let table = said(self.ask(&["status", study]))?;
-        Standing::of_stage(&table, stage)
-            .ok_or_else(|| io::Error::other(format!("no row `{stage}` in the status\n{table}")))
+        let json = self.status(study)?;
+        let unread = || io::Error::other(format!("no stage `{stage}` in the status: {json}"));
+        Standing::of_stage(&json, stage).ok_or_else(unread)
+    }
+
+    fn status(&self, study: &str) -> io::Result<String> {
+        said(self.ask(&["status", study, "--output", "json"]))
     }
 
     /// Waits until every task of a study has its result.

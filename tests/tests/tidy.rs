@@ -81,8 +81,9 @@ fn generated_types_stay_at_the_edge() {
     let edges = [
         "proto/",
         "coordinator/src/api/",
-        "coordinator/src/client.rs",
+        "coordinator/src/client",
         "coordinator/tests/protocol.rs",
+        "coordinator/tests/reading/",
         "coordinator/tests/refusals/",
         "tests/src/hostile.rs",
         "tests/src/simulated.rs",

@@ -42,7 +42,9 @@ pub(super) async fn workers(args: &WorkersArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn table(workers: &[Worker]) -> Table {
-    let mut table = Table::new(&["worker", "host", "state", "#slots", "#held", "device", "version"]);
+    let mut table = Table::new(&[
+        "worker", "host", "state", "#slots", "#held", "device", "version",
+    ]);
     for worker in workers {
         table.push(vec![
             worker.id.to_string().chars().take(8).collect(),

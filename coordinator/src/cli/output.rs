@@ -78,11 +78,18 @@ impl Table {
     }
 
     fn fitted(&self, width: Option<usize>, with_titles: bool) -> String {
-        let titles: Vec<_> = self.titles.iter().map(|title| title.trim_start_matches('#')).collect();
+        let titles: Vec<_> = self
+            .titles
+            .iter()
+            .map(|title| title.trim_start_matches('#'))
+            .collect();
         let mut widths: Vec<_> = (0..titles.len())
             .map(|column| {
                 let cells = self.rows.iter().map(|row| row[column].chars().count());
-                cells.chain([titles[column].chars().count()]).max().unwrap_or_default()
+                cells
+                    .chain([titles[column].chars().count()])
+                    .max()
+                    .unwrap_or_default()
             })
             .collect();
         let whole = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
@@ -95,7 +102,10 @@ impl Table {
         }
         let head: Vec<_> = titles.iter().map(|title| (*title).to_owned()).collect();
         let head = with_titles.then_some(&head);
-        let lines = head.into_iter().chain(&self.rows).map(|row| self.line(row, &widths));
+        let lines = head
+            .into_iter()
+            .chain(&self.rows)
+            .map(|row| self.line(row, &widths));
         lines.collect::<Vec<_>>().join("\n")
     }
 

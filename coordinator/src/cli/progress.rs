@@ -94,7 +94,10 @@ impl Progress {
         let rate = done as f64 / self.started.elapsed().as_secs_f64().max(0.001);
         let left = if done >= FEWEST && total.remaining() > 0 {
             let left = total.remaining() as f64 / rate;
-            format!(", {rate:.1} tasks/s, about {} left", span((left * 1e3) as u64))
+            format!(
+                ", {rate:.1} tasks/s, about {} left",
+                span((left * 1e3) as u64)
+            )
         } else {
             String::new()
         };
@@ -112,10 +115,9 @@ impl Progress {
     fn show_bars(&mut self, status: &StudyStatus) {
         if self.stages.len() != status.stages.len() {
             self.pause("");
-            let style = ProgressStyle::with_template(
-                "{prefix:<28} {wide_bar} {pos:>6}/{len:<6} {msg:<30}",
-            )
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template("{prefix:<28} {wide_bar} {pos:>6}/{len:<6} {msg:<30}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
             self.begun.resize(status.stages.len(), (0, Instant::now()));
             for (stage, begun) in status.stages.iter().zip(&mut self.begun) {
                 // Added before it is drawn: a bar that draws itself first leaves a

@@ -51,8 +51,14 @@ pub(super) async fn submit(args: &SubmitArgs) -> anyhow::Result<ExitCode> {
     let (name, tasks) = (&study.name, &study.tasks);
     let what = match (resumed, args.amend) {
         (false, _) => format!("submitted, {} tasks", tasks.planned),
-        (true, false) => format!("taken up again, {} of {} tasks finished", tasks.finished, tasks.planned),
-        (true, true) => format!("goes on with this spec, {} of {} tasks finished", tasks.finished, tasks.planned),
+        (true, false) => format!(
+            "taken up again, {} of {} tasks finished",
+            tasks.finished, tasks.planned
+        ),
+        (true, true) => format!(
+            "goes on with this spec, {} of {} tasks finished",
+            tasks.finished, tasks.planned
+        ),
     };
     let next = if study.has_ended() {
         format!("`reprise export {name}` writes its tables")
@@ -85,7 +91,15 @@ pub(super) async fn list(remote: &RemoteArgs, output: OutputArgs) -> anyhow::Res
 }
 
 fn studies(studies: &[StudySummary]) -> Table {
-    let mut table = Table::new(&["study", "state", "#finished", "#planned", "#running", "#failed", "submitted"]);
+    let mut table = Table::new(&[
+        "study",
+        "state",
+        "#finished",
+        "#planned",
+        "#running",
+        "#failed",
+        "submitted",
+    ]);
     for study in studies {
         let tasks = &study.tasks;
         table.push(vec![
@@ -207,7 +221,9 @@ fn found(records: &[TaskRecord]) -> Table {
             record.task.key.0.short(),
             record.task.title.clone(),
             record.task.state.kind().as_str().to_owned(),
-            outcome.map_or_else(String::new, |outcome| format!("{:.1}", outcome.usage.wall.get())),
+            outcome.map_or_else(String::new, |outcome| {
+                format!("{:.1}", outcome.usage.wall.get())
+            }),
             outcome.map_or_else(String::new, |outcome| in_short(&outcome.result)),
         ]);
     }
@@ -302,9 +318,14 @@ fn counts(status: &StudyStatus) -> String {
     ];
     let shown = OCCASIONAL.into_iter().filter(|(_, count)| count(total) > 0);
     let columns: Vec<_> = columns.into_iter().chain(shown).collect();
-    let titles: Vec<_> = std::iter::once("stage").chain(columns.iter().map(|(title, _)| *title)).collect();
+    let titles: Vec<_> = std::iter::once("stage")
+        .chain(columns.iter().map(|(title, _)| *title))
+        .collect();
     let mut table = Table::new(&titles);
-    let stages = status.stages.iter().map(|stage| (stage.name.as_str(), &stage.tasks));
+    let stages = status
+        .stages
+        .iter()
+        .map(|stage| (stage.name.as_str(), &stage.tasks));
     for (name, tasks) in stages.chain([("all", total)]) {
         let numbers = columns.iter().map(|(_, count)| count(tasks).to_string());
         table.push(std::iter::once(name.to_owned()).chain(numbers).collect());

@@ -7,7 +7,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use futures::TryStreamExt as _;
 use reprise_domain::StudyName;
-use reprise_domain::record::{AttemptRecord, AttemptState, Task, TaskDetail, TaskFilter, TaskStateKind};
+use reprise_domain::record::{
+    AttemptRecord, AttemptState, Task, TaskDetail, TaskFilter, TaskStateKind,
+};
 
 use super::output::{OutputArgs, Table, moment, print_json, span};
 use super::remote::RemoteArgs;
@@ -145,7 +147,11 @@ fn described(detail: &TaskDetail) -> String {
         lines.push(format!("found    {}", in_short(result)));
     }
     if let Some(failure) = task.state.failure() {
-        lines.push(format!("failed   {}: {}", failure.class.as_str(), failure.message));
+        lines.push(format!(
+            "failed   {}: {}",
+            failure.class.as_str(),
+            failure.message
+        ));
         lines.extend(failure.log.iter().map(|line| format!("    {line}")));
     }
     let attempts = &detail.attempt_records;
@@ -156,14 +162,25 @@ fn described(detail: &TaskDetail) -> String {
         lines.push(tried(attempts).text(true));
         let forgotten = (task.attempts as usize).saturating_sub(attempts.len());
         if forgotten > 0 {
-            lines.push(format!("of {} attempts, {forgotten} are not known any more", task.attempts));
+            lines.push(format!(
+                "of {} attempts, {forgotten} are not known any more",
+                task.attempts
+            ));
         }
     }
     lines.join("\n")
 }
 
 fn tried(attempts: &[AttemptRecord]) -> Table {
-    let mut table = Table::new(&["#attempt", "outcome", "begun (UTC)", "took", "host", "worker", "why"]);
+    let mut table = Table::new(&[
+        "#attempt",
+        "outcome",
+        "begun (UTC)",
+        "took",
+        "host",
+        "worker",
+        "why",
+    ]);
     for attempt in attempts {
         let took = attempt.started_at_ms.zip(attempt.ended_at_ms);
         let why = match &attempt.state {
@@ -174,7 +191,10 @@ fn tried(attempts: &[AttemptRecord]) -> Table {
             attempt.number.to_string(),
             attempt.state.as_str().to_owned(),
             attempt.started_at_ms.map_or_else(|| "-".to_owned(), moment),
-            took.map_or_else(|| "-".to_owned(), |(from, to)| span(to.saturating_sub(from))),
+            took.map_or_else(
+                || "-".to_owned(),
+                |(from, to)| span(to.saturating_sub(from)),
+            ),
             attempt.host.clone(),
             attempt.worker.to_string().chars().take(8).collect(),
             why.to_owned(),

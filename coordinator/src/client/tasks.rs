@@ -94,7 +94,11 @@ impl Client {
     /// Forgets the results of finished tasks; tells how many run again.
     pub async fn invalidate(&mut self, tasks: &[String]) -> Result<u64, ApiError> {
         let tasks = tasks.to_vec();
-        let response = self.clients.task.invalidate(pb::InvalidateRequest { tasks }).await;
+        let response = self
+            .clients
+            .task
+            .invalidate(pb::InvalidateRequest { tasks })
+            .await;
         Ok(response.map_err(typed)?.into_inner().tasks)
     }
 
@@ -104,7 +108,12 @@ impl Client {
             page_size: 0,
             page_token: token.unwrap_or_default(),
         };
-        let response = self.clients.operation.workers(request).await.map_err(typed)?;
+        let response = self
+            .clients
+            .operation
+            .workers(request)
+            .await
+            .map_err(typed)?;
         let response = response.into_inner();
         Page::new(response.workers, response.next_page_token)
     }
@@ -112,7 +121,11 @@ impl Client {
     /// Lets a worker finish what it has and gives it nothing more.
     pub async fn drain(&mut self, worker: &str) -> Result<Worker, ApiError> {
         let worker = worker.to_owned();
-        let response = self.clients.operation.drain(pb::DrainRequest { worker }).await;
+        let response = self
+            .clients
+            .operation
+            .drain(pb::DrainRequest { worker })
+            .await;
         let worker = response.map_err(typed)?.into_inner().worker;
         let worker = worker.ok_or(ConvertError::Missing { field: "worker" })?;
         Ok(worker.try_into()?)
@@ -125,8 +138,15 @@ impl Client {
         follow: bool,
     ) -> Result<impl Stream<Item = Result<Occurrence, ApiError>> + use<>, ApiError> {
         let request = pb::EventsRequest { recent, follow };
-        let response = self.clients.operation.events(request).await.map_err(typed)?;
+        let response = self
+            .clients
+            .operation
+            .events(request)
+            .await
+            .map_err(typed)?;
         let events = response.into_inner().map_err(typed);
-        Ok(events.map(|event| Ok(Occurrence::try_from(event?)?)).boxed())
+        Ok(events
+            .map(|event| Ok(Occurrence::try_from(event?)?))
+            .boxed())
     }
 }

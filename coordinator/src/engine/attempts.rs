@@ -44,7 +44,9 @@ impl Attempts {
     pub(super) fn of(core: &Core) -> Self {
         let mut attempts = Self::default();
         for worker in core.workers() {
-            attempts.places.insert(worker.id, Place::of(worker.capability));
+            attempts
+                .places
+                .insert(worker.id, Place::of(worker.capability));
         }
         for held in core.all_held() {
             attempts.begin(held.worker, held.attempt, held.since);
@@ -165,6 +167,7 @@ mod tests {
                 },
                 version: "0".to_owned(),
                 libtorch: "0".to_owned(),
+                ..Capability::default()
             },
         }
     }
@@ -206,7 +209,10 @@ mod tests {
         assert_eq!(*task, attempt(1).task);
         assert_eq!((record.number, record.worker), (1, WORKER));
         assert_eq!((&*record.host, &*record.device), ("den", "abacus"));
-        assert_eq!((record.started_at_ms, record.ended_at_ms), (Some(10), Some(30)));
+        assert_eq!(
+            (record.started_at_ms, record.ended_at_ms),
+            (Some(10), Some(30))
+        );
         assert!(
             matches!(&record.state, AttemptState::Failed { failure } if failure.log.is_empty())
         );
@@ -221,7 +227,10 @@ mod tests {
             attempts: vec![attempt(1), attempt(2)],
         };
         let ended = attempts.follow(&[finished(1)], &[stop], Timestamp(2));
-        let told: Vec<_> = ended.iter().map(|(_, record)| (record.number, record.state.as_str())).collect();
+        let told: Vec<_> = ended
+            .iter()
+            .map(|(_, record)| (record.number, record.state.as_str()))
+            .collect();
         assert_eq!(told, [(2, "stopped")]);
         assert_eq!(attempts.held.len(), 0);
     }

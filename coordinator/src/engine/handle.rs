@@ -3,9 +3,7 @@
 use reprise_core::lifecycle::{Actor, Checkpoint, Input, Progress, Refusal};
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::StudySpec;
-use reprise_domain::{
-    AttemptId, AttemptOutcome, Capability, TaskKey, TaskSpec, WorkerId,
-};
+use reprise_domain::{AttemptId, AttemptOutcome, Capability, TaskKey, TaskSpec, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::questions::Question;

@@ -59,7 +59,8 @@ impl Handle {
         after: Option<StudyName>,
         most: usize,
     ) -> Result<Vec<StudySummary>, Unavailable> {
-        self.look(move |core| core.summaries(after.as_ref(), most)).await
+        self.look(move |core| core.summaries(after.as_ref(), most))
+            .await
     }
 
     /// Where a study stands.
@@ -80,8 +81,11 @@ impl Handle {
         &self,
         study: StudyName,
     ) -> Result<Option<(Digest, StudySpec)>, Unavailable> {
-        self.look(move |core| core.study(&study).map(|view| (view.digest, view.spec.clone())))
-            .await
+        self.look(move |core| {
+            core.study(&study)
+                .map(|view| (view.digest, view.spec.clone()))
+        })
+        .await
     }
 
     /// Tasks of a study from a position on.

@@ -19,7 +19,7 @@ const BEHIND: usize = 256;
 
 /// The events of one commit.
 #[derive(Debug)]
-pub struct Told {
+pub(super) struct Told {
     at: Timestamp,
     /// Number of the first of them.
     first: u64,
@@ -86,7 +86,10 @@ impl Teller {
         self.next += count;
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.push_back(Arc::clone(&told));
-        while recent.get(1).is_some_and(|second| second.first + KEPT <= self.next) {
+        while recent
+            .get(1)
+            .is_some_and(|second| second.first + KEPT <= self.next)
+        {
             recent.pop_front();
         }
         // Told while the lock is held, so that a listener misses nothing between
@@ -101,7 +104,9 @@ impl Ear {
     pub(super) fn listen(&self, recent: u64, follow: bool) -> Listener {
         let kept = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let coming = follow.then(|| self.sender.subscribe());
-        let end = kept.back().map_or(0, |last| last.first + last.events.len() as u64);
+        let end = kept
+            .back()
+            .map_or(0, |last| last.first + last.events.len() as u64);
         Listener {
             next: end.saturating_sub(recent.min(KEPT)),
             recent: kept.clone(),
@@ -233,18 +238,28 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
             of_worker(worker),
             format!(
                 "worker `{worker}` is given {}",
-                if *drained { "nothing more" } else { "work again" }
+                if *drained {
+                    "nothing more"
+                } else {
+                    "work again"
+                }
             ),
         ),
         Event::Leased { worker, attempts } => (
             "leased",
             of_worker(worker),
-            format!("{} were given to worker `{worker}`", counted(attempts.len())),
+            format!(
+                "{} were given to worker `{worker}`",
+                counted(attempts.len())
+            ),
         ),
         Event::Adopted { worker, attempts } => (
             "adopted",
             of_worker(worker),
-            format!("worker `{worker}` came back with {}", counted(attempts.len())),
+            format!(
+                "worker `{worker}` came back with {}",
+                counted(attempts.len())
+            ),
         ),
         Event::Doubled { worker, attempt } => (
             "doubled",
@@ -252,14 +267,21 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
                 worker: Some(*worker),
                 ..of_attempt(attempt)
             },
-            format!("attempt {} was given to a second worker, `{worker}`", short(attempt)),
+            format!(
+                "attempt {} was given to a second worker, `{worker}`",
+                short(attempt)
+            ),
         ),
         Event::Finished {
             attempt, seconds, ..
         } => (
             "finished",
             of_attempt(attempt),
-            format!("attempt {} finished in {:.1} s", short(attempt), seconds.get()),
+            format!(
+                "attempt {} finished in {:.1} s",
+                short(attempt),
+                seconds.get()
+            ),
         ),
         Event::Failed {
             attempt, failure, ..
@@ -319,7 +341,10 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
                 worker: Some(*worker),
                 ..of_attempt(attempt)
             },
-            format!("attempt {} has another result than its task", short(attempt)),
+            format!(
+                "attempt {} has another result than its task",
+                short(attempt)
+            ),
         ),
         Event::Reopened { tasks, reason } => (
             "reopened",

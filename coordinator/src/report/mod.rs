@@ -120,10 +120,7 @@ impl Report {
                     }),
                     _ => None,
                 });
-                let failed = members
-                    .iter()
-                    .filter(|record| is_failed(record))
-                    .count();
+                let failed = members.iter().filter(|record| is_failed(record)).count();
                 self.sets.push(RunSet::new(
                     method.clone(),
                     *dataset,
@@ -217,4 +214,72 @@ fn manifest(spec: &StudySpec, records: &[TaskRecord]) -> serde_json::Value {
         },
         "hosts": hosts,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use reprise_domain::record::{Task, TaskState};
+    use reprise_domain::{
+        Accuracy, ArchIndex, BenchmarkRef, Digest, SearchResult, Seconds, TaskKey, Trajectory,
+        Usage,
+    };
+    use reprise_study::BenchmarkSource;
+
+    use super::*;
+
+    const STUDY: &str = "version: 1
+name: old
+space: nasbench201
+benchmark: {builtin: nasbench201-digits}
+search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name: random}]}
+";
+
+    /// The plan of a study with keys that no plan of this version has, as a task has
+    /// whose algorithm was changed since.
+    fn records(spec: &StudySpec) -> Vec<TaskRecord> {
+        let plan = reprise_core::plan::plan(spec, &|_| Ok(Vec::new())).unwrap();
+        let half = Accuracy::new(0.5).unwrap();
+        let trajectory = Trajectory {
+            arch: vec![ArchIndex(3)],
+            validation: vec![half],
+            reported_validation: vec![half],
+            test: vec![half],
+            cost: vec![Seconds::ZERO],
+        };
+        let tasks = plan.tasks().enumerate();
+        let records = tasks.map(|(place, planned)| TaskRecord {
+            task: Task {
+                key: TaskKey(Digest::from_bytes([place as u8; 32])),
+                title: planned.spec.to_string(),
+                stage: planned.stage,
+                stage_index: 0,
+                seed: planned.spec.seed().0,
+                state: TaskState::Finished,
+                attempts: 1,
+            },
+            spec: planned.spec,
+            outcome: Some(Outcome {
+                result: TaskResult::Search(SearchResult {
+                    trajectory: trajectory.clone(),
+                }),
+                usage: Usage::default(),
+                host: "den".to_owned(),
+            }),
+        });
+        records.collect()
+    }
+
+    #[test]
+    fn results_of_an_older_algorithm_are_in_the_tables() {
+        let file = reprise_study::parse("study.yaml", STUDY).unwrap();
+        let digest = Digest::from_bytes([0; 32]);
+        let benchmark = match file.benchmark() {
+            Some(&BenchmarkSource::Builtin(name)) => Some(BenchmarkRef::Builtin { name, digest }),
+            _ => None,
+        };
+        let spec = file.resolve(benchmark).unwrap();
+        let report = Report::new(&spec, &records(&spec)).unwrap();
+        assert_eq!(report.sets.len(), 1);
+        assert_eq!(report.manifest["tasks"]["finished"], 3);
+    }
 }

@@ -49,8 +49,14 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("/grpc.health.v1.Health/Check", ALL),
     ("/grpc.health.v1.Health/List", ALL),
     ("/grpc.health.v1.Health/Watch", ALL),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", READ),
-    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", READ),
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        READ,
+    ),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        READ,
+    ),
 ];
 
 /// Whoever reads studies.
@@ -135,7 +141,9 @@ mod tests {
     #[test]
     fn the_table_is_the_schema() {
         let ours = TABLE.iter().map(|(method, _)| (*method).to_owned());
-        let mut table: Vec<_> = ours.filter(|method| method.starts_with("/reprise.")).collect();
+        let mut table: Vec<_> = ours
+            .filter(|method| method.starts_with("/reprise."))
+            .collect();
         let mut schema = methods();
         table.sort();
         schema.sort();

@@ -41,7 +41,11 @@ async fn all_tasks_come_page_by_page_and_filters_choose_among_them() {
     let (mut seeds, mut pages, mut token) = (Vec::new(), 0, None);
     loop {
         let filter = TaskFilter::default();
-        let page = stand.client.tasks(&spec.name, &filter, token).await.unwrap();
+        let page = stand
+            .client
+            .tasks(&spec.name, &filter, token)
+            .await
+            .unwrap();
         seeds.extend(page.entries.iter().map(|task| task.seed));
         pages += 1;
         token = page.next;
@@ -86,7 +90,12 @@ async fn failures_are_grouped_by_cause_and_a_task_tells_of_its_attempts() {
 
     let status = stand.client.status(&spec.name).await.unwrap();
     assert_eq!(status.study.state, StudyState::Done);
-    let groups: Vec<_> = status.failures.groups.iter().map(|group| (group.tasks, &*group.message)).collect();
+    let groups: Vec<_> = status
+        .failures
+        .groups
+        .iter()
+        .map(|group| (group.tasks, &*group.message))
+        .collect();
     assert_eq!(groups, [(2, "no memory"), (1, "no luck")]);
     assert_eq!(status.failures.other_tasks, 0);
 
@@ -100,9 +109,14 @@ async fn failures_are_grouped_by_cause_and_a_task_tells_of_its_attempts() {
     let [attempt] = detail.attempt_records.as_slice() else {
         panic!("{detail:?}");
     };
-    assert_eq!((attempt.number, &*attempt.host, &*attempt.device), (1, "host-1", "abacus"));
+    assert_eq!(
+        (attempt.number, &*attempt.host, &*attempt.device),
+        (1, "host-1", "abacus")
+    );
     assert!(attempt.started_at_ms <= attempt.ended_at_ms);
-    assert!(matches!(&attempt.state, AttemptState::Failed { failure } if failure.message == "no memory"));
+    assert!(
+        matches!(&attempt.state, AttemptState::Failed { failure } if failure.message == "no memory")
+    );
 
     assert_eq!(stand.client.retry_task(&key).await.unwrap(), 1);
     assert_eq!(stand.client.retry_study(&spec.name).await.unwrap(), 2);
@@ -165,11 +179,19 @@ async fn a_study_says_whether_it_is_held_and_can_be_deleted() {
     let spec = noops("held", 5).unwrap();
     let (resumed, study) = stand.client.submit(&spec, false).await.unwrap();
     assert_eq!((resumed, study.tasks.ready), (false, 5));
-    let paused = stand.client.control(&spec.name, Control::Pause).await.unwrap();
+    let paused = stand
+        .client
+        .control(&spec.name, Control::Pause)
+        .await
+        .unwrap();
     assert_eq!(paused.state, StudyState::Paused);
     let status = stand.client.status(&spec.name).await.unwrap();
     assert_eq!(status.study.state, StudyState::Paused);
-    let resumed = stand.client.control(&spec.name, Control::Resume).await.unwrap();
+    let resumed = stand
+        .client
+        .control(&spec.name, Control::Resume)
+        .await
+        .unwrap();
     assert_eq!(resumed.state, StudyState::Running);
     stand.client.delete(&spec.name).await.unwrap();
     let error = stand.client.status(&spec.name).await.unwrap_err();
@@ -241,7 +263,10 @@ async fn what_happens_is_told() {
     let spec = noops("told", 1).unwrap();
     stand.client.submit(&spec, false).await.unwrap();
     let event = in_time(events.try_next()).await.unwrap().unwrap().unwrap();
-    assert_eq!((&*event.kind, event.study), ("study-submitted", Some(spec.name)));
+    assert_eq!(
+        (&*event.kind, event.study),
+        ("study-submitted", Some(spec.name))
+    );
     let recent = stand.client.events(10, false).await.unwrap();
     let recent: Vec<_> = in_time(recent.try_collect()).await.unwrap().unwrap();
     assert_eq!(recent.len(), 1);

@@ -31,8 +31,16 @@ async fn health_and_reflection_answer() {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
-    let answers = reflection.server_reflection_info(tokio_stream::iter([ask])).await;
-    let answer = answers.unwrap().into_inner().message().await.unwrap().unwrap();
+    let answers = reflection
+        .server_reflection_info(tokio_stream::iter([ask]))
+        .await;
+    let answer = answers
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap();
     let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
         panic!("{answer:?}");
     };

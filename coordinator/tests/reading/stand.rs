@@ -94,6 +94,7 @@ impl Worker {
             },
             version: "0".to_owned(),
             libtorch: "0".to_owned(),
+            ..Capability::default()
         };
         let hello = pb::Hello {
             protocol: PROTOCOL_VERSION,
@@ -122,7 +123,9 @@ impl Worker {
             let message = message.context("the session has ended")?.message;
             if let Some(ToMessage::Start(start)) = message {
                 let attempts = start.assignments.into_iter();
-                self.started = attempts.filter_map(|assignment| assignment.attempt).collect();
+                self.started = attempts
+                    .filter_map(|assignment| assignment.attempt)
+                    .collect();
             }
         }
         Ok(self.started.remove(0))

@@ -56,8 +56,13 @@ impl From<&Occurrence> for pb::Event {
         Self {
             at_ms: event.at_ms,
             kind: event.kind.clone(),
-            study: event.study.as_ref().map_or_else(String::new, ToString::to_string),
-            task: event.task.map_or_else(Vec::new, |task| digest_bytes(task.0)),
+            study: event
+                .study
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+            task: event
+                .task
+                .map_or_else(Vec::new, |task| digest_bytes(task.0)),
             attempt: event.attempt.unwrap_or_default(),
             worker: event.worker.map_or_else(Vec::new, worker_bytes),
             text: event.text.clone(),
@@ -75,10 +80,14 @@ impl TryFrom<pb::Event> for Occurrence {
         let worker = Some(event.worker.as_slice()).filter(|worker| !worker.is_empty());
         Ok(Self {
             at_ms: event.at_ms,
-            study: study.map(|study| study_name("event.study", study)).transpose()?,
+            study: study
+                .map(|study| study_name("event.study", study))
+                .transpose()?,
             task: task.map(|task| task_key("event.task", task)).transpose()?,
             attempt: Some(event.attempt).filter(|attempt| *attempt > 0),
-            worker: worker.map(|worker| worker_id("event.worker", worker)).transpose()?,
+            worker: worker
+                .map(|worker| worker_id("event.worker", worker))
+                .transpose()?,
             kind: event.kind,
             text: event.text,
             missed: event.missed,

@@ -134,7 +134,9 @@ impl From<&StudyStatus> for pb::StudyStatus {
         let stages = status.stages.iter().enumerate();
         Self {
             study: Some((&status.study).into()),
-            stages: stages.map(|(index, stage)| stage_status(index, stage)).collect(),
+            stages: stages
+                .map(|(index, stage)| stage_status(index, stage))
+                .collect(),
             failures: status.failures.groups.iter().map(Into::into).collect(),
             other_failed_tasks: status.failures.other_tasks,
             workers_connected: status.workers_connected,

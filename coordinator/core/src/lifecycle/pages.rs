@@ -92,7 +92,10 @@ impl Core {
     /// most so many.
     pub fn summaries(&self, after: Option<&StudyName>, most: usize) -> Vec<StudySummary> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let studies = self.state.study_index.range::<StudyName, _>((from, Bound::Unbounded));
+        let studies = self
+            .state
+            .study_index
+            .range::<StudyName, _>((from, Bound::Unbounded));
         studies
             .take(most)
             .map(|(_, &ix)| view::study(&self.state, ix).summary())
@@ -124,7 +127,8 @@ impl Core {
             }
             if wanted.takes(self, ix, study.tasks[position]) {
                 let entry = self.entry(ix, study.tasks[position]);
-                page.tasks.extend(entry.filter(|entry| wanted.takes_spec(&entry.spec)));
+                page.tasks
+                    .extend(entry.filter(|entry| wanted.takes_spec(&entry.spec)));
             }
         }
         page.next = (last < study.tasks.len()).then_some(last);
@@ -214,9 +218,11 @@ impl Core {
 
     /// All attempts that workers have. To be asked for once, after a start.
     pub fn all_held(&self) -> impl Iterator<Item = HeldAttempt> {
-        let held = self.state.workers.iter().flat_map(|(&id, worker)| {
-            worker.held.values().map(move |&ix| (id, ix))
-        });
+        let held = self
+            .state
+            .workers
+            .iter()
+            .flat_map(|(&id, worker)| worker.held.values().map(move |&ix| (id, ix)));
         held.filter_map(|(id, ix)| {
             let task = self.state.task(ix);
             let lease = task.leases().find(|lease| lease.worker == id)?;

@@ -49,7 +49,9 @@ impl Log {
         if number == 0 || number > newest {
             return Err(ApiError::new(
                 ErrorCode::NotFound,
-                format_args!("task `{task}` has no attempt `{number}`: it was tried {newest} times"),
+                format_args!(
+                    "task `{task}` has no attempt `{number}`: it was tried {newest} times"
+                ),
             ));
         }
         let reader = Reader {
@@ -136,7 +138,9 @@ mod tests {
         assert_eq!(news(b"", b"one\n"), (&b"one\n"[..], false));
         assert_eq!(news(b"one\n", b"one\ntwo\n"), (&b"two\n"[..], false));
         assert_eq!(news(b"one\ntwo\n", b"one\ntwo\n"), (&b""[..], false));
-        let long: Vec<u8> = (0..2000u32).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+        let long: Vec<u8> = (0..2000u32)
+            .flat_map(|n| format!("{n}\n").into_bytes())
+            .collect();
         let later = &long[3000..];
         assert_eq!(news(&long[..4000], later), (&long[4000..], false));
         assert_eq!(news(b"gone\n", b"fresh\n"), (&b"fresh\n"[..], true));

@@ -44,7 +44,11 @@ impl OperationApi {
         let mut found: Vec<Worker> = Vec::new();
         let mut after = None;
         loop {
-            let workers = self.engine.workers(after, PAGE).await.map_err(unavailable)?;
+            let workers = self
+                .engine
+                .workers(after, PAGE)
+                .await
+                .map_err(unavailable)?;
             let is_last = workers.len() < PAGE;
             after = workers.last().map(|worker| worker.id);
             found.extend(workers.into_iter().filter(|worker| {
@@ -58,10 +62,11 @@ impl OperationApi {
         let shown: String = named.chars().take(80).collect();
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 => Err(
-                ApiError::new(ErrorCode::NotFound, format_args!("there is no worker `{shown}`"))
-                    .hint("`reprise workers` lists the workers with their ids"),
-            ),
+            0 => Err(ApiError::new(
+                ErrorCode::NotFound,
+                format_args!("there is no worker `{shown}`"),
+            )
+            .hint("`reprise workers` lists the workers with their ids")),
             several => Err(ApiError::new(
                 ErrorCode::InvalidRequest,
                 format_args!("`{shown}` means {several} workers"),
@@ -85,7 +90,11 @@ impl OperationService for OperationApi {
             "" => None,
             token => Some(WorkerId(Uuid::parse_str(token).map_err(|_| page::wrong())?)),
         };
-        let workers = self.engine.workers(after, most).await.map_err(unavailable)?;
+        let workers = self
+            .engine
+            .workers(after, most)
+            .await
+            .map_err(unavailable)?;
         let last = workers.last().filter(|_| workers.len() == most);
         Ok(Response::new(WorkersResponse {
             next_page_token: last.map_or_else(String::new, |last| last.id.to_string()),
@@ -118,7 +127,9 @@ impl OperationService for OperationApi {
         let caller = request.extensions().get::<Caller>().cloned();
         let request = request.into_inner();
         let hearing = Hearing {
-            listener: self.engine.listen(u64::from(request.recent), request.follow),
+            listener: self
+                .engine
+                .listen(u64::from(request.recent), request.follow),
             shutdown: self.shutdown.clone(),
             caller,
             ended: false,

@@ -41,8 +41,11 @@ pub(super) fn position(token: &str) -> Result<Option<Position>, ApiError> {
 
 /// A token that no page gave.
 pub(super) fn wrong() -> ApiError {
-    ApiError::new(ErrorCode::InvalidRequest, "the page token is not of this list")
-        .hint("pass `next_page_token` of the page before as it is, or none for the first page")
+    ApiError::new(
+        ErrorCode::InvalidRequest,
+        "the page token is not of this list",
+    )
+    .hint("pass `next_page_token` of the page before as it is, or none for the first page")
 }
 
 #[cfg(test)]
@@ -57,7 +60,13 @@ mod tests {
         };
         assert_eq!(position(&token(place)).unwrap(), Some(place));
         assert_eq!(position("").unwrap(), None);
-        for bad in ["2000", "@", "@5", &"f".repeat(9999), &format!("{}@-1", place.digest)] {
+        for bad in [
+            "2000",
+            "@",
+            "@5",
+            &"f".repeat(9999),
+            &format!("{}@-1", place.digest),
+        ] {
             assert!(position(bad).is_err(), "{bad}");
         }
     }

@@ -109,12 +109,8 @@ impl Server {
         );
         let operation = OperationApi::new(self.engine, shutdown.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
-        health
-            .set_serving::<StudyServiceServer<StudyApi>>()
-            .await;
-        health
-            .set_serving::<WorkerServiceServer<WorkerApi>>()
-            .await;
+        health.set_serving::<StudyServiceServer<StudyApi>>().await;
+        health.set_serving::<WorkerServiceServer<WorkerApi>>().await;
         // The older name is what many tools still ask for.
         let reflection = described().build_v1().map_err(ServerError::Schema)?;
         let reflection_alpha = described().build_v1alpha().map_err(ServerError::Schema)?;

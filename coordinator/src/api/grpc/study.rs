@@ -88,7 +88,11 @@ impl StudyService for StudyApi {
             "" => None,
             name => Some(study_name(name)?),
         };
-        let studies = self.engine.summaries(after, most).await.map_err(unavailable)?;
+        let studies = self
+            .engine
+            .summaries(after, most)
+            .await
+            .map_err(unavailable)?;
         let last = studies.last().filter(|_| studies.len() == most);
         Ok(Response::new(ListResponse {
             next_page_token: last.map_or_else(String::new, |last| last.name.to_string()),

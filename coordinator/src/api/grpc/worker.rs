@@ -8,9 +8,7 @@ use futures::{Stream, StreamExt as _, stream};
 use prost::Message as _;
 use reprise_core::lifecycle::Progress;
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{
-    AttemptId, AttemptOutcome, Capability, Failure, FailureClass, WorkerId,
-};
+use reprise_domain::{AttemptId, AttemptOutcome, Capability, Failure, FailureClass, WorkerId};
 use reprise_proto::PROTOCOL_VERSION;
 use reprise_proto::convert::{self, ConvertError};
 use reprise_proto::pb::from_worker::Message as FromMessage;
@@ -24,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::guard::refusal;
-use crate::artifact::{ArtifactStore, Area};
+use crate::artifact::{Area, ArtifactStore};
 use crate::engine::{Assignment, Greeting, Handle, OutboxMessage, SessionId, Unavailable};
 use crate::security::Caller;
 
@@ -294,10 +292,7 @@ impl Ear {
     }
 }
 
-fn attempt(
-    field: &'static str,
-    attempt: Option<pb::Attempt>,
-) -> Result<AttemptId, ConvertError> {
+fn attempt(field: &'static str, attempt: Option<pb::Attempt>) -> Result<AttemptId, ConvertError> {
     attempt.ok_or(ConvertError::Missing { field })?.try_into()
 }
 

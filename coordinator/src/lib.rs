@@ -19,4 +19,5 @@ mod repeats;
 pub mod reading;
 pub mod report;
 pub mod security;
+pub mod state;
 pub mod store;

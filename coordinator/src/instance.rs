@@ -1,13 +1,13 @@
 //! One running coordinator: state directory, engine and server together.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use reprise_core::lifecycle::Settings;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -17,12 +17,10 @@ use crate::api::grpc::{Server, ServerError};
 use crate::artifact::{ArtifactError, ArtifactStore};
 use crate::engine::{self, EngineError};
 use crate::security::Security;
+use crate::state::{self, JOURNAL, StateError, Watch};
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
-
-/// The journal in a state directory.
-pub(crate) const JOURNAL: &str = "journal.sqlite";
 
 /// What a coordinator is started with.
 #[derive(Debug)]
@@ -78,19 +76,8 @@ pub struct Instance {
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
     /// The state directory cannot be used.
-    #[error("use the state directory `{path}`")]
-    State {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// Another coordinator has it.
-    #[error(
-        "state directory `{0}` is in use by another `reprise`; wait for it, or pass another `--state`"
-    )]
-    InUse(PathBuf),
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Everybody in the network could do everything.
     #[error(
         "`{0}` can be reached from other machines, and connections would not be encrypted; \
@@ -126,6 +113,18 @@ impl InstanceError {
         matches!(self, Self::Store(_) | Self::Engine(EngineError::Store(_)))
     }
 
+    /// Whether what the journal has is still there and whole.
+    pub fn keeps_results(&self) -> bool {
+        match self {
+            Self::State(error) => matches!(error, StateError::InUse(_)),
+            Self::Store(error) | Self::Engine(EngineError::Store(error)) => matches!(
+                error,
+                StoreError::Access { .. } | StoreError::Lost { .. } | StoreError::Open { .. }
+            ),
+            _ => true,
+        }
+    }
+
     /// Whether the journal was within reach before.
     pub fn is_a_loss(&self) -> bool {
         matches!(
@@ -142,7 +141,7 @@ impl Instance {
     /// away and tries the next address.
     pub async fn start(config: Config) -> Result<Self, InstanceError> {
         let Config {
-            state,
+            state: directory,
             listen: address,
             security,
             plaintext,
@@ -154,17 +153,25 @@ impl Instance {
         if !encrypted && !plaintext && !address.ip().is_loopback() {
             return Err(InstanceError::Plaintext(address));
         }
-        let lock = lock(&state)?;
+        let lock = state::lock(&directory)?;
+        if database.is_none() {
+            state::refuse_lost(&directory)?;
+        }
         let artifacts = match artifacts {
             Some(location) => ArtifactStore::open(&location)?,
-            None => ArtifactStore::local(&state.join("artifacts"))?,
+            None => ArtifactStore::local(&directory.join("artifacts"))?,
         };
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| InstanceError::Listen { address, source })?;
         let address = listener.local_addr().unwrap_or(address);
+        let mut watch = None;
         let store: Arc<dyn Store> = match database {
-            None => Arc::new(SqliteStore::open(&state.join(JOURNAL)).await?),
+            None => {
+                let store = SqliteStore::open(&directory.join(JOURNAL)).await?;
+                watch = Some(Watch::begin(&directory)?);
+                Arc::new(store)
+            }
             Some(url) => Arc::new(tokio::select! {
                 led = PostgresStore::lead(&url, || standing_by(address)) => led?,
                 () = turn_away(&listener) => unreachable!("connections are turned away for ever"),
@@ -185,7 +192,7 @@ impl Instance {
         );
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
-        let stopped = tokio::spawn(run(service, server, store, stop));
+        let stopped = tokio::spawn(run(service, server, store, watch, stop));
         Ok(Self {
             address,
             encrypted,
@@ -207,12 +214,20 @@ async fn run(
     engine: engine::Service,
     server: Server,
     store: Arc<dyn Store>,
+    watch: Option<Watch>,
     stop: CancellationToken,
 ) -> Result<(), InstanceError> {
+    let vanished = async {
+        match &watch {
+            Some(watch) => watch.vanished().await,
+            None => std::future::pending().await,
+        }
+    };
     let engine = async {
         let ended = tokio::select! {
             ended = engine.run(stop.clone()) => ended.map_err(InstanceError::from),
             lost = store.lost() => Err(lost.into()),
+            vanished = vanished => Err(vanished.into()),
         };
         stop.cancel();
         ended
@@ -238,16 +253,4 @@ async fn turn_away(listener: &TcpListener) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-}
-
-/// Takes a state directory, or says who has it.
-pub(crate) fn lock(state: &Path) -> Result<Flock<File>, InstanceError> {
-    let failed = |source| InstanceError::State {
-        path: state.to_owned(),
-        source,
-    };
-    fs::create_dir_all(state).map_err(failed)?;
-    let file = File::create(state.join("lock")).map_err(failed)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        .map_err(|_| InstanceError::InUse(state.to_owned()))
 }

@@ -19,4 +19,5 @@ pub mod reading;
 mod repeats;
 pub mod report;
 pub mod security;
+pub mod state;
 pub mod store;

@@ -15,8 +15,10 @@ const JUMP_MS: i64 = 60_000;
 /// What a journal tells about its tasks.
 #[derive(Debug, Clone, Default)]
 pub struct Journal {
-    /// Planned tasks, by key.
+    /// Tasks that were planned by name or given to a worker, by key.
     pub tasks: BTreeMap<String, Task>,
+    /// Tasks of all plans that do not name each of them.
+    pub planned: usize,
     /// How often each kind of event was recorded; events that name several
     /// attempts count as many.
     pub events: BTreeMap<String, usize>,
@@ -129,6 +131,10 @@ impl Journal {
         if self.tasks.is_empty() {
             found.push("no task was planned".to_owned());
         }
+        if self.planned > self.tasks.len() {
+            let (planned, known) = (self.planned, self.tasks.len());
+            found.push(format!("of {planned} planned tasks only {known} were begun"));
+        }
         for (key, task) in &self.tasks {
             match task.finished.len() {
                 1 => {}
@@ -181,8 +187,12 @@ impl Journal {
         let kind = event["event"].as_str().context("an event has no name")?;
         match kind {
             "study-submitted" => {
-                let plan = event["plan"].as_array().context("a study has no plan")?;
-                for planned in plan {
+                // A plan names its sweeps; the first journals name each task.
+                let runs = event["plan"]["runs"].as_array();
+                for run in runs.into_iter().flatten() {
+                    self.planned += run["tasks"].as_u64().context("a run has no tasks")? as usize;
+                }
+                for planned in event["plan"].as_array().into_iter().flatten() {
                     let key = planned["key"].as_str().context("a task has no key")?;
                     self.tasks.entry(key.to_owned()).or_default();
                 }

@@ -1,25 +1,29 @@
-//! `reprise journal`: copies, restores and shortens the journal of a state
-//! directory. A PostgreSQL database has its own tools for the first two.
+//! `reprise journal`: copies, restores, checks and shortens a journal. A PostgreSQL
+//! database has its own tools for the first two.
 
+use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::eprint_block;
 use super::exit::ensure_input;
+use super::{eprint_block, print_block};
 use crate::engine::shorten;
-use crate::instance::{JOURNAL, lock};
-use crate::store::Store;
-use crate::store::sqlite::{self, SqliteStore};
+use crate::state::{JOURNAL, lock};
+use crate::store::check::check;
+use crate::store::postgres::{PostgresReader, PostgresStore};
+use crate::store::sqlite::{self, SqliteReader, SqliteStore};
+use crate::store::{Reader, Store, StoreError};
 
 /// What is done with a journal.
 #[derive(Debug, Subcommand)]
 pub(super) enum JournalCommand {
-    /// Copy the journal to a file while the coordinator runs. Artifacts are files
-    /// that never change: copy them with any tool, after this.
+    /// Copy the journal to a file while the coordinator runs, and check the copy.
+    /// Artifacts are files that never change: copy them with any tool, after this.
     Backup {
         /// The copy; must not exist.
         file: PathBuf,
@@ -35,13 +39,34 @@ pub(super) enum JournalCommand {
         #[arg(long, default_value = ".reprise")]
         state: PathBuf,
     },
-    /// Remove records that a snapshot makes superfluous. The coordinator must not
-    /// be running.
-    Compact {
-        /// The state directory.
-        #[arg(long, default_value = ".reprise")]
-        state: PathBuf,
+    /// Check that every record, snapshot and stored result is what was written; exits
+    /// with 1 if not. A coordinator may be using the journal.
+    Check {
+        #[command(flatten)]
+        place: Place,
     },
+    /// Remove records that a snapshot makes superfluous, and give their space back. A
+    /// coordinator does the former while it runs; for this, it must not be running.
+    Compact {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where a journal is.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// The state directory.
+    #[arg(long, default_value = ".reprise")]
+    state: PathBuf,
+    /// The PostgreSQL database, where the journal is not in the state directory.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "REPRISE_DATABASE",
+        hide_env_values = true
+    )]
+    database: Option<String>,
 }
 
 /// Runs one of them.
@@ -49,12 +74,14 @@ pub(super) async fn run(command: JournalCommand) -> anyhow::Result<ExitCode> {
     match command {
         JournalCommand::Backup { file, state } => back_up(&file, &state).await?,
         JournalCommand::Restore { file, state } => restore(&file, &state).await?,
-        JournalCommand::Compact { state } => compact(&state).await?,
+        JournalCommand::Check { place } => return check_place(&place).await,
+        JournalCommand::Compact { place } => compact(&place).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn back_up(file: &Path, state: &Path) -> anyhow::Result<()> {
+/// The journal of a state directory.
+fn journal_in(state: &Path) -> anyhow::Result<PathBuf> {
     let journal = state.join(JOURNAL);
     ensure_input(journal.exists(), || {
         format!(
@@ -62,14 +89,32 @@ async fn back_up(file: &Path, state: &Path) -> anyhow::Result<()> {
             journal.display()
         )
     })?;
+    Ok(journal)
+}
+
+async fn back_up(file: &Path, state: &Path) -> anyhow::Result<()> {
+    let journal = journal_in(state)?;
     ensure_input(!file.exists(), || {
         format!(
             "`{}` exists; a backup does not replace another file",
             file.display()
         )
     })?;
-    sqlite::back_up(&journal, file).await?;
-    sqlite::check(file).await?;
+    // Under its own name only once it is whole: one that was interrupted is told from
+    // a backup, and the next one takes its place.
+    let mut partial = OsString::from(file);
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    remove(&partial)?;
+    let copied = async {
+        sqlite::back_up(&journal, &partial).await?;
+        verify(&partial).await
+    };
+    if let Err(error) = copied.await {
+        remove(&partial)?;
+        return Err(error);
+    }
+    put(&partial, file)?;
     eprint_block(&format!(
         "journal copied to `{}` and checked",
         file.display()
@@ -77,8 +122,45 @@ async fn back_up(file: &Path, state: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removes what SQLite may have left of a copy.
+fn remove(partial: &Path) -> anyhow::Result<()> {
+    for ending in ["", "-journal", "-wal", "-shm"] {
+        let mut path = OsString::from(partial);
+        path.push(ending);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove `{}`", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks a copy, structure and contents.
+async fn verify(copy: &Path) -> anyhow::Result<()> {
+    sqlite::check(copy).await?;
+    let reader = match SqliteReader::open(copy).await {
+        Ok(reader) => reader,
+        // Nothing in it has a checksum.
+        Err(StoreError::Older { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let faults = check(&reader).await?.faults;
+    match faults.first() {
+        None => Ok(()),
+        Some(first) => anyhow::bail!(
+            "the journal is damaged in {} places; `reprise journal check` lists them; the first: \
+             {first}",
+            faults.len()
+        ),
+    }
+}
+
 async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
-    sqlite::check(file).await?;
+    verify(file)
+        .await
+        .with_context(|| format!("`{}` is no whole backup", file.display()))?;
     let _lock = lock(state)?;
     let journal = state.join(JOURNAL);
     // A log that another journal left behind would be replayed into this one.
@@ -90,27 +172,64 @@ async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
             left.display()
         );
     }
-    // Renamed into place: a crash leaves no half of a journal.
     let fresh = journal.with_extension("restoring");
-    std::fs::copy(file, &fresh)
-        .and_then(|_| std::fs::File::open(&fresh)?.sync_all())
-        .and_then(|()| std::fs::rename(&fresh, &journal))
-        .and_then(|()| std::fs::File::open(state)?.sync_all())
-        .with_context(|| format!("copy `{}` to `{}`", file.display(), journal.display()))?;
+    fs::copy(file, &fresh)
+        .with_context(|| format!("copy `{}` to `{}`", file.display(), fresh.display()))?;
+    put(&fresh, &journal)?;
     eprint_block(&format!("journal restored to `{}`", journal.display()));
     Ok(())
 }
 
-async fn compact(state: &Path) -> anyhow::Result<()> {
-    let _lock = lock(state)?;
-    let journal = state.join(JOURNAL);
-    ensure_input(journal.exists(), || {
-        format!(
-            "there is no journal `{}`; name its directory with `--state`",
-            journal.display()
-        )
-    })?;
-    let size = || std::fs::metadata(&journal).map_or(0, |found| found.len());
+/// Gives a whole file its name: a crash leaves no half of it.
+fn put(whole: &Path, name: &Path) -> anyhow::Result<()> {
+    let directory = name.parent().filter(|path| !path.as_os_str().is_empty());
+    fs::File::open(whole)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(whole, name))
+        .and_then(|()| fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all())
+        .with_context(|| format!("rename `{}` to `{}`", whole.display(), name.display()))
+}
+
+async fn check_place(place: &Place) -> anyhow::Result<ExitCode> {
+    let reader: Box<dyn Reader> = match &place.database {
+        Some(url) => Box::new(PostgresReader::open(url).await?),
+        None => Box::new(SqliteReader::open(&journal_in(&place.state)?).await?),
+    };
+    let findings = check(reader.as_ref()).await?;
+    for fault in &findings.faults {
+        print_block(fault);
+    }
+    eprint_block(&format!(
+        "{} records and {} stored results read; {}",
+        findings.records,
+        findings.results,
+        match findings.faults.len() {
+            0 => "all are what was written".to_owned(),
+            faults => format!("{faults} faults found"),
+        }
+    ));
+    Ok(match findings.faults.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+async fn compact(place: &Place) -> anyhow::Result<()> {
+    if let Some(url) = &place.database {
+        let (told, in_use) = tokio::sync::oneshot::channel();
+        let store = tokio::select! {
+            store = PostgresStore::lead(url, || { let _ = told.send(()); }) => store?,
+            Ok(()) = in_use => {
+                anyhow::bail!("a coordinator uses the database; it compacts the journal itself")
+            }
+        };
+        let removed = shorten(&store).await?;
+        eprint_block(&format!("{removed} records removed"));
+        return Ok(());
+    }
+    let _lock = lock(&place.state)?;
+    let journal = journal_in(&place.state)?;
+    let size = || fs::metadata(&journal).map_or(0, |found| found.len());
     let before = size();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&journal).await?);
     let removed = shorten(store.as_ref()).await?;

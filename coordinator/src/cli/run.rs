@@ -54,11 +54,14 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let outcome = attend(&args, &out, loaded, instance.url(), &mut signals).await;
     instance.shutdown.cancel();
     // Where the coordinator had to stop, that is why the rest failed.
-    instance
-        .stopped
-        .await
-        .context("stop the coordinator")?
-        .context("the coordinator had to stop; finished tasks are kept")?;
+    let stopped = instance.stopped.await.context("stop the coordinator")?;
+    stopped.map_err(|error| {
+        let said = match error.keeps_results() {
+            true => "the coordinator had to stop; finished tasks are kept",
+            false => "the coordinator had to stop",
+        };
+        anyhow::Error::from(error).context(said)
+    })?;
     outcome
 }
 

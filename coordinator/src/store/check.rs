@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Core, Settings, SnapshotError};
 use reprise_data::digest;
 use reprise_domain::{Digest, TaskKey, TaskResult, TaskSpec};
@@ -71,7 +72,9 @@ async fn state(reader: &dyn Reader, findings: &mut Findings) -> Option<Core> {
         }
     };
     if compacted && restored.is_none() {
-        findings.add("the records before the snapshot were removed, and it cannot be used; restore a backup");
+        findings.add(
+            "the records before the snapshot were removed, and it cannot be used; restore a backup",
+        );
         return None;
     }
     // A compacted journal begins somewhere.
@@ -108,6 +111,14 @@ async fn state(reader: &dyn Reader, findings: &mut Findings) -> Option<Core> {
         findings.add(misfit);
         return None;
     }
+    for core in restored
+        .iter_mut()
+        .map(|(core, _)| core)
+        .chain(&mut replayed)
+    {
+        // A snapshot does not have who was connected.
+        core.resume(Timestamp::default());
+    }
     match (restored, replayed) {
         (Some((restored, _)), Some(replayed)) if restored != replayed => {
             findings.add("the snapshot is not the state that its records give; restore a backup");
@@ -121,8 +132,9 @@ async fn state(reader: &dyn Reader, findings: &mut Findings) -> Option<Core> {
 /// Compares every stored result with the task that it is of. Without a state each is
 /// still compared with its own checksum.
 async fn results(reader: &dyn Reader, core: Option<&Core>, findings: &mut Findings) {
-    let mut missing: HashMap<TaskKey, Digest> =
-        core.map(|core| core.finished().collect()).unwrap_or_default();
+    let mut missing: HashMap<TaskKey, Digest> = core
+        .map(|core| core.finished().collect())
+        .unwrap_or_default();
     let finished = missing.clone();
     let mut records: HashMap<Digest, TaskKey> = HashMap::new();
     let mut faults = Vec::new();

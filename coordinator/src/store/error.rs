@@ -28,6 +28,19 @@ pub enum StoreError {
         /// The newest format that is read.
         supported: i64,
     },
+    /// A journal that is read as it is, and is older than that.
+    #[error(
+        "journal `{path}` has format {found}; a coordinator of this version that opens it \
+         makes format {supported} of it"
+    )]
+    Older {
+        /// Where it is.
+        path: String,
+        /// Its format.
+        found: i64,
+        /// The format that is read.
+        supported: i64,
+    },
     /// A statement failed: a full disk, a vanished file.
     #[error("{operation} the journal `{path}`")]
     Access {

@@ -63,11 +63,7 @@ impl ResultRow {
     }
 
     /// What the row says, if it is what the task finished with.
-    pub(super) fn check(
-        &self,
-        key: TaskKey,
-        expected: Digest,
-    ) -> Result<StoredResult, RowProblem> {
+    pub(super) fn check(&self, key: TaskKey, expected: Digest) -> Result<StoredResult, RowProblem> {
         let (found, stored) = self.read(key)?;
         if found == expected {
             Ok(stored)

@@ -14,8 +14,13 @@ const STUDY_CONTEXT: &str = "reprise 2026-11-24 study digest v1";
 /// The key of a task: a digest over the version of its algorithm and everything
 /// that its spec says, the keys of its inputs and its benchmark's digest included.
 pub fn task_key(spec: &TaskSpec) -> TaskKey {
+    task_key_of(spec.algorithm_version(), spec)
+}
+
+/// The key that a task had under a version of its algorithm.
+pub(super) fn task_key_of(version: u32, spec: &TaskSpec) -> TaskKey {
     let mut hasher = blake3::Hasher::new_derive_key(TASK_CONTEXT);
-    hasher.update(&spec.algorithm_version().to_le_bytes());
+    hasher.update(&version.to_le_bytes());
     hasher.update(&canonical(spec));
     TaskKey(Digest::from_bytes(hasher.finalize().into()))
 }

@@ -6,6 +6,7 @@
 
 mod error;
 mod expand;
+mod form;
 mod key;
 pub(crate) mod sweep;
 mod tasks;

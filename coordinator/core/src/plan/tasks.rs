@@ -1,15 +1,17 @@
-//! The tasks of a study in little memory. In a journal they stand one by one; here
-//! what they share is kept once.
+//! The tasks of a study in little memory: what they share is kept once. How they are
+//! written is in [`form`](super::form).
 
 use std::collections::HashMap;
 use std::fmt;
 
 use hashbrown::HashTable;
 use reprise_domain::{ArchIndex, Seed, TaskKey, TaskSpec};
-use serde::de::{SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::key::hash;
+use super::form::Form;
+use super::key::{hash, task_key_of};
 use super::sweep::{arch, blank, filled};
 use super::{PlannedTask, Stage};
 
@@ -21,28 +23,37 @@ use super::{PlannedTask, Stage};
 pub struct Plan(Box<Tables>);
 
 #[derive(Debug, Clone, PartialEq, Default)]
-struct Tables {
-    rows: Vec<Row>,
-    stages: Vec<Stage>,
-    /// Specs without what differs from task to task.
-    sweeps: Vec<TaskSpec>,
+pub(super) struct Tables {
+    pub(super) rows: Vec<Row>,
+    pub(super) stages: Vec<Stage>,
+    pub(super) sweeps: Vec<Sweep>,
     /// Tasks that others read.
-    inputs: Vec<TaskKey>,
+    pub(super) inputs: Vec<TaskKey>,
+}
+
+/// What the tasks of a sweep have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sweep {
+    /// Version of the algorithm that the keys are of; none where they are of no known
+    /// one.
+    pub(super) version: Option<u32>,
+    /// The spec without what differs from task to task.
+    pub(super) spec: TaskSpec,
 }
 
 /// A task, by its places in the other tables.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Row {
-    key: TaskKey,
-    seed: Seed,
-    sweep: u32,
-    stage: u32,
-    aspect: Aspect,
+pub(super) struct Row {
+    pub(super) key: TaskKey,
+    pub(super) seed: Seed,
+    pub(super) sweep: u32,
+    pub(super) stage: u32,
+    pub(super) aspect: Aspect,
 }
 
 /// What a spec has beside its sweep and its seed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Aspect {
+pub(super) enum Aspect {
     Plain,
     Arch(ArchIndex),
     Input(u32),
@@ -73,7 +84,12 @@ impl Plan {
         };
         PlannedTask {
             key: row.key,
-            spec: filled(&self.0.sweeps[row.sweep as usize], row.seed, arch, input),
+            spec: filled(
+                &self.0.sweeps[row.sweep as usize].spec,
+                row.seed,
+                arch,
+                input,
+            ),
             stage: self.0.stages[row.stage as usize].clone(),
         }
     }
@@ -83,7 +99,7 @@ impl FromIterator<PlannedTask> for Plan {
     fn from_iter<I: IntoIterator<Item = PlannedTask>>(tasks: I) -> Self {
         let mut builder = Builder::default();
         for task in tasks {
-            builder.push(&task);
+            builder.push_known(&task);
         }
         builder.finish()
     }
@@ -91,31 +107,38 @@ impl FromIterator<PlannedTask> for Plan {
 
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.tasks())
+        Form::from(self.0.as_ref()).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Plan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Tasks;
+        struct Either;
 
-        impl<'de> Visitor<'de> for Tasks {
+        impl<'de> Visitor<'de> for Either {
             type Value = Plan;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("planned tasks")
             }
 
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Plan, A::Error> {
+                let form = Form::deserialize(MapAccessDeserializer::new(map))?;
+                let tables = form.try_into().map_err(A::Error::custom)?;
+                Ok(Plan(Box::new(tables)))
+            }
+
+            /// Task by task, as the first journals have it.
             fn visit_seq<A: SeqAccess<'de>>(self, mut tasks: A) -> Result<Plan, A::Error> {
                 let mut builder = Builder::default();
                 while let Some(task) = tasks.next_element()? {
-                    builder.push(&task);
+                    builder.push_known(&task);
                 }
                 Ok(builder.finish())
             }
         }
 
-        deserializer.deserialize_seq(Tasks)
+        deserializer.deserialize_any(Either)
     }
 }
 
@@ -135,7 +158,19 @@ impl Builder {
         self.plan.rows.reserve_exact(more);
     }
 
+    /// Adds a task whose key is that of the present version.
     pub(super) fn push(&mut self, task: &PlannedTask) {
+        self.push_of(Some(task.spec.algorithm_version()), task);
+    }
+
+    /// Adds a task whose key may be that of an earlier version.
+    fn push_known(&mut self, task: &PlannedTask) {
+        let mut versions = (1..=task.spec.algorithm_version()).rev();
+        let version = versions.find(|version| task_key_of(*version, &task.spec) == task.key);
+        self.push_of(version, task);
+    }
+
+    fn push_of(&mut self, version: Option<u32>, task: &PlannedTask) {
         let plan = &mut self.plan;
         let aspect = match (task.spec.inputs().first(), arch(&task.spec)) {
             (Some(input), _) => Aspect::Input(*self.inputs.entry(*input).or_insert_with(|| {
@@ -145,10 +180,14 @@ impl Builder {
             (None, Some(arch)) => Aspect::Arch(arch),
             (None, None) => Aspect::Plain,
         };
+        let sweep = Sweep {
+            version,
+            spec: blank(&task.spec),
+        };
         plan.rows.push(Row {
             key: task.key,
             seed: task.spec.seed(),
-            sweep: place(&mut plan.sweeps, &blank(&task.spec)),
+            sweep: place(&mut plan.sweeps, &sweep),
             stage: place(&mut plan.stages, &task.stage),
             aspect,
         });
@@ -254,7 +293,61 @@ mod tests {
         assert_eq!((plan.0.sweeps.len(), plan.0.stages.len()), (2, 2));
         assert!(plan.tasks().eq(tasks.iter().cloned()));
         let text = serde_json::to_string(&plan).unwrap();
-        assert_eq!(text, serde_json::to_string(&tasks).unwrap());
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+        // As the first journals have it.
+        let text = serde_json::to_string(&tasks).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    }
+
+    #[test]
+    fn keys_of_no_known_version_are_kept_as_they_are() {
+        let spec = TaskSpec::Noop(NoopSpec {
+            seed: Seed(1),
+            hold_ms: 0,
+            failures: 0,
+        });
+        let task = PlannedTask {
+            key: TaskKey(reprise_domain::Digest::from_bytes([7; 32])),
+            stage: Stage::Noop,
+            spec,
+        };
+        let plan: Plan = [task.clone()].into_iter().collect();
+        let text = serde_json::to_string(&plan).unwrap();
+        let read: Plan = serde_json::from_str(&text).unwrap();
+        assert!(read.tasks().eq([task]), "{text}");
+    }
+
+    #[test]
+    fn a_form_whose_tasks_are_not_those_that_were_planned_is_refused() {
+        let specs = (1..=1000).map(|seed| {
+            TaskSpec::Noop(NoopSpec {
+                seed: Seed(seed),
+                hold_ms: 3,
+                failures: 0,
+            })
+        });
+        let plan: Plan = specs
+            .map(|spec| PlannedTask {
+                key: task_key(&spec),
+                stage: Stage::Noop,
+                spec,
+            })
+            .collect();
+        let text = serde_json::to_string(&plan).unwrap();
+        assert!(text.len() < 400, "{text}");
+        for (from, to) in [
+            ("[1,1,1000]", "[1,1,999]"),
+            ("[1,1,1000]", "[1,2,1000]"),
+            ("[1,1,1000]", "[1,1,1001]"),
+            ("\"tasks\":1000", "\"tasks\":4000000000"),
+            ("\"hold-ms\":3", "\"hold-ms\":2"),
+            ("\"version\":1", "\"version\":2"),
+            ("\"sweep\":0", "\"sweep\":1"),
+            ("\"stage\":0", "\"stage\":1"),
+        ] {
+            let changed = text.replace(from, to);
+            assert_ne!(changed, text, "{from}");
+            assert!(serde_json::from_str::<Plan>(&changed).is_err(), "{changed}");
+        }
     }
 }

@@ -225,3 +225,35 @@ proptest! {
         prop_assert!(most - least <= 1, "{readers:?}");
     }
 }
+
+/// Every shape that a study can have, written and read again.
+#[test]
+fn plans_come_back_from_the_form_in_which_they_are_kept() {
+    let mut spec = embedded("s", 3, 1000);
+    let search = spec.search.as_mut().unwrap();
+    search.methods.push(method("random", None));
+    search.seeds = Seeds((0..1000).map(|seed| Seed(seed * seed)).collect());
+    spec.evaluate = Some(EvaluatePlan {
+        architectures: ArchSelection::All,
+        dataset: Dataset::Digits,
+        recipe: Recipe::DigitsSmall,
+        seeds: Seeds::range(3, 4),
+    });
+    let archs = |_: &ArchSelection| vec![ArchIndex(5), ArchIndex(6), ArchIndex(9)];
+    let plan = plan(&spec, &archs).unwrap();
+    let text = serde_json::to_string(&plan).unwrap();
+    let read: reprise_core::plan::Plan = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, plan);
+}
+
+#[test]
+fn a_plan_of_the_most_tasks_takes_few_bytes() {
+    let mut spec = embedded("s", 10, 0);
+    let search = spec.search.as_mut().unwrap();
+    search.seeds = Seeds::range(1, MAX_TASKS as u64 - 10);
+    let plan = planned(&spec);
+    let text = serde_json::to_string(&plan).unwrap();
+    assert!(text.len() < 4000, "{} bytes", text.len());
+    let read: reprise_core::plan::Plan = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, plan);
+}

@@ -384,7 +384,11 @@ async fn write(
 
 async fn write_results(transaction: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
     // Of two for one task the later one counts.
-    let results: BTreeMap<_, _> = batch.results.iter().map(|(key, stored)| (key, stored)).collect();
+    let results: BTreeMap<_, _> = batch
+        .results
+        .iter()
+        .map(|(key, stored)| (key, stored))
+        .collect();
     let mut keys = Vec::with_capacity(results.len());
     let mut texts = Vec::with_capacity(results.len());
     let mut sums = Vec::with_capacity(results.len());
@@ -415,13 +419,29 @@ mod tests {
     use super::*;
     use crate::store::suite;
 
+    impl suite::Bench for PrivateServer {
+        type Store = PostgresStore;
+
+        async fn open(&self) -> Result<PostgresStore, StoreError> {
+            PostgresStore::lead(&self.url(), || ()).await
+        }
+
+        async fn execute(&self, statement: &str) {
+            let mut parts = statement.split('@');
+            let mut text = parts.next().unwrap_or_default().replace('#', "reprise_");
+            while let (Some(key), Some(rest)) = (parts.next(), parts.next()) {
+                text.push_str(&format!("'\\x{key}'{}", rest.replace('#', "reprise_")));
+            }
+            PrivateServer::execute(self, &text).unwrap();
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn keeps_the_store_contract() {
         let Some(server) = PrivateServer::start().unwrap() else {
             return;
         };
-        let url = server.url();
-        suite::run(|| async { PostgresStore::lead(&url, || ()).await.unwrap() }).await;
+        suite::run(&server).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

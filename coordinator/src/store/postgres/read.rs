@@ -46,7 +46,7 @@ impl PostgresReader {
         if found == schema::FORMAT {
             return Ok(reader);
         }
-        Err(StoreError::Version {
+        Err(StoreError::Older {
             path: reader.path,
             found,
             supported: schema::FORMAT,
@@ -66,7 +66,10 @@ impl PostgresReader {
     }
 
     async fn lease(&self) -> Result<Lease<'_, Postgres>, StoreError> {
-        self.source.lease().await.map_err(|error| self.failed(error))
+        self.source
+            .lease()
+            .await
+            .map_err(|error| self.failed(error))
     }
 
     fn failed(&self, source: sqlx::Error) -> StoreError {
@@ -91,12 +94,11 @@ impl PostgresReader {
         let mut lease = self.lease().await?;
         for keys in keys.chunks(ROWS) {
             let keys: Vec<&[u8]> = keys.iter().map(|key| key.0.as_bytes().as_slice()).collect();
-            let rows = sqlx::query(
-                "SELECT task, result, sum FROM reprise_result WHERE task = ANY($1)",
-            )
-            .bind(keys)
-            .fetch_all(&mut *lease)
-            .await;
+            let rows =
+                sqlx::query("SELECT task, result, sum FROM reprise_result WHERE task = ANY($1)")
+                    .bind(keys)
+                    .fetch_all(&mut *lease)
+                    .await;
             for row in rows.map_err(|error| self.failed(error))? {
                 let (key, row) = result_row(&row).map_err(|error| self.failed(error))?;
                 found.extend(key.map(|key| (key, row)));

@@ -13,7 +13,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reprise_domain::TaskKey;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection as _, ConnectOptions as _, QueryBuilder, Sqlite, SqliteConnection, Transaction};
+use sqlx::{
+    ConnectOptions as _, Connection as _, QueryBuilder, Sqlite, SqliteConnection, Transaction,
+};
 use tokio::sync::Mutex;
 
 use super::attempts;
@@ -302,11 +304,35 @@ mod tests {
     use super::*;
     use crate::store::suite;
 
+    struct File(std::path::PathBuf);
+
+    impl suite::Bench for File {
+        type Store = SqliteStore;
+
+        async fn open(&self) -> Result<SqliteStore, StoreError> {
+            SqliteStore::open(&self.0).await
+        }
+
+        async fn execute(&self, statement: &str) {
+            let mut parts = statement.split('@');
+            let mut text = parts.next().unwrap_or_default().replace('#', "");
+            while let (Some(key), Some(rest)) = (parts.next(), parts.next()) {
+                text.push_str(&format!("x'{key}'{}", rest.replace('#', "")));
+            }
+            let options = SqliteConnectOptions::new().filename(&self.0);
+            let mut connection = options.connect().await.unwrap();
+            sqlx::query(sqlx::AssertSqlSafe(text))
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            connection.close().await.unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn keeps_the_store_contract() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("journal.sqlite");
-        suite::run(|| async { SqliteStore::open(&path).await.unwrap() }).await;
+        suite::run(&File(directory.path().join("journal.sqlite"))).await;
     }
 
     /// What is left after a power cut in the middle of a write: the files, with the
@@ -330,7 +356,7 @@ mod tests {
                 let kept = &std::fs::read(&log).unwrap()[..torn.min(ends[2]) as usize];
                 std::fs::write(journal.with_extension("sqlite-wal"), kept).unwrap();
                 let reopened = SqliteStore::open(&journal).await.unwrap();
-                let newest = reopened.newest().await.unwrap();
+                let newest = reopened.reader().newest().await.unwrap();
                 assert_eq!(newest, whole as Sequence + 1, "log of {torn} bytes");
             }
         }
@@ -342,7 +368,7 @@ mod tests {
         let path = directory.path().join("journal.sqlite");
         let store = SqliteStore::open(&path).await.unwrap();
         sqlx::query("PRAGMA user_version = 99")
-            .execute(&store.pool)
+            .execute(&mut store.writer.lock().await.connection)
             .await
             .unwrap();
         let error = SqliteStore::open(&path).await.unwrap_err();
@@ -351,7 +377,7 @@ mod tests {
                 error,
                 StoreError::Version {
                     found: 99,
-                    supported: 1,
+                    supported: 2,
                     ..
                 }
             ),

@@ -44,7 +44,7 @@ impl SqliteReader {
         if found == schema::FORMAT {
             return Ok(reader);
         }
-        Err(StoreError::Version {
+        Err(StoreError::Older {
             path: reader.path,
             found,
             supported: schema::FORMAT,
@@ -65,7 +65,10 @@ impl SqliteReader {
     }
 
     async fn lease(&self) -> Result<Lease<'_, Sqlite>, StoreError> {
-        self.source.lease().await.map_err(|error| self.failed(error))
+        self.source
+            .lease()
+            .await
+            .map_err(|error| self.failed(error))
     }
 
     fn failed(&self, source: sqlx::Error) -> StoreError {
@@ -235,8 +238,8 @@ impl Reader for SqliteReader {
     async fn scan(&self, visit: &mut ResultVisitor<'_>) -> Result<(), StoreError> {
         let failed = |error| self.failed(error);
         let mut lease = self.lease().await?;
-        let mut rows = sqlx::query("SELECT task, result, sum FROM result ORDER BY task")
-            .fetch(&mut *lease);
+        let mut rows =
+            sqlx::query("SELECT task, result, sum FROM result ORDER BY task").fetch(&mut *lease);
         while let Some(row) = rows.try_next().await.map_err(failed)? {
             let (key, row) = result_row(&row).map_err(failed)?;
             let key = key.ok_or_else(|| StoreError::Damaged {

@@ -156,14 +156,12 @@ pub(super) async fn insert_head(
     connection: &mut SqliteConnection,
     head: Head,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO snapshot_head (generation, through, chunks, sum) VALUES (?, ?, ?, ?)",
-    )
-    .bind(head.generation)
-    .bind(head.through)
-    .bind(head.chunks)
-    .bind(head.sum().as_slice())
-    .execute(connection)
-    .await
-    .map(drop)
+    sqlx::query("INSERT INTO snapshot_head (generation, through, chunks, sum) VALUES (?, ?, ?, ?)")
+        .bind(head.generation)
+        .bind(head.through)
+        .bind(head.chunks)
+        .bind(head.sum().as_slice())
+        .execute(connection)
+        .await
+        .map(drop)
 }

@@ -61,7 +61,7 @@ mod tests {
         let other = Digest::from_bytes([2; 32]);
         assert!(fetching.turn(other, Duration::ZERO).is_some());
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| fetching.turn(digest, Duration::from_secs(60)).is_some());
+            let waiting = scope.spawn(|| fetching.turn(digest, Duration::from_mins(1)).is_some());
             drop(first);
             assert!(waiting.join().unwrap());
         });

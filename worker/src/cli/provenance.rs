@@ -23,7 +23,7 @@ pub(super) fn offer(slots: u32, device: TorchDevice) -> Capability {
         device: described(device),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: reprise_torch::LIBTORCH_VERSION.to_owned(),
-        commit: env!("REPRISE_COMMIT").to_owned(),
+        commit: env!("REPRISE_COMMIT").into(),
         os: system(),
         driver: printable(&driver.unwrap_or_default(), LONGEST_NAME),
         cores: thread::available_parallelism().map_or(0, |cores| cores.get() as u32),

@@ -20,7 +20,7 @@ use stand::{SILENCE, Session, Stand, attempt, noop};
 
 /// Waits until a directory is empty.
 async fn empties(directory: &Path) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while fs::read_dir(directory)?.next().is_some() {
         anyhow::ensure!(Instant::now() < deadline, "files stay");
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -30,7 +30,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) const SILENCE: Duration = Duration::from_millis(600);
 
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A listening coordinator.
 pub(crate) struct Stand {

@@ -188,7 +188,6 @@ fn study() -> StudySpec {
         noop: None,
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
-        audit: None,
     }
 }
 

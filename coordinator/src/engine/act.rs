@@ -59,8 +59,17 @@ impl Service {
         let Some(TaskPhase::Finished { result, .. }) = phase else {
             return Ok(None);
         };
-        let stored = self.store.reader().results(&[(key, result)]).await?;
-        Ok(stored.into_iter().next())
+        match self.store.reader().results(&[(key, result)]).await {
+            Ok(stored) => Ok(stored.into_iter().next()),
+            // One result is lost, not the journal: its task runs again.
+            Err(error) if error.task() == Some(key) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "a stored result is lost or damaged; its task runs again");
+                self.reopen(key);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn assignment(&mut self, attempt: AttemptId) -> Result<Option<Assignment>, EngineError> {
@@ -82,6 +91,17 @@ impl Service {
             inputs,
             checkpoint: self.core.checkpoint(attempt.task),
         }))
+    }
+
+    /// Has a finished task opened again, in a turn of its own.
+    fn reopen(&self, task: TaskKey) {
+        let inbox = self.own_inbox.clone();
+        tokio::spawn(async move {
+            if let Some(inbox) = inbox.upgrade() {
+                // When the engine has stopped there is nobody to tell.
+                let _ = inbox.send(Request::ArtifactLost { task }).await;
+            }
+        });
     }
 
     /// A worker that has gone meanwhile says hello again and is told then.

@@ -110,32 +110,6 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// A share as written, such as `2%`. A bare number is kept too: the message about
-/// its missing sign shows it with one.
-#[derive(Debug, Clone)]
-pub(crate) struct ShareText(pub(crate) String);
-
-impl<'de> Deserialize<'de> for ShareText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ShareVisitor;
-
-        impl Visitor<'_> for ShareVisitor {
-            type Value = ShareText;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a share such as `2%`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<ShareText, E> {
-                Ok(ShareText(text.to_owned()))
-            }
-        }
-
-        // YAML numbers reach `visit_str` as they are written.
-        deserializer.deserialize_str(ShareVisitor)
-    }
-}
-
 /// A duration as written. A bare number is kept too: the message about its
 /// missing unit shows it with one.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use reprise_domain::study::{ArchSelection, MethodPlan, OnFailure, RetryPolicy, Seeds, StudySpec};
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    BenchmarkRef, Budget, BuiltinBenchmark, Dataset, Digest, Fraction, Limits, MethodSpec,
+    BenchmarkRef, Budget, BuiltinBenchmark, Dataset, Digest, Limits, MethodSpec,
     ModelName, Protocol, Quirks, Recipe, Seconds, Seed,
 };
 use reprise_study::{BenchmarkSource, parse};
@@ -283,7 +283,6 @@ search:
 evaluate: {architectures: unique, dataset: digits, seeds: 1, silence-limit: 20 s}
 noop: {tasks: 3, time-limit: 1 s}
 retry: {silence-limit: 30 min}
-audit: 2%
 ";
 
 #[test]
@@ -302,6 +301,5 @@ fn limits_hold_where_they_stand_and_that_on_silence_everywhere_else() {
     assert_eq!(methods[1].limits, limits(None, 1800.0));
     assert_eq!(study.evaluate.as_ref().unwrap().limits, limits(None, 20.0));
     assert_eq!(study.noop.unwrap().limits, limits(Some(1.0), 1800.0));
-    assert_eq!(study.audit.map(Fraction::get), Some(0.02));
     assert_eq!(study.check(), Ok(()));
 }

@@ -273,7 +273,6 @@ async fn what_happens_is_told() {
     stand.stop().await.unwrap();
 }
 
-/// Measured: 10,000 studies in under 100 ms on a machine with nothing else to do.
 /// The bound here is loose, so that a busy machine does not fail the test.
 #[tokio::test]
 async fn ten_thousand_studies_are_listed_quickly() {

@@ -201,7 +201,7 @@ async fn a_revoked_credential_is_soon_refused_and_stays_so() {
     client.studies().await.unwrap();
     Register::revoke(&stand.security(), id, SystemTime::now()).unwrap();
     // The register is looked at once a second.
-    let refused = async { while client.list().await.is_ok() {} };
+    let refused = async { while client.list(None).await.is_ok() {} };
     in_time(refused).await.unwrap();
     for _ in 0..3 {
         let error = client.studies().await.unwrap_err();

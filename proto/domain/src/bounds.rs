@@ -202,7 +202,7 @@ pub mod noop {
 
 /// Settings of a whole study.
 pub mod study {
-    use super::{Real, Span, Whole};
+    use super::{Span, Whole};
 
     /// Most tasks of a section, and of a study.
     pub const TASKS: u32 = 1_000_000;
@@ -222,8 +222,6 @@ pub mod study {
     /// Silence of an attempt. Workers tell their progress with a heartbeat, every
     /// five seconds: less than two of them would end attempts that move.
     pub const SILENCE_LIMIT: Span = Span::new(10.0, 31_536_000.0);
-    /// Share of the tasks that are audited.
-    pub const AUDIT: Real = Real::AboveTo(0.0, 1.0);
 }
 
 /// What a worker says of itself and of its failures.

@@ -46,4 +46,4 @@ pub use task::{
     Budget, EncodingName, EvaluateSpec, MethodSpec, ModelName, NoopSpec, PretrainSpec, Recipe,
     SearchSpec, TaskSpec,
 };
-pub use units::{Accuracy, Fraction, Seconds, Seed, UnitError};
+pub use units::{Accuracy, Seconds, Seed, UnitError};

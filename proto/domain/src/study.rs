@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::protocol::{Protocol, Quirks};
 use crate::space::{ArchIndex, Dataset, SpaceName};
 use crate::task::{Budget, MethodSpec, ModelName, ModelSizes, Recipe};
-use crate::units::{Fraction, Seconds, Seed};
+use crate::units::{Seconds, Seed};
 
 /// A whole study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,10 +37,6 @@ pub struct StudySpec {
     pub retry: RetryPolicy,
     /// What a failed task means for the rest.
     pub on_failure: OnFailure,
-    /// Share of the finished tasks that run again on another worker, to be
-    /// compared; none when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audit: Option<Fraction>,
 }
 
 /// Seeds of a sweep: 1, 2, 3, … in the order given.

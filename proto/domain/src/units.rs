@@ -13,9 +13,6 @@ pub enum UnitError {
     /// Not in [0, 1].
     #[error("`{0}` is not an accuracy: expected a fraction from 0 to 1")]
     Accuracy(f64),
-    /// Not in [0, 1].
-    #[error("`{0}` is not a share: expected a fraction from 0 to 1")]
-    Fraction(f64),
     /// Negative, infinite or not a number.
     #[error("`{0}` is not a duration: expected seconds, finite and not negative")]
     Seconds(f64),
@@ -63,41 +60,6 @@ impl TryFrom<f64> for Accuracy {
 impl From<Accuracy> for f64 {
     fn from(accuracy: Accuracy) -> Self {
         accuracy.0
-    }
-}
-
-/// A share of a whole, in [0, 1].
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct Fraction(f64);
-
-impl Fraction {
-    /// Checks that `share` lies in [0, 1].
-    pub fn new(share: f64) -> Result<Self, UnitError> {
-        if (0.0..=1.0).contains(&share) {
-            Ok(Self(share))
-        } else {
-            Err(UnitError::Fraction(share))
-        }
-    }
-
-    /// The share, in [0, 1].
-    pub const fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl TryFrom<f64> for Fraction {
-    type Error = UnitError;
-
-    fn try_from(share: f64) -> Result<Self, Self::Error> {
-        Self::new(share)
-    }
-}
-
-impl From<Fraction> for f64 {
-    fn from(share: Fraction) -> Self {
-        share.0
     }
 }
 
@@ -174,7 +136,6 @@ mod tests {
     fn values_outside_their_unit_are_refused() {
         for wrong in [-0.1, 1.000_001, f64::NAN, f64::INFINITY] {
             assert!(Accuracy::new(wrong).is_err());
-            assert!(Fraction::new(wrong).is_err());
         }
         for wrong in [-1.0, f64::NAN, f64::INFINITY] {
             assert!(Seconds::new(wrong).is_err());

@@ -95,7 +95,7 @@ fn worker(stand: &mut Stand) -> anyhow::Result<(f64, f64)> {
     stand.submit("first", 1)?;
     let started = Instant::now();
     stand.add_worker()?;
-    stand.wait("first", |status| status.workers == 1)?;
+    stand.wait("first", |status| status.workers_connected == 1)?;
     let ready = started.elapsed().as_secs_f64();
     stand.wait("first", |status| status.total().finished == 1)?;
     Ok((ready, started.elapsed().as_secs_f64()))

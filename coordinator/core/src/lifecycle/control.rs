@@ -1,6 +1,8 @@
 //! Decisions about what clients ask for once a study is there: to hold it, to end
 //! it, to run parts of it again.
 
+use std::collections::HashSet;
+
 use reprise_domain::{StudyName, TaskKey};
 
 use super::event::{Event, Reopening};
@@ -121,7 +123,8 @@ impl Turn<'_> {
         phase: Phase,
         expected: &'static str,
     ) -> Result<(), Refusal> {
-        for (place, &key) in tasks.iter().enumerate() {
+        let mut seen = HashSet::with_capacity(tasks.len());
+        for &key in tasks {
             let ix = self.state.find(key).filter(|&ix| {
                 let mut interests = self.state.task(ix).interests();
                 interests.any(|interest| interest.study == study)
@@ -136,7 +139,7 @@ impl Turn<'_> {
                     expected,
                 });
             }
-            if tasks[..place].contains(&key) {
+            if !seen.insert(key) {
                 return Err(Refusal::RepeatedTask { task: key });
             }
         }

@@ -53,11 +53,6 @@ impl PartialEq for Watch {
 }
 
 impl Watch {
-    /// How far an attempt is.
-    pub(crate) fn progress(&self, ix: TaskIx, number: u32) -> Option<Progress> {
-        self.moved.get(&(ix, number)).map(|moved| moved.progress)
-    }
-
     /// Forgets an attempt that has ended.
     pub(crate) fn forget(&mut self, ix: TaskIx, number: u32) {
         self.moved.remove(&(ix, number));

@@ -27,7 +27,6 @@ pub(crate) fn empty(name: &str) -> StudySpec {
         noop: None,
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
-        audit: None,
     }
 }
 

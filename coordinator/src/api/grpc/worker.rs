@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _, stream};
 use prost::Message as _;
 use reprise_core::lifecycle::Progress;
+use reprise_domain::bounds;
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, AttemptOutcome, Capability, Failure, FailureClass, WorkerId};
 use reprise_proto::PROTOCOL_VERSION;
@@ -160,7 +161,20 @@ fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Greeting), ApiError> {
         .hint("run the same version of `reprise` and `reprise-worker`"));
     }
     let worker = convert::worker_id("hello.worker", &hello.worker)?;
+    if hello.capability.len() > bounds::worker::CAPABILITY_BYTES {
+        return Err(ApiError::new(
+            ErrorCode::TooLarge,
+            format_args!(
+                "`hello.capability` has {} bytes, expected at most {}",
+                hello.capability.len(),
+                bounds::worker::CAPABILITY_BYTES
+            ),
+        ));
+    }
     let capability: Capability = convert::from_json("hello.capability", &hello.capability)?;
+    if let Some(problem) = capability.check().err().and_then(|all| all.into_iter().next()) {
+        return Err(ApiError::new(ErrorCode::InvalidRequest, problem));
+    }
     let greeting = Greeting {
         capability,
         holding: convert::attempts(hello.holding)?,

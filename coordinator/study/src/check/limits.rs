@@ -1,13 +1,13 @@
-//! How long an attempt may take, and the share of tasks that are audited.
+//! How long an attempt may take.
 
 use reprise_domain::bounds::study;
-use reprise_domain::{Fraction, Limits, Seconds};
+use reprise_domain::{Limits, Seconds};
 
 use super::checker::Checker;
 use super::duration;
 use crate::error::StudyFileError;
 use crate::path::KeyPath;
-use crate::value::{DurationText, ShareText};
+use crate::value::DurationText;
 
 /// Checks the limits of a section or a method; `silence` is the study's own limit,
 /// for where none is given.
@@ -28,25 +28,4 @@ pub(super) fn check(
         time,
         silence: own.or(silence),
     })
-}
-
-/// Checks `audit`.
-pub(super) fn audit(checker: &Checker<'_>, text: &ShareText) -> Result<Fraction, StudyFileError> {
-    let path = KeyPath::root().key("audit");
-    let expected = "a share above 0% and up to 100%, such as `2%`";
-    let number = text.0.trim();
-    let Some(percent) = number.strip_suffix('%') else {
-        let guess = number
-            .parse::<f64>()
-            .is_ok()
-            .then(|| format!("did you mean `{number}%`?"));
-        return Err(checker.wrong(&path, expected).with_hint(guess));
-    };
-    percent
-        .trim()
-        .parse::<f64>()
-        .ok()
-        .and_then(|percent| Fraction::new(percent / 100.0).ok())
-        .filter(|share| study::AUDIT.contains(share.get()))
-        .ok_or_else(|| checker.wrong(&path, expected))
 }

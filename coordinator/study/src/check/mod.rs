@@ -73,10 +73,6 @@ pub(crate) fn study(
         ));
     }
     let on_failure = on_failure(&checker, form.on_failure)?;
-    let audit = form
-        .audit
-        .map(|text| limits::audit(&checker, &text))
-        .transpose()?;
     let spec = StudySpec {
         name,
         space,
@@ -88,7 +84,6 @@ pub(crate) fn study(
         noop,
         retry,
         on_failure,
-        audit,
     };
     Ok(StudyFile { spec, search })
 }

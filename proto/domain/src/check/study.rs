@@ -92,9 +92,6 @@ impl StudySpec {
         if let OnFailure::StopAfter(count) = self.on_failure {
             checker.whole("on-failure.stop-after", count, study::STOP_AFTER);
         }
-        if let Some(audit) = self.audit {
-            checker.real("audit", audit.get(), study::AUDIT);
-        }
     }
 
     fn pretrain(&self, checker: &mut Checker, plan: &PretrainPlan) {

@@ -5,7 +5,7 @@ use crate::ids::Digest;
 use crate::protocol::{Protocol, Quirks};
 use crate::study::{DatasetBudget, RetryPolicy};
 use crate::task::{Budget, ModelSizes, Recipe};
-use crate::units::{Fraction, Seconds};
+use crate::units::Seconds;
 
 fn seconds(seconds: f64) -> Seconds {
     Seconds::new(seconds).unwrap()
@@ -105,7 +105,6 @@ fn good() -> StudySpec {
         }),
         retry: RetryPolicy::default(),
         on_failure: OnFailure::StopAfter(10),
-        audit: Some(Fraction::new(0.02).unwrap()),
     }
 }
 
@@ -179,7 +178,6 @@ fn every_number_out_of_its_bounds_is_named() {
         ("search.datasets[1].budget.simulated", |s| {
             search(s).datasets[1].budget = Budget::Simulated(Seconds::ZERO);
         }),
-        ("audit", |s| s.audit = Some(Fraction::new(0.0).unwrap())),
     ];
     for (path, change) in whole {
         let said = said(change);

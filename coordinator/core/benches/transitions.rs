@@ -51,7 +51,6 @@ fn measure(name: &str, spec: &StudySpec) {
     let submit = Input::Submit {
         spec: spec.clone(),
         digest: study_digest(spec),
-        owner: None,
         plan: planned,
         amend: false,
         by: reprise_core::lifecycle::Actor::Admin,
@@ -150,6 +149,7 @@ fn starts(step: &Step) -> VecDeque<(WorkerId, AttemptId)> {
 
 fn resubmission(spec: &StudySpec) -> Event {
     Event::StudySubmitted {
+        owner: None,
         spec: spec.clone(),
         digest: study_digest(spec),
         plan: plan(spec, &|_| Vec::new()).expect("the study is well formed"),

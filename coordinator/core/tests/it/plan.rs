@@ -238,6 +238,7 @@ fn plans_come_back_from_the_form_in_which_they_are_kept() {
         dataset: Dataset::Digits,
         recipe: Recipe::DigitsSmall,
         seeds: Seeds::range(3, 4),
+        limits: Limits::NONE,
     });
     let archs = |_: &ArchSelection| vec![ArchIndex(5), ArchIndex(6), ArchIndex(9)];
     let plan = plan(&spec, &archs).unwrap();

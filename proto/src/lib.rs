@@ -39,7 +39,7 @@ pub mod pb {
 pub const DESCRIPTORS: &[u8] = include_bytes!("gen/reprise.v1.bin");
 
 /// Version of the worker protocol.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Largest message that either side accepts, in bytes. Results are a few
 /// kilobytes and artifacts travel in chunks; a study of a million listed seeds

@@ -6,9 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use reprise_core::Timestamp;
+use reprise_core::lifecycle::Event;
 
 use super::exit::ensure_input;
 use super::{eprint_block, print_block};
@@ -17,7 +20,7 @@ use crate::state::{JOURNAL, lock};
 use crate::store::check::check;
 use crate::store::postgres::{PostgresReader, PostgresStore};
 use crate::store::sqlite::{self, SqliteReader, SqliteStore};
-use crate::store::{Reader, Store, StoreError};
+use crate::store::{Batch, Reader, Store, StoreError};
 
 /// What is done with a journal.
 #[derive(Debug, Subcommand)]
@@ -176,7 +179,22 @@ async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
     fs::copy(file, &fresh)
         .with_context(|| format!("copy `{}` to `{}`", file.display(), fresh.display()))?;
     put(&fresh, &journal)?;
+    note_restored(&journal).await?;
     eprint_block(&format!("journal restored to `{}`", journal.display()));
+    Ok(())
+}
+
+/// Notes in a journal that it is a backup: what it does not know of may be running,
+/// so attempts are numbered above all that its lost part can have made.
+async fn note_restored(journal: &Path) -> anyhow::Result<()> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let batch = Batch {
+        at: Timestamp::default().after(since_1970),
+        events: vec![Event::Restored],
+        ..Batch::default()
+    };
+    let store = SqliteStore::open(journal).await?;
+    store.commit(&batch).await?;
     Ok(())
 }
 

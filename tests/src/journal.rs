@@ -133,7 +133,9 @@ impl Journal {
         }
         if self.planned > self.tasks.len() {
             let (planned, known) = (self.planned, self.tasks.len());
-            found.push(format!("of {planned} planned tasks only {known} were begun"));
+            found.push(format!(
+                "of {planned} planned tasks only {known} were begun"
+            ));
         }
         for (key, task) in &self.tasks {
             match task.finished.len() {

@@ -11,8 +11,8 @@ use super::eprint_block;
 use super::remote::RemoteArgs;
 use crate::artifact::ArtifactStore;
 use crate::gc::{Collected, Referrers, collect};
-use crate::state::{JOURNAL, lock};
 use crate::security::Lifetime;
+use crate::state::{JOURNAL, lock};
 use crate::store::Store as _;
 use crate::store::sqlite::SqliteStore;
 

@@ -64,7 +64,10 @@ impl Service {
             // One result is lost, not the journal: its task runs again.
             Err(error) if error.task() == Some(key) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "a stored result is lost or damaged; its task runs again");
+                tracing::error!(
+                    error,
+                    "a stored result is lost or damaged; its task runs again"
+                );
                 self.reopen(key);
                 Ok(None)
             }
@@ -114,7 +117,10 @@ impl Service {
     /// Has the files looked at that a task reads, after a worker could not have
     /// them. The task whose file is lost or damaged is opened again.
     pub(super) fn look_for_inputs(&self, task: TaskKey) {
-        let inputs = self.core.spec(task).map_or(Vec::new(), |spec| spec.inputs());
+        let inputs = self
+            .core
+            .spec(task)
+            .map_or(Vec::new(), |spec| spec.inputs());
         for key in inputs {
             let Some(stored) = self.inputs.get(&key) else {
                 continue;

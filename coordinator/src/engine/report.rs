@@ -17,12 +17,7 @@ use crate::repeats::Novelty;
 use crate::store::StoredResult;
 
 impl Turn<'_> {
-    pub(super) fn report(
-        &mut self,
-        worker: WorkerId,
-        attempt: AttemptId,
-        outcome: AttemptOutcome,
-    ) {
+    pub(super) fn report(&mut self, worker: WorkerId, attempt: AttemptId, outcome: AttemptOutcome) {
         let end = match outcome {
             AttemptOutcome::Finished { result, usage } => {
                 self.finished(worker, attempt, result, usage)

@@ -188,12 +188,7 @@ impl<'a> Turn<'a> {
         Ok(changed)
     }
 
-    fn submit(
-        &mut self,
-        spec: StudySpec,
-        amend: bool,
-        by: Actor,
-    ) -> Result<bool, SubmitError> {
+    fn submit(&mut self, spec: StudySpec, amend: bool, by: Actor) -> Result<bool, SubmitError> {
         let known = self.engine.core.study(&spec.name).is_some();
         let space = spec.space;
         let plan = plan(&spec, &|selection| architectures::select(space, selection))?;

@@ -50,9 +50,14 @@ pub(super) async fn write_sqlite(
     for some in attempts.chunks(ROWS) {
         let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO attempt (task, record) ");
         query.push_values(some, |mut row, (task, record)| {
-            row.push_bind(task.0.as_bytes().to_vec()).push_bind(text(record));
+            row.push_bind(task.0.as_bytes().to_vec())
+                .push_bind(text(record));
         });
-        query.build().persistent(false).execute(&mut *connection).await?;
+        query
+            .build()
+            .persistent(false)
+            .execute(&mut *connection)
+            .await?;
     }
     let mut query = QueryBuilder::<Sqlite>::new(old(SQLITE_TABLE));
     query.push(KEPT).build().execute(connection).await.map(drop)
@@ -67,11 +72,17 @@ pub(super) async fn write_postgres(
         return Ok(());
     }
     for some in attempts.chunks(ROWS) {
-        let mut query = QueryBuilder::<Postgres>::new("INSERT INTO reprise_attempt (task, record) ");
+        let mut query =
+            QueryBuilder::<Postgres>::new("INSERT INTO reprise_attempt (task, record) ");
         query.push_values(some, |mut row, (task, record)| {
-            row.push_bind(task.0.as_bytes().to_vec()).push_bind(text(record));
+            row.push_bind(task.0.as_bytes().to_vec())
+                .push_bind(text(record));
         });
-        query.build().persistent(false).execute(&mut *connection).await?;
+        query
+            .build()
+            .persistent(false)
+            .execute(&mut *connection)
+            .await?;
     }
     let mut query = QueryBuilder::<Postgres>::new(old(POSTGRES_TABLE));
     query.push(KEPT).build().execute(connection).await.map(drop)

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use reprise_domain::study::{ArchSelection, MethodPlan, OnFailure, RetryPolicy, Seeds, StudySpec};
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    BenchmarkRef, Budget, BuiltinBenchmark, Dataset, Digest, Limits, MethodSpec,
-    ModelName, Protocol, Quirks, Recipe, Seconds, Seed,
+    BenchmarkRef, Budget, BuiltinBenchmark, Dataset, Digest, Limits, MethodSpec, ModelName,
+    Protocol, Quirks, Recipe, Seconds, Seed,
 };
 use reprise_study::{BenchmarkSource, parse};
 

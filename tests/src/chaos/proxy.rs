@@ -353,6 +353,6 @@ mod tests {
             stream.read_exact(&mut answer).is_err(),
             "a cut connection answers"
         );
-        assert_eq!(proxy.accepted(), 2);
+        assert_eq!(proxy.accepted(), 3);
     }
 }

@@ -299,7 +299,10 @@ impl<'a> Round<'a> {
                 None => self.look = Some((child, since)),
             }
         } else if now >= self.last_look + LOOK_EVERY {
-            let mut command = self.site.fleet.ask(&["status", "chaos", "--output", "json"]);
+            let mut command = self
+                .site
+                .fleet
+                .ask(&["status", "chaos", "--output", "json"]);
             command.stdout(Stdio::piped()).stderr(Stdio::null());
             self.look = Some((command.spawn()?, now));
             self.last_look = now;

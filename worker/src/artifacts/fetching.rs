@@ -29,9 +29,7 @@ impl Fetching {
             .ended
             .wait_timeout_while(digests, patience, |digests| digests.contains(&digest));
         let (mut digests, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        digests
-            .insert(digest)
-            .then(|| Turn { all: self, digest })
+        digests.insert(digest).then(|| Turn { all: self, digest })
     }
 }
 

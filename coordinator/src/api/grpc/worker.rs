@@ -172,7 +172,11 @@ fn read_hello(hello: pb::Hello) -> Result<(WorkerId, Greeting), ApiError> {
         ));
     }
     let capability: Capability = convert::from_json("hello.capability", &hello.capability)?;
-    if let Some(problem) = capability.check().err().and_then(|all| all.into_iter().next()) {
+    if let Some(problem) = capability
+        .check()
+        .err()
+        .and_then(|all| all.into_iter().next())
+    {
         return Err(ApiError::new(ErrorCode::InvalidRequest, problem));
     }
     let greeting = Greeting {

@@ -241,11 +241,12 @@ impl Reader for PostgresReader {
     }
 
     async fn attempts(&self, task: TaskKey) -> Result<Vec<AttemptRecord>, StoreError> {
-        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(attempts::newest(attempts::POSTGRES_TABLE)))
-            .bind(task.0.as_bytes().as_slice())
-            .fetch_all(&mut *self.lease().await?)
-            .await
-            .map_err(|error| self.failed(error))?;
+        let rows: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(attempts::newest(attempts::POSTGRES_TABLE)))
+                .bind(task.0.as_bytes().as_slice())
+                .fetch_all(&mut *self.lease().await?)
+                .await
+                .map_err(|error| self.failed(error))?;
         Ok(attempts::read(&rows))
     }
 

@@ -3,8 +3,8 @@
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use super::super::{StoreError, attempts};
 use super::super::row::Head;
+use super::super::{StoreError, attempts};
 
 /// Format of the tables and of the records in them.
 pub(super) const FORMAT: i64 = 2;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::super::{StoreError, attempts};
 use super::super::row::Head;
+use super::super::{StoreError, attempts};
 
 /// Format of the tables and of the records in them.
 pub(super) const FORMAT: i64 = 2;

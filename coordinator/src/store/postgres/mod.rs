@@ -5,22 +5,23 @@
 //! The server is told to give a silent connection up within seconds, so that a
 //! leader whose machine has vanished is replaced as soon as one that was killed.
 
+mod location;
 mod read;
 mod schema;
 
 use std::collections::BTreeMap;
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::postgres::PgConnection;
+use sqlx::Connection as _;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::attempts;
 use super::row::{self, Head, ResultRow};
 use super::{Batch, Reader, Sequence, Store, StoreError};
+use location::{parse, place};
 pub use read::PostgresReader;
 
 /// First half of the advisory lock's key, `REPR` in ASCII; the second half tells
@@ -158,26 +159,6 @@ async fn try_lock(connection: &mut PgConnection, place: &str) -> Result<bool, St
     in_time(LEAD_TIMEOUT, place, asked)
         .await?
         .map_err(|source| lost(place, source))
-}
-
-/// The database of a URL.
-fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
-    let options = PgConnectOptions::from_str(url).map_err(|source| StoreError::Open {
-        // The text may hold a password.
-        path: "--database".to_owned(),
-        source: source.into(),
-    })?;
-    Ok(options.disable_statement_logging())
-}
-
-/// A database as it is named to people, without its password.
-fn place(options: &PgConnectOptions) -> String {
-    format!(
-        "postgres://{}:{}/{}",
-        options.get_host(),
-        options.get_port(),
-        options.get_database().unwrap_or_default()
-    )
 }
 
 #[async_trait]

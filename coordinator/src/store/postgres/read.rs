@@ -18,7 +18,8 @@ use super::super::{
     Reader, Replayed, ResultVisitor, RowProblem, Sequence, Snapshot, StoreError, StoredResult,
     Visitor,
 };
-use super::{parse, place, schema};
+use super::location::{parse, place};
+use super::schema;
 
 /// Reads that may run at once; a further one waits for its turn.
 const CONNECTIONS: u32 = 4;

@@ -266,102 +266,6 @@ impl Cluster {
         Ok(())
     }
 
-    /// The file of a finished task's result turns out to be lost.
-    fn lose_artifact(&mut self) -> Checked {
-        let finished: Vec<_> = self.ledger.results.keys().copied().collect();
-        if finished.is_empty() {
-            return Ok(());
-        }
-        let task = finished[self.random.place(finished.len())];
-        self.input(Input::ArtifactLost { task })
-    }
-
-    /// Everything after some record is gone, with whatever depended on it: a backup
-    /// of the journal is put back.
-    fn restore_backup(&mut self) -> Checked {
-        self.crash("restored backup")?;
-        let kept = self.random.place(self.journal.len() + 1);
-        self.journal.truncate(kept);
-        let beyond = |(covered, _): &(usize, Vec<u8>)| *covered <= kept;
-        self.snapshot = self.snapshot.take().filter(beyond);
-        self.ledger = self.ledger.begun_anew();
-        let mut core = Core::new(Settings::default());
-        for (at, event) in &self.journal {
-            core.replay(event, *at)
-                .map_err(|misfit| misfit.to_string())?;
-            self.ledger.enter(event)?;
-            if let Event::StudyDeleted { .. } = event {
-                self.ledger.keep_known(|task| core.task(task).is_some());
-            }
-            self.ledger.keep_live(|task| is_leased(&core, task));
-        }
-        core.resume(self.now);
-        self.core = core;
-        self.input(Input::Restored)
-    }
-
-    pub(super) fn take_snapshot(&mut self) {
-        self.strike("snapshot");
-        self.snapshot = Some((self.journal.len(), self.core.snapshot()));
-    }
-
-    /// The state by the newest snapshot and what the journal holds beyond it.
-    fn by_snapshot(&self) -> Result<Option<Core>, String> {
-        let Some((covered, bytes)) = &self.snapshot else {
-            return Ok(None);
-        };
-        let mut core =
-            Core::restore(Settings::default(), bytes).map_err(|error| error.to_string())?;
-        for (at, event) in &self.journal[*covered..] {
-            core.replay(event, *at)
-                .map_err(|misfit| misfit.to_string())?;
-        }
-        core.resume(self.now);
-        Ok(Some(core))
-    }
-
-    /// The state that the journal gives.
-    fn replayed(&self) -> Result<Core, String> {
-        let mut core = Core::new(Settings::default());
-        for (at, event) in &self.journal {
-            core.replay(event, *at)
-                .map_err(|misfit| misfit.to_string())?;
-        }
-        core.resume(self.now);
-        Ok(core)
-    }
-
-    /// Restarts the coordinator from its journal. What was not recorded is gone,
-    /// and all connections are.
-    pub(super) fn crash(&mut self, fault: &'static str) -> Checked {
-        self.strike(fault);
-        let rebuilt = self.replayed()?;
-        // A lease that the journal lacks is in the snapshot: only a sound journal
-        // can be held against it.
-        if self.sabotage.is_none()
-            && let Some(shortcut) = self.by_snapshot()?
-        {
-            self.strike("restart by snapshot");
-            if shortcut != rebuilt {
-                return Err("INV-5: snapshot and journal give different states".to_owned());
-            }
-        }
-        if fault == "coordinator crash after the record" {
-            self.core.resume(self.now);
-            if self.core != rebuilt {
-                return Err("INV-5: the journal does not give the state".to_owned());
-            }
-        }
-        self.core = rebuilt;
-        self.sessions.fill(None);
-        self.to_core.clear();
-        self.to_nodes.clear();
-        for node in &mut self.nodes {
-            node.session = None;
-        }
-        Ok(())
-    }
-
     pub(super) fn tick(&mut self) -> Checked {
         if self.sabotage == Some(Sabotage::NeverTicks) {
             return Ok(());
@@ -523,7 +427,7 @@ impl Cluster {
     }
 }
 
-fn is_leased(core: &Core, task: TaskKey) -> bool {
+pub(super) fn is_leased(core: &Core, task: TaskKey) -> bool {
     let phase = core.task(task).map(|view| view.phase);
     matches!(phase, Some(TaskPhase::Leased { .. }))
 }

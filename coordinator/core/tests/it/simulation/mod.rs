@@ -13,6 +13,7 @@ mod ledger;
 mod node;
 mod outside;
 mod random;
+mod restart;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What happens around the coordinator: workers, time and clients.
 
-use reprise_core::lifecycle::{AttemptEnd, Input, Progress, StudyControl};
+use reprise_core::lifecycle::{AttemptEnd, Progress, StudyControl};
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, FailureClass};
 

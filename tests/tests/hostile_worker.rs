@@ -123,8 +123,8 @@ async fn a_failure_with_thousands_of_lines_is_told_in_few() {
     let standing: Standing = fleet.standing("hostile").unwrap();
     assert_eq!(standing.failed, 2, "{standing:?}");
     let out = site.path().join("out");
-    let mut export = fleet.ask(&["export", "hostile", "--out"]);
-    let output = export.arg(out).output().unwrap();
+    let mut export = fleet.ask(&["export", "hostile"]);
+    let output = export.arg("--out").arg(out).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let told = output.stderr.len() + output.stdout.len();
     assert!(told < 64 << 10, "{told} bytes for two failures");

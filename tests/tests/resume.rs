@@ -77,7 +77,10 @@ fn a_failing_task_is_retried_then_reported_and_the_exit_code_says_so() {
     let end = site.finish().unwrap();
     let said = String::from_utf8_lossy(&end.stderr).into_owned();
     assert_eq!(end.status.code(), Some(3), "{said}");
-    assert!(said.contains("failed: noop 1 after 2 attempts"), "{said}");
+    let expected = "failed (task error): 2 tasks, such as noop 1";
+    assert!(said.contains(expected), "{said}");
+    let cause = "caused by: attempt 2 of a task that fails 9 times";
+    assert!(said.contains(cause), "{said}");
 }
 
 #[test]

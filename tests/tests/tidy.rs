@@ -85,6 +85,7 @@ fn generated_types_stay_at_the_edge() {
         "coordinator/tests/protocol.rs",
         "coordinator/tests/reading/",
         "coordinator/tests/refusals/",
+        "tests/src/bin/transfers.rs",
         "tests/src/hostile.rs",
         "tests/src/simulated.rs",
         "tests/bench/src/stand.rs",

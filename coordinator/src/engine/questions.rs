@@ -137,7 +137,7 @@ impl Handle {
             let tasks = page.tasks.iter();
             Some(FailurePage {
                 tasks: tasks
-                    .map(|task| (task.key, task.class, task.message.to_owned()))
+                    .map(|task| (task.key, task.class, task.message.clone()))
                     .collect(),
                 next: page.next,
             })

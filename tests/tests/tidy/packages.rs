@@ -46,6 +46,7 @@ const FORBIDDEN: [(&str, &[&str]); 10] = [
         ],
     ),
     ("reprise-tests", &[COORDINATOR, WORKER, "tch"]),
+    ("reprise-skip", &[COORDINATOR, WORKER, "tokio", "tonic", "tch"]),
 ];
 
 const PURE_FORBIDDEN: [&str; 6] = [

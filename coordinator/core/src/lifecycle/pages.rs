@@ -49,22 +49,22 @@ pub struct TaskEntry {
 
 /// Some of the failed tasks of a study.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FailedPage<'a> {
+pub struct FailedPage {
     /// The tasks, in plan order.
-    pub tasks: Vec<FailedEntry<'a>>,
+    pub tasks: Vec<FailedEntry>,
     /// Position after the last one; nothing when there are no more.
     pub next: Option<u32>,
 }
 
 /// A failed task on a page.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FailedEntry<'a> {
+pub struct FailedEntry {
     /// Its key.
     pub key: TaskKey,
     /// What kind of failure.
     pub class: FailureClass,
-    /// What happened.
-    pub message: &'a str,
+    /// What happened, and what caused it a line each.
+    pub message: String,
 }
 
 /// An attempt that a worker has.
@@ -155,7 +155,7 @@ impl Core {
     }
 
     /// Tasks of a study that were given up, from a position on.
-    pub fn failed_page(&self, study: &StudyName, from: u32) -> Option<FailedPage<'_>> {
+    pub fn failed_page(&self, study: &StudyName, from: u32) -> Option<FailedPage> {
         let study = self.state.study(self.state.find_study(study)?);
         let mut page = FailedPage {
             tasks: Vec::new(),
@@ -171,7 +171,7 @@ impl Core {
                 page.tasks.push(FailedEntry {
                     key: task.key,
                     class: failure.class,
-                    message: &failure.message,
+                    message: with_causes(failure),
                 });
             }
         }
@@ -353,6 +353,18 @@ fn state(phase: &TaskPhase<'_>) -> TaskState {
         },
         TaskPhase::Cancelled => TaskState::Cancelled,
     }
+}
+
+/// The message with the causes at the end of the log: tasks that fail alike have them
+/// in common, and not the rest of the log.
+fn with_causes(failure: &Failure) -> String {
+    let causes = failure.log.iter().filter(|line| line.starts_with("caused by:"));
+    let mut message = failure.message.clone();
+    for cause in causes {
+        message.push('\n');
+        message.push_str(cause);
+    }
+    message
 }
 
 fn without_log(failure: &Failure) -> Failure {

@@ -75,7 +75,7 @@ impl Column {
         }
         let period = values.len();
         if period == 0 && tasks > 0 {
-            return Err("a run of tasks has no numbers".to_owned());
+            return Err("a run of tasks has no values".to_owned());
         }
         for place in period..tasks {
             values.push(values[place - period]);

@@ -25,7 +25,7 @@ pub(super) struct GcArgs {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Where the artifacts of that state directory are; inside it without this.
-    #[arg(long, value_name = "PLACE", env = "REPRISE_ARTIFACTS")]
+    #[arg(long, value_name = "PLACE")]
     artifacts: Option<String>,
     /// Keep what was stored within this time, although nothing refers to it.
     #[arg(long, value_name = "TIME", default_value = "1d")]

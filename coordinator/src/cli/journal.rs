@@ -176,10 +176,14 @@ async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
         );
     }
     let fresh = journal.with_extension("restoring");
+    for ending in ["", "-wal", "-shm"] {
+        // What an earlier try left.
+        let _ = fs::remove_file(state.join(format!("journal.restoring{ending}")));
+    }
     fs::copy(file, &fresh)
         .with_context(|| format!("copy `{}` to `{}`", file.display(), fresh.display()))?;
+    note_restored(&fresh).await?;
     put(&fresh, &journal)?;
-    note_restored(&journal).await?;
     eprint_block(&format!("journal restored to `{}`", journal.display()));
     Ok(())
 }
@@ -195,7 +199,8 @@ async fn note_restored(journal: &Path) -> anyhow::Result<()> {
     };
     let store = SqliteStore::open(journal).await?;
     store.commit(&batch).await?;
-    Ok(())
+    // Closed, so that nothing of it stays in a log beside it.
+    Ok(store.close().await?)
 }
 
 /// Gives a whole file its name: a crash leaves no half of it.

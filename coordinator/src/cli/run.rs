@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::benchmark::{Loaded, load};
 use super::exit::{Interrupted, OrWrongInput as _};
-use super::follow::{WhenAway, follow, verdict};
+use super::follow::{WhenAway, all_there, follow, verdict};
 use super::signals::Signals;
 use super::{eprint_block, print_block};
 use crate::client::Client;
@@ -130,6 +130,7 @@ async fn attend(
     let last = watched?;
 
     let records = client.records(&spec.name).await?;
+    all_there(&last, &records)?;
     let report = Report::new(&spec, &records)?;
     report.write(out)?;
     if let Some(overview) = report.overview() {

@@ -13,7 +13,7 @@ use reprise_domain::{TaskResult, Trajectory};
 use reprise_stats::export::markdown;
 
 use super::benchmark::{Loaded, load};
-use super::follow::{WhenAway, failed, follow, verdict};
+use super::follow::{WhenAway, all_there, failed, follow, verdict};
 use super::output::{OutputArgs, Table, ago, print_json};
 use super::remote::{RemoteArgs, StudyArgs};
 use super::{eprint_block, print_block};
@@ -175,7 +175,10 @@ pub(super) async fn export(
 ) -> anyhow::Result<ExitCode> {
     let mut client = remote.client().await?;
     let spec = client.spec(study).await?;
+    // Before the records: what is finished by now is among them.
+    let status = client.status(study).await?;
     let records = client.records(study).await?;
+    all_there(&status, &records)?;
     let report = Report::new(&spec, &records)?;
     let out = out.unwrap_or_else(|| PathBuf::from("results").join(study.as_str()));
     report.write(&out)?;
@@ -183,7 +186,7 @@ pub(super) async fn export(
         print_block(&markdown(&overview));
     }
     eprint_block(&format!("written to `{}`", out.display()));
-    Ok(verdict(&client.status(study).await?))
+    Ok(verdict(&status))
 }
 
 pub(super) async fn results(args: &StudyArgs) -> anyhow::Result<ExitCode> {

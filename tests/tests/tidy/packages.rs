@@ -46,7 +46,10 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
         ],
     ),
     ("reprise-tests", &[COORDINATOR, WORKER, "tch"]),
-    ("reprise-skip", &[COORDINATOR, WORKER, "tokio", "tonic", "tch"]),
+    (
+        "reprise-skip",
+        &[COORDINATOR, WORKER, "tokio", "tonic", "tch"],
+    ),
 ];
 
 const PURE_FORBIDDEN: [&str; 6] = [

@@ -128,8 +128,9 @@ impl Artifacts {
                 Ok(None) | Err(_) if cancel.is_cancelled() => {
                     return Err(ArtifactError::Stopped(digest));
                 }
-                Ok(None) => {}
-                Err(_) => std::thread::sleep(PATIENCE),
+                // Nothing came of it: another thread has the turn, or the cache cannot
+                // be read back.
+                Ok(None) | Err(_) => std::thread::sleep(PATIENCE),
             }
         }
     }

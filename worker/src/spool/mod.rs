@@ -195,6 +195,8 @@ impl Spool {
             let _ = fs::remove_file(&fresh);
             let mut log = File::options().create(true).append(true).open(&fresh)?;
             log.write_all(&text)?;
+            // What the old log held must not be lost to a power cut after the rename.
+            log.sync_data()?;
             fs::rename(&fresh, &self.path)?;
             Ok(log)
         };

@@ -358,7 +358,10 @@ fn state(phase: &TaskPhase<'_>) -> TaskState {
 /// The message with the causes at the end of the log: tasks that fail alike have them
 /// in common, and not the rest of the log.
 fn with_causes(failure: &Failure) -> String {
-    let causes = failure.log.iter().filter(|line| line.starts_with("caused by:"));
+    let causes = failure
+        .log
+        .iter()
+        .filter(|line| line.starts_with("caused by:"));
     let mut message = failure.message.clone();
     for cause in causes {
         message.push('\n');

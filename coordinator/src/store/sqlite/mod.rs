@@ -88,6 +88,16 @@ impl SqliteStore {
         })
     }
 
+    /// Closes the file; what is in its log goes into it.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let Self { path, writer, .. } = self;
+        let closed = writer.into_inner().connection.close().await;
+        closed.map_err(|source| StoreError::Open {
+            path,
+            source: source.into(),
+        })
+    }
+
     fn failed(&self, operation: &'static str, source: sqlx::Error) -> StoreError {
         StoreError::Access {
             path: self.path.clone(),

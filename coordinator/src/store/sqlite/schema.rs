@@ -20,8 +20,9 @@ const TABLES: [&str; 6] = [
     "snapshot_head",
 ];
 
-/// The tables of format 1.
-const OLD_TABLES: [&str; 4] = ["compaction", "journal", "result", "snapshot"];
+/// The tables that every journal of format 1 has; snapshots and compaction came to
+/// it later, without a number of their own.
+const OLD_TABLES: [&str; 2] = ["journal", "result"];
 
 /// A record is one commit: all events that the core decided together, as one
 /// JSON array. One row a commit keeps the index small and the replay sequential.
@@ -125,10 +126,8 @@ pub(super) async fn upgrade(
         return Ok(());
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    if found == 0 {
-        for statement in CREATE {
-            sqlx::query(statement).execute(&mut *transaction).await?;
-        }
+    for statement in CREATE {
+        sqlx::query(statement).execute(&mut *transaction).await?;
     }
     let (through, chunks): (Option<i64>, i64) =
         sqlx::query_as("SELECT MAX(through), COUNT(*) FROM snapshot")

@@ -166,7 +166,7 @@ impl Client {
             .boxed())
     }
 
-    /// The same, all at once.
+    /// The same, all at once: for studies that fit into memory.
     pub async fn records(&mut self, study: &StudyName) -> Result<Vec<TaskRecord>, ApiError> {
         self.results(study).await?.try_collect().await
     }

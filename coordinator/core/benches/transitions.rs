@@ -188,6 +188,7 @@ fn study() -> StudySpec {
         noop: None,
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
+        audit: None,
     }
 }
 

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use reprise_domain::StudyName;
-use reprise_domain::record::TaskRecord;
 use reprise_domain::status::{Failures, StudyState, StudyStatus};
 use reprise_proto::status::ApiError;
 
@@ -101,20 +100,6 @@ async fn redial(client: &mut Client, mut error: ApiError) -> anyhow::Result<()> 
         }
     }
     Err(error.into())
-}
-
-/// Refuses records that lack a result which the status counts: another client has
-/// changed the study since, and a table of them would be short.
-pub(super) fn all_there(status: &StudyStatus, records: &[TaskRecord]) -> anyhow::Result<()> {
-    let finished = records.iter().filter(|record| record.outcome.is_some());
-    let (found, expected) = (finished.count() as u64, status.total().finished);
-    anyhow::ensure!(
-        found >= expected,
-        "study `{}` was changed while it was read: {found} results were read of {expected}; \
-         export it again",
-        status.study.name
-    );
-    Ok(())
 }
 
 /// Lists what failed; a study with a failed task never exits with 0.

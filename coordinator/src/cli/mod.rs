@@ -3,6 +3,7 @@
 
 mod benchmark;
 mod exit;
+mod export;
 mod fleet;
 mod follow;
 mod gc;

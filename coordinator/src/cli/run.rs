@@ -6,19 +6,18 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use nix::unistd::{AccessFlags, access};
-use reprise_stats::export::markdown;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::benchmark::{Loaded, load};
+use super::eprint_block;
 use super::exit::{Interrupted, OrWrongInput as _};
-use super::follow::{WhenAway, all_there, follow, verdict};
+use super::export::export;
+use super::follow::{WhenAway, follow, verdict};
 use super::signals::Signals;
-use super::{eprint_block, print_block};
 use crate::client::Client;
 use crate::instance::{Config, Instance};
 use crate::local::{Part, keep_worker, parts, worker_program};
-use crate::report::Report;
 
 /// Arguments of `reprise run`.
 #[derive(Debug, Args)]
@@ -129,13 +128,6 @@ async fn attend(
     while running.join_next().await.is_some() {}
     let last = watched?;
 
-    let records = client.records(&spec.name).await?;
-    all_there(&last, &records)?;
-    let report = Report::new(&spec, &records)?;
-    report.write(out)?;
-    if let Some(overview) = report.overview() {
-        print_block(&markdown(&overview));
-    }
-    eprint_block(&format!("written to `{}`", out.display()));
+    export(&mut client, &spec, &last, out).await?;
     Ok(verdict(&last))
 }

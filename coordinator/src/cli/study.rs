@@ -10,14 +10,12 @@ use reprise_domain::StudyName;
 use reprise_domain::record::TaskRecord;
 use reprise_domain::status::{Control, StudyState, StudyStatus, StudySummary, TaskCounts};
 use reprise_domain::{TaskResult, Trajectory};
-use reprise_stats::export::markdown;
 
 use super::benchmark::{Loaded, load};
-use super::follow::{WhenAway, all_there, failed, follow, verdict};
+use super::follow::{WhenAway, failed, follow, verdict};
 use super::output::{OutputArgs, Table, ago, print_json};
 use super::remote::{RemoteArgs, StudyArgs};
-use super::{eprint_block, print_block};
-use crate::report::Report;
+use super::{eprint_block, export, print_block};
 
 /// Arguments of `reprise submit`.
 #[derive(Debug, Args)]
@@ -177,15 +175,8 @@ pub(super) async fn export(
     let spec = client.spec(study).await?;
     // Before the records: what is finished by now is among them.
     let status = client.status(study).await?;
-    let records = client.records(study).await?;
-    all_there(&status, &records)?;
-    let report = Report::new(&spec, &records)?;
     let out = out.unwrap_or_else(|| PathBuf::from("results").join(study.as_str()));
-    report.write(&out)?;
-    if let Some(overview) = report.overview() {
-        print_block(&markdown(&overview));
-    }
-    eprint_block(&format!("written to `{}`", out.display()));
+    export::export(&mut client, &spec, &status, &out).await?;
     Ok(verdict(&status))
 }
 

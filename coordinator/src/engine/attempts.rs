@@ -75,7 +75,17 @@ impl Attempts {
                         self.begin(*worker, *attempt, at);
                     }
                 }
-                Event::Doubled { worker, attempt } => self.begin(*worker, *attempt, at),
+                Event::Doubled { worker, attempt } | Event::AuditBegun { worker, attempt } => {
+                    self.begin(*worker, *attempt, at);
+                }
+                Event::Audited { attempt, agrees } => {
+                    let state = if *agrees {
+                        AttemptState::Agreed
+                    } else {
+                        AttemptState::Differed
+                    };
+                    ended.extend(self.end(*attempt, state, at));
+                }
                 Event::Finished { attempt, .. } => {
                     self.held.remove(attempt);
                 }
@@ -92,9 +102,12 @@ impl Attempts {
                     ended.extend(self.end(*attempt, AttemptState::Returned, at));
                 }
                 Event::Lost {
-                    counted, unbegun, ..
+                    counted,
+                    unbegun,
+                    quarantined,
+                    ..
                 } => {
-                    for attempt in counted.iter().chain(unbegun) {
+                    for attempt in counted.iter().chain(unbegun).chain(quarantined) {
                         ended.extend(self.end(*attempt, AttemptState::Lost, at));
                     }
                 }

@@ -107,6 +107,7 @@ const fn is_heeded(event: &Event) -> bool {
         Event::Finished { .. }
             | Event::Failed { .. }
             | Event::Returned { .. }
+            | Event::Audited { .. }
             | Event::Disputed { .. }
     )
 }

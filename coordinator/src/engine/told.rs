@@ -309,19 +309,47 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
             worker,
             counted: running,
             unbegun,
-            ..
+            quarantined,
         } => (
             "lost",
             of_worker(worker),
             format!(
                 "worker `{worker}` was lost with {}",
-                counted(running.len() + unbegun.len())
+                counted(running.len() + unbegun.len() + quarantined.len())
             ),
         ),
         Event::Woken { tasks } => (
             "woken",
             About::default(),
             format!("{} tasks may be tried again", tasks.len()),
+        ),
+        Event::AuditBegun { worker, attempt } => (
+            "audit-begun",
+            About {
+                worker: Some(*worker),
+                ..of_attempt(attempt)
+            },
+            format!(
+                "finished task `{}` was given to worker `{worker}` to compare the results",
+                attempt.task.0.short()
+            ),
+        ),
+        Event::Audited { attempt, agrees } => (
+            "audited",
+            of_attempt(attempt),
+            format!(
+                "attempt {} gave {} result as its task has",
+                short(attempt),
+                if *agrees { "the same" } else { "another" }
+            ),
+        ),
+        Event::AuditsGivenUp { tasks } => (
+            "audits-given-up",
+            of_tasks(tasks),
+            format!(
+                "{} finished tasks are not audited: no other worker is there",
+                tasks.len()
+            ),
         ),
         Event::Superseded {
             attempt, worker, ..

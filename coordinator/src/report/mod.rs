@@ -1,9 +1,14 @@
 //! From a study's records to its files: tables, curves, runs, manifest.
+//!
+//! A study may have a million records. Each is looked at once, as it comes; what
+//! statistics need of it is kept.
 
 mod digits_table;
+mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -11,12 +16,13 @@ use reprise_core::plan::study_digest;
 use reprise_data::DigitsTable;
 use reprise_domain::record::{Outcome, TaskRecord, TaskStateKind};
 use reprise_domain::study::StudySpec;
-use reprise_domain::{Stage, TaskResult, TaskSpec};
 use reprise_stats::curve::panels;
 use reprise_stats::export::{csv, json, latex, markdown, results_json, svg};
 use reprise_stats::table::{PretrainRow, pretrain_table, search_overview, search_table};
-use reprise_stats::{Run, RunSet, Table};
+use reprise_stats::{RunSet, Table};
 use serde_json::json;
+
+use stages::Members;
 
 /// What a study found.
 #[derive(Debug)]
@@ -28,31 +34,95 @@ pub struct Report {
     manifest: serde_json::Value,
 }
 
-impl Report {
-    /// Gathers the records of a study, each stage's in the order of the plan.
-    pub fn new(spec: &StudySpec, records: &[TaskRecord]) -> anyhow::Result<Self> {
-        // By the stage that a record names: planning again would give the tasks of
-        // this version of the program, and not those that were run.
-        let mut stages: BTreeMap<u32, (&Stage, Vec<&TaskRecord>)> = BTreeMap::new();
-        for record in records {
-            let task = &record.task;
-            let stage = stages.entry(task.stage_index);
-            let (_, members) = stage.or_insert_with(|| (&task.stage, Vec::new()));
-            members.push(record);
+/// A report in the making.
+#[derive(Debug)]
+pub struct Gathering<'a> {
+    spec: &'a StudySpec,
+    /// By the stage that a record names: planning again would give the tasks of this
+    /// version of the program, and not those that were run.
+    stages: BTreeMap<u32, Members>,
+    hosts: BTreeSet<String>,
+    planned: u64,
+    finished: u64,
+    failed: u64,
+    attempts: u64,
+    seconds: f64,
+}
+
+impl<'a> Gathering<'a> {
+    /// A report of a study without records yet.
+    pub fn new(spec: &'a StudySpec) -> Self {
+        Self {
+            spec,
+            stages: BTreeMap::new(),
+            hosts: BTreeSet::new(),
+            planned: 0,
+            finished: 0,
+            failed: 0,
+            attempts: 0,
+            seconds: 0.0,
         }
-        let mut report = Self {
+    }
+
+    /// Takes the next record in the order of the plan.
+    pub fn add(&mut self, record: &TaskRecord) -> anyhow::Result<()> {
+        self.planned += 1;
+        self.attempts += u64::from(record.task.attempts);
+        self.failed += u64::from(is_failed(record));
+        if let Some(Outcome { usage, host, .. }) = &record.outcome {
+            self.finished += 1;
+            self.seconds += usage.wall.get();
+            if !self.hosts.contains(host) {
+                self.hosts.insert(host.clone());
+            }
+        }
+        let members = self.stages.entry(record.task.stage_index);
+        let members = members.or_insert_with(|| Members::of(&record.task.stage));
+        members
+            .add(record)
+            .with_context(|| format!("read the result of `{}`", record.task.title))
+    }
+
+    /// Records with a result so far.
+    pub const fn finished(&self) -> u64 {
+        self.finished
+    }
+
+    /// The report of all records.
+    pub fn finish(self) -> anyhow::Result<Report> {
+        let mut report = Report {
+            manifest: self.manifest(),
             sets: Vec::new(),
             pretrained: Vec::new(),
             evaluations: Vec::new(),
             benchmark: None,
-            manifest: manifest(spec, records),
         };
-        for (stage, members) in stages.into_values() {
-            report.stage(stage, &members)?;
+        for members in self.stages.into_values() {
+            members.report(&mut report)?;
         }
         Ok(report)
     }
 
+    /// Every input, seed, digest, version and host behind the tables.
+    fn manifest(&self) -> serde_json::Value {
+        json!({
+            "study": self.spec.name,
+            "spec_digest": study_digest(self.spec),
+            "spec": self.spec,
+            "version": env!("CARGO_PKG_VERSION"),
+            "tasks": {
+                "planned": self.planned,
+                "finished": self.finished,
+                "failed": self.failed,
+                "attempts": self.attempts,
+                "slot_seconds": self.seconds,
+            },
+            "hosts": self.hosts,
+        })
+    }
+}
+
+impl Report {
     /// The main table for people: search results, else pretraining.
     pub fn overview(&self) -> Option<Table> {
         if !self.sets.is_empty() {
@@ -64,95 +134,99 @@ impl Report {
         }
     }
 
-    /// Writes every file into `directory`, each renamed into place.
+    /// Writes every file into `directory`. All are written before the first of them
+    /// replaces one that is there.
     pub fn write(&self, directory: &Path) -> anyhow::Result<()> {
         fs::create_dir_all(directory).with_context(|| format!("make `{}`", directory.display()))?;
-        let write = |name: &str, content: String| {
-            let path = directory.join(name);
-            let fresh = directory.join(format!(".{name}.new"));
-            fs::write(&fresh, content)
-                .and_then(|()| fs::rename(&fresh, &path))
-                .with_context(|| format!("write `{}`", path.display()))
-        };
+        let mut files = Files::new(directory);
         if let Some(overview) = self.overview() {
             let full = if self.sets.is_empty() {
                 pretrain_table(&self.pretrained)
             } else {
                 search_table(&self.sets)
             };
-            write("table.csv", csv(&full))?;
-            write("table.json", json(&full))?;
-            write("table.md", markdown(&overview))?;
-            write("table.tex", latex(&overview))?;
+            files.text("table.csv", &csv(&full))?;
+            files.text("table.json", &json(&full))?;
+            files.text("table.md", &markdown(&overview))?;
+            files.text("table.tex", &latex(&overview))?;
         }
         if !self.pretrained.is_empty() {
-            write("pretrain.csv", csv(&pretrain_table(&self.pretrained)))?;
-            write("pretrain.md", markdown(&pretrain_table(&self.pretrained)))?;
+            let table = pretrain_table(&self.pretrained);
+            files.text("pretrain.csv", &csv(&table))?;
+            files.text("pretrain.md", &markdown(&table))?;
         }
         if !self.sets.is_empty() {
-            write("results.json", results_json(&self.sets))?;
-            write("curves.svg", svg(&panels(&self.sets)))?;
+            files.write("results.json", |out| results_json(&self.sets, out))?;
+            files.text("curves.svg", &svg(&panels(&self.sets)))?;
         }
         if !self.evaluations.is_empty() {
             let header = "architecture,seed,validation,test,training_seconds,parameters,flops\n";
-            write(
-                "evaluations.csv",
-                format!("{header}{}\n", self.evaluations.join("\n")),
-            )?;
+            let lines = self.evaluations.join("\n");
+            files.text("evaluations.csv", &format!("{header}{lines}\n"))?;
         }
         if let Some(benchmark) = &self.benchmark {
-            let mut bytes = Vec::new();
-            benchmark
-                .write_csv(&mut bytes)
-                .context("write the benchmark table")?;
-            write("benchmark.csv", String::from_utf8(bytes)?)?;
+            files.write("benchmark.csv", |out| {
+                benchmark.write_csv(out).map_err(io::Error::other)
+            })?;
         }
-        write("manifest.json", format!("{:#}\n", self.manifest))
+        files.text("manifest.json", &format!("{:#}\n", self.manifest))?;
+        files.put_in_place()
+    }
+}
+
+/// Files that take their places together.
+struct Files<'a> {
+    directory: &'a Path,
+    written: Vec<&'static str>,
+}
+
+impl<'a> Files<'a> {
+    const fn new(directory: &'a Path) -> Self {
+        Self {
+            directory,
+            written: Vec::new(),
+        }
     }
 
-    fn stage(&mut self, stage: &Stage, members: &[&TaskRecord]) -> anyhow::Result<()> {
-        match stage {
-            Stage::Search { method, dataset } => {
-                let runs = members.iter().filter_map(|record| match result(record) {
-                    Some(TaskResult::Search(result)) => Some(Run {
-                        seed: record.spec.seed(),
-                        trajectory: result.trajectory.clone(),
-                    }),
-                    _ => None,
-                });
-                let failed = members.iter().filter(|record| is_failed(record)).count();
-                self.sets.push(RunSet::new(
-                    method.clone(),
-                    *dataset,
-                    members.len(),
-                    failed,
-                    runs.collect(),
-                )?);
-            }
-            Stage::Pretrain { model, .. } => {
-                self.pretrained
-                    .extend(members.iter().filter_map(|record| match result(record) {
-                        Some(TaskResult::Pretrain(result)) => Some(PretrainRow {
-                            label: model.to_string(),
-                            seed: record.spec.seed(),
-                            epochs: result.epochs.clone(),
-                        }),
-                        _ => None,
-                    }));
-            }
-            Stage::Evaluate => {
-                self.evaluations
-                    .extend(members.iter().filter_map(|record| evaluation(record)));
-                self.benchmark = digits_table::digits_table(members);
-            }
-            Stage::Noop => {}
+    fn text(&mut self, name: &'static str, text: &str) -> anyhow::Result<()> {
+        self.write(name, |out| out.write_all(text.as_bytes()))
+    }
+
+    fn write(
+        &mut self,
+        name: &'static str,
+        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.written.push(name);
+        let written = File::create(self.fresh(name)).and_then(|file| {
+            let mut out = BufWriter::new(file);
+            write(&mut out)?;
+            out.flush()
+        });
+        written.with_context(|| format!("write `{}`", self.directory.join(name).display()))
+    }
+
+    fn fresh(&self, name: &str) -> std::path::PathBuf {
+        self.directory.join(format!(".{name}.new"))
+    }
+
+    fn put_in_place(mut self) -> anyhow::Result<()> {
+        for name in std::mem::take(&mut self.written) {
+            let path = self.directory.join(name);
+            fs::rename(self.fresh(name), &path)
+                .with_context(|| format!("write `{}`", path.display()))?;
         }
         Ok(())
     }
 }
 
-fn result(record: &TaskRecord) -> Option<&TaskResult> {
-    record.outcome.as_ref().map(|outcome| &outcome.result)
+/// What could not be written leaves nothing behind.
+impl Drop for Files<'_> {
+    fn drop(&mut self) {
+        for name in &self.written {
+            let _ = fs::remove_file(self.fresh(name));
+        }
+    }
 }
 
 /// Whether it will not finish unless it is tried again.
@@ -161,67 +235,12 @@ fn is_failed(record: &TaskRecord) -> bool {
     matches!(state, TaskStateKind::Failed | TaskStateKind::Blocked)
 }
 
-fn evaluation(record: &TaskRecord) -> Option<String> {
-    let (
-        TaskSpec::Evaluate(spec),
-        Some(Outcome {
-            result: TaskResult::Evaluate(result),
-            usage,
-            ..
-        }),
-    ) = (&record.spec, &record.outcome)
-    else {
-        return None;
-    };
-    let training = usage
-        .training
-        .map_or_else(String::new, |seconds| format!("{:.4}", seconds.get()));
-    Some(format!(
-        "{},{},{},{},{training},{},{}",
-        spec.arch,
-        spec.seed,
-        result.validation.fraction(),
-        result.test.fraction(),
-        result.parameters,
-        result.flops
-    ))
-}
-
-/// Every input, seed, digest, version and host behind the tables.
-fn manifest(spec: &StudySpec, records: &[TaskRecord]) -> serde_json::Value {
-    let mut hosts = BTreeSet::new();
-    let (mut finished, mut failed, mut attempts, mut seconds) = (0_u64, 0, 0, 0.0);
-    for record in records {
-        attempts += u64::from(record.task.attempts);
-        failed += u64::from(is_failed(record));
-        if let Some(Outcome { usage, host, .. }) = &record.outcome {
-            finished += 1;
-            seconds += usage.wall.get();
-            hosts.insert(host.as_str());
-        }
-    }
-    json!({
-        "study": spec.name,
-        "spec_digest": study_digest(spec),
-        "spec": spec,
-        "version": env!("CARGO_PKG_VERSION"),
-        "tasks": {
-            "planned": records.len(),
-            "finished": finished,
-            "failed": failed,
-            "attempts": attempts,
-            "slot_seconds": seconds,
-        },
-        "hosts": hosts,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use reprise_domain::record::{Task, TaskState};
     use reprise_domain::{
-        Accuracy, ArchIndex, BenchmarkRef, Digest, SearchResult, Seconds, TaskKey, Trajectory,
-        Usage,
+        Accuracy, ArchIndex, BenchmarkRef, Digest, SearchResult, Seconds, TaskKey, TaskResult,
+        Trajectory, Usage,
     };
     use reprise_study::BenchmarkSource;
 
@@ -278,8 +297,26 @@ search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name:
             _ => None,
         };
         let spec = file.resolve(benchmark).unwrap();
-        let report = Report::new(&spec, &records(&spec)).unwrap();
+        let mut gathering = Gathering::new(&spec);
+        for record in records(&spec) {
+            gathering.add(&record).unwrap();
+        }
+        let report = gathering.finish().unwrap();
         assert_eq!(report.sets.len(), 1);
         assert_eq!(report.manifest["tasks"]["finished"], 3);
+    }
+
+    #[test]
+    fn files_that_cannot_all_be_written_replace_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let old = directory.path().join("table.md");
+        fs::write(&old, "old").unwrap();
+        let mut files = Files::new(directory.path());
+        files.text("table.md", "new").unwrap();
+        let full = files.write("results.json", |_| Err(io::ErrorKind::StorageFull.into()));
+        assert!(full.is_err());
+        drop(files);
+        assert_eq!(fs::read_to_string(&old).unwrap(), "old");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -83,19 +83,14 @@ pub fn panels(sets: &[RunSet]) -> Vec<Panel> {
     let mut panels = Vec::new();
     for dataset in datasets(sets) {
         let sets: Vec<_> = sets.iter().filter(|set| set.dataset() == dataset).collect();
-        let traces: Vec<Vec<Trace>> = sets
-            .iter()
-            .map(|set| set.runs().iter().map(Trace::of).collect())
-            .collect();
         for axis in Axis::ALL {
-            let grid = grid(&traces, axis);
+            let grid = grid(&sets, axis);
             let curves = sets
                 .iter()
-                .zip(&traces)
-                .map(|(set, traces)| Curve {
+                .map(|set| Curve {
                     label: set.label().to_owned(),
                     finished: set.finished(),
-                    points: points(traces, axis, &grid),
+                    points: points(set.runs(), axis, &grid),
                 })
                 .collect();
             panels.push(Panel {
@@ -108,56 +103,27 @@ pub fn panels(sets: &[RunSet]) -> Vec<Panel> {
     panels
 }
 
-/// One run as a step function.
-struct Trace {
-    /// Simulated seconds when each query was answered.
-    answered: Vec<f64>,
-    /// Test accuracy in percent of the incumbent after each query.
-    incumbent: Vec<f64>,
+/// Where a run ends on `axis`.
+fn end(run: &Run, axis: Axis) -> f64 {
+    match axis {
+        Axis::Queries => run.end().queries as f64,
+        Axis::SimulatedSeconds => run.end().simulated.get(),
+    }
 }
 
-impl Trace {
-    fn of(run: &Run) -> Self {
-        let trajectory = &run.trajectory;
-        let mut clock = 0.0;
-        Self {
-            answered: trajectory
-                .cost
-                .iter()
-                .map(|cost| {
-                    clock += cost.get();
-                    clock
-                })
-                .collect(),
-            incumbent: trajectory
-                .incumbents()
-                .into_iter()
-                .map(|query| trajectory.test[query].percent())
-                .collect(),
-        }
-    }
-
-    /// Where the run ends on `axis`.
-    fn end(&self, axis: Axis) -> f64 {
-        match axis {
-            Axis::Queries => self.answered.len() as f64,
-            Axis::SimulatedSeconds => self.answered.last().copied().unwrap_or(0.0),
-        }
-    }
-
-    /// The incumbent's accuracy at `x`.
-    ///
-    /// Against queries a run that has ended is missing. Against time it goes on
-    /// recommending its last incumbent, so that the mean stays over the same runs
-    /// although each ends with another query's cost.
-    fn at(&self, axis: Axis, x: f64) -> Option<f64> {
-        let answered = match axis {
-            Axis::Queries if x > self.end(axis) => return None,
-            Axis::Queries => x as usize,
-            Axis::SimulatedSeconds => self.answered.partition_point(|&time| time <= x),
-        };
-        Some(self.incumbent[answered.checked_sub(1)?])
-    }
+/// The incumbent's test accuracy at `x`, in percent.
+///
+/// Against queries a run that has ended is missing. Against time it goes on
+/// recommending its last incumbent, so that the mean stays over the same runs
+/// although each ends with another query's cost.
+fn at(run: &Run, axis: Axis, x: f64) -> Option<f64> {
+    let steps = run.steps();
+    let made = match axis {
+        Axis::Queries if x > end(run, axis) => return None,
+        Axis::Queries => steps.partition_point(|step| f64::from(step.query) <= x),
+        Axis::SimulatedSeconds => steps.partition_point(|step| step.seconds <= x),
+    };
+    Some(steps[made.checked_sub(1)?].test)
 }
 
 /// Half of the runs, rounded up, and at least one.
@@ -166,17 +132,17 @@ fn half(runs: usize) -> usize {
 }
 
 /// The position that half of the runs reach; zero when there are none.
-fn reach(traces: &[Trace], axis: Axis) -> f64 {
-    let mut ends: Vec<f64> = traces.iter().map(|trace| trace.end(axis)).collect();
+fn reach(runs: &[Run], axis: Axis) -> f64 {
+    let mut ends: Vec<f64> = runs.iter().map(|run| end(run, axis)).collect();
     ends.sort_unstable_by(|a, b| b.total_cmp(a));
     ends.get(half(ends.len()) - 1).copied().unwrap_or(0.0)
 }
 
 /// Positions common to all methods of a panel, up to the farthest reach of one.
-fn grid(methods: &[Vec<Trace>], axis: Axis) -> Vec<f64> {
-    let end = methods
+fn grid(sets: &[&RunSet], axis: Axis) -> Vec<f64> {
+    let end = sets
         .iter()
-        .map(|traces| reach(traces, axis))
+        .map(|set| reach(set.runs(), axis))
         .fold(0.0, f64::max);
     match axis {
         Axis::Queries => {
@@ -197,14 +163,14 @@ fn grid(methods: &[Vec<Trace>], axis: Axis) -> Vec<f64> {
 }
 
 /// The points that half of the runs have reached and have an incumbent at.
-fn points(traces: &[Trace], axis: Axis, grid: &[f64]) -> Vec<CurvePoint> {
-    let end = reach(traces, axis);
+fn points(runs: &[Run], axis: Axis, grid: &[f64]) -> Vec<CurvePoint> {
+    let end = reach(runs, axis);
     grid.iter()
         .filter(|&&x| x <= end)
         .filter_map(|&x| {
-            let values: Vec<f64> = traces.iter().filter_map(|t| t.at(axis, x)).collect();
+            let values: Vec<f64> = runs.iter().filter_map(|run| at(run, axis, x)).collect();
             let summary = Summary::of(&values)?;
-            (summary.n >= half(traces.len())).then_some(CurvePoint {
+            (summary.n >= half(runs.len())).then_some(CurvePoint {
                 x,
                 mean: summary.mean,
                 median: summary.median,

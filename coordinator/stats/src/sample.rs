@@ -17,14 +17,8 @@ pub enum SampleError {
         seed: Seed,
     },
     /// The columns of a trajectory differ in length.
-    #[error(
-        "the trajectory of `{label}` on `{dataset}` with seed `{seed}` has columns of different length"
-    )]
+    #[error("the trajectory with seed `{seed}` has columns of different length")]
     Ragged {
-        /// Row label.
-        label: String,
-        /// Data set.
-        dataset: Dataset,
         /// Seed of the run.
         seed: Seed,
     },
@@ -68,30 +62,72 @@ impl Split {
     }
 }
 
-/// One finished trial.
+/// One finished trial as statistics look at it: what it ended with, and where its
+/// incumbent changed. There may be a million, so their other queries are not kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// Its repetition seed.
-    pub seed: Seed,
-    /// What it bought.
-    pub trajectory: Trajectory,
+    end: Final,
+    steps: Box<[Step]>,
+}
+
+/// A query after which a trial recommends another architecture than before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// Which query, from 1.
+    pub query: u32,
+    /// Simulated seconds of the trial when it was answered.
+    pub seconds: f64,
+    /// Reported test accuracy of the new incumbent, in percent.
+    pub test: f64,
 }
 
 impl Run {
-    /// The numbers of the trial when it ended.
-    pub fn final_numbers(&self) -> Final {
-        let trajectory = &self.trajectory;
-        let incumbent = trajectory.incumbents().last().map(|&query| Incumbent {
+    /// The trial of a seed.
+    ///
+    /// # Errors
+    /// When the columns of `trajectory` differ in length.
+    pub fn new(seed: Seed, trajectory: &Trajectory) -> Result<Self, SampleError> {
+        if !trajectory.is_rectangular() {
+            return Err(SampleError::Ragged { seed });
+        }
+        let incumbents = trajectory.incumbents();
+        let mut steps: Vec<Step> = Vec::new();
+        let mut clock = 0.0;
+        for (query, &incumbent) in incumbents.iter().enumerate() {
+            clock += trajectory.cost[query].get();
+            // An architecture becomes the incumbent when it is bought.
+            if incumbent == query {
+                steps.push(Step {
+                    query: query as u32 + 1,
+                    seconds: clock,
+                    test: trajectory.test[query].percent(),
+                });
+            }
+        }
+        let incumbent = incumbents.last().map(|&query| Incumbent {
             arch: trajectory.arch[query],
             validation: trajectory.reported_validation[query],
             test: trajectory.test[query],
         });
-        Final {
-            seed: self.seed,
-            queries: trajectory.len(),
-            simulated: trajectory.cost.iter().copied().sum(),
-            incumbent,
-        }
+        Ok(Self {
+            end: Final {
+                seed,
+                queries: trajectory.len(),
+                simulated: trajectory.cost.iter().copied().sum(),
+                incumbent,
+            },
+            steps: steps.into_boxed_slice(),
+        })
+    }
+
+    /// The numbers of the trial when it ended.
+    pub const fn end(&self) -> &Final {
+        &self.end
+    }
+
+    /// Where its incumbent changed, in order; the first query is the first step.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
 }
 
@@ -145,8 +181,7 @@ impl RunSet {
     /// they arrived (INV-8).
     ///
     /// # Errors
-    /// When a seed occurs twice, a trajectory's columns differ in length, or more
-    /// runs ended than were planned.
+    /// When a seed occurs twice, or more runs ended than were planned.
     pub fn new(
         label: impl Into<String>,
         dataset: Dataset,
@@ -155,18 +190,11 @@ impl RunSet {
         mut runs: Vec<Run>,
     ) -> Result<Self, SampleError> {
         let label = label.into();
-        runs.sort_by_key(|run| run.seed);
-        if let Some(pair) = runs.windows(2).find(|pair| pair[0].seed == pair[1].seed) {
-            let seed = pair[0].seed;
+        runs.sort_by_key(|run| run.end.seed);
+        let mut pairs = runs.windows(2);
+        if let Some(pair) = pairs.find(|pair| pair[0].end.seed == pair[1].end.seed) {
+            let seed = pair[0].end.seed;
             return Err(SampleError::DuplicateSeed {
-                label,
-                dataset,
-                seed,
-            });
-        }
-        if let Some(ragged) = runs.iter().find(|run| !run.trajectory.is_rectangular()) {
-            let seed = ragged.seed;
-            return Err(SampleError::Ragged {
                 label,
                 dataset,
                 seed,
@@ -226,23 +254,22 @@ impl RunSet {
     }
 
     /// The final numbers of the finished runs by ascending seed.
-    pub fn finals(&self) -> Vec<Final> {
-        self.runs.iter().map(Run::final_numbers).collect()
+    pub fn finals(&self) -> impl Iterator<Item = &Final> {
+        self.runs.iter().map(Run::end)
     }
 
     /// Final reported accuracy on `split` of every run that has an incumbent, in
     /// percent, by ascending seed.
     pub fn accuracies(&self, split: Split) -> Vec<f64> {
-        self.seeded_accuracies(split)
-            .into_iter()
-            .map(|(_, percent)| percent)
+        let incumbents = self.finals().filter_map(|end| end.incumbent);
+        incumbents
+            .map(|incumbent| incumbent.accuracy(split).percent())
             .collect()
     }
 
     /// The same with the seed of each run, for statistics that pair by seed.
     pub fn seeded_accuracies(&self, split: Split) -> Vec<(Seed, f64)> {
         self.finals()
-            .iter()
             .filter_map(|end| {
                 let incumbent = end.incumbent?;
                 Some((end.seed, incumbent.accuracy(split).percent()))
@@ -273,17 +300,16 @@ pub fn labels(sets: &[RunSet]) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{run, run_set};
+    use crate::testing::{run, run_set, trajectory};
 
     #[test]
     fn the_reported_accuracies_are_those_of_the_incumbent_by_guiding_validation() {
         // The second query guides best although its test accuracy is worst.
-        let mut run = run(
-            4,
-            &[(91.0, 94.0, 10.0), (92.0, 93.0, 20.0), (90.0, 95.0, 5.0)],
-        );
-        run.trajectory.reported_validation[1] = Accuracy::from_percent(91.5).unwrap();
-        let end = run.final_numbers();
+        let mut trajectory =
+            trajectory(&[(91.0, 94.0, 10.0), (92.0, 93.0, 20.0), (90.0, 95.0, 5.0)]);
+        trajectory.reported_validation[1] = Accuracy::from_percent(91.5).unwrap();
+        let run = Run::new(Seed(4), &trajectory).unwrap();
+        let end = run.end();
         let incumbent = end.incumbent.unwrap();
         assert_eq!(end.queries, 3);
         assert!((end.simulated.get() - 35.0).abs() < 1e-12);
@@ -320,11 +346,23 @@ mod tests {
             new(2, usize::MAX, vec![run(1, &[])]),
             Err(SampleError::MoreThanPlanned { .. })
         ));
-        let mut ragged = run(3, &[(91.0, 94.0, 1.0)]);
-        ragged.trajectory.test.clear();
-        assert!(matches!(
-            new(2, 0, vec![ragged]),
-            Err(SampleError::Ragged { seed: Seed(3), .. })
-        ));
+        let mut ragged = trajectory(&[(91.0, 94.0, 1.0)]);
+        ragged.test.clear();
+        assert_eq!(
+            Run::new(Seed(3), &ragged),
+            Err(SampleError::Ragged { seed: Seed(3) })
+        );
+    }
+
+    #[test]
+    fn a_run_keeps_the_queries_that_change_its_incumbent() {
+        let queries = [(80.0, 81.0, 10.0), (70.0, 99.0, 5.0), (90.0, 91.0, 1.0)];
+        let run = run(1, &queries);
+        let found: Vec<_> = run
+            .steps()
+            .iter()
+            .map(|step| (step.query, step.seconds))
+            .collect();
+        assert_eq!(found, [(1, 10.0), (3, 16.0)]);
     }
 }

@@ -60,20 +60,22 @@ pub(crate) fn assert_close(found: f64, expected: f64) {
 /// A run from `(validation %, test %, cost s)` per query; the reported validation
 /// accuracy is the guiding one.
 pub(crate) fn run(seed: u64, queries: &[(f64, f64, f64)]) -> Run {
+    Run::new(Seed(seed), &trajectory(queries)).unwrap()
+}
+
+/// The trajectory of such a run.
+pub(crate) fn trajectory(queries: &[(f64, f64, f64)]) -> Trajectory {
     let percent = |value| Accuracy::from_percent(value).unwrap();
     let validation: Vec<_> = queries.iter().map(|query| percent(query.0)).collect();
-    Run {
-        seed: Seed(seed),
-        trajectory: Trajectory {
-            arch: (0..queries.len() as u32).map(ArchIndex).collect(),
-            reported_validation: validation.clone(),
-            validation,
-            test: queries.iter().map(|query| percent(query.1)).collect(),
-            cost: queries
-                .iter()
-                .map(|query| Seconds::new(query.2).unwrap())
-                .collect(),
-        },
+    Trajectory {
+        arch: (0..queries.len() as u32).map(ArchIndex).collect(),
+        reported_validation: validation.clone(),
+        validation,
+        test: queries.iter().map(|query| percent(query.1)).collect(),
+        cost: queries
+            .iter()
+            .map(|query| Seconds::new(query.2).unwrap())
+            .collect(),
     }
 }
 

@@ -10,7 +10,7 @@ use reprise_domain::{BuiltinBenchmark, Dataset, ModelName, Protocol, Recipe, Spa
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::value::{Architectures, Count, DurationText, Failures, Name, Numbers};
+use crate::value::{Architectures, Count, DurationText, Failures, Name, Numbers, PercentText};
 
 /// The one key that decides how the others are read.
 #[derive(Debug, Deserialize)]
@@ -36,6 +36,7 @@ pub(crate) struct Form {
     pub(crate) noop: Option<NoopForm>,
     pub(crate) retry: Option<RetryForm>,
     pub(crate) on_failure: Option<Failures>,
+    pub(crate) audit: Option<PercentText>,
 }
 
 /// Exactly one key is given.

@@ -136,6 +136,32 @@ impl<'de> Deserialize<'de> for DurationText {
     }
 }
 
+/// A share in percent as written. A bare number is kept too: the message about its
+/// missing `%` shows it with one.
+#[derive(Debug, Clone)]
+pub(crate) struct PercentText(pub(crate) String);
+
+impl<'de> Deserialize<'de> for PercentText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PercentVisitor;
+
+        impl Visitor<'_> for PercentVisitor {
+            type Value = PercentText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a share such as `2 %`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<PercentText, E> {
+                Ok(PercentText(text.to_owned()))
+            }
+        }
+
+        // YAML numbers reach `visit_str` as they are written.
+        deserializer.deserialize_str(PercentVisitor)
+    }
+}
+
 /// Which architectures: numbers, a word, or a mapping with one key.
 #[derive(Debug, Clone)]
 pub(crate) enum Architectures {

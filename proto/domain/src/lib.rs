@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod benchmark;
 pub mod bounds;
 pub mod capability;
@@ -28,6 +29,7 @@ pub mod units;
 
 pub use uuid::Uuid;
 
+pub use audit::AuditShare;
 pub use benchmark::{BenchmarkRef, BuiltinBenchmark};
 pub use capability::{Capability, Device};
 pub use check::SpecProblem;

@@ -234,6 +234,10 @@ pub enum AttemptState {
     Lost,
     /// Another attempt won, or no study wanted the task any more.
     Stopped,
+    /// It audited a finished task, with the same result.
+    Agreed,
+    /// It audited a finished task, with another result.
+    Differed,
 }
 
 impl AttemptState {
@@ -246,6 +250,8 @@ impl AttemptState {
             Self::Returned => "returned",
             Self::Lost => "lost",
             Self::Stopped => "stopped",
+            Self::Agreed => "agreed",
+            Self::Differed => "differed",
         }
     }
 }

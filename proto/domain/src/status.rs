@@ -21,6 +21,9 @@ pub struct StudySummary {
     pub state: StudyState,
     /// Counts of all its tasks.
     pub tasks: TaskCounts,
+    /// Audits of its finished tasks.
+    #[serde(default)]
+    pub audits: AuditCounts,
     /// When it was first submitted, in milliseconds since the Unix epoch.
     pub submitted_at_ms: u64,
     /// When one of its tasks was first given to a worker.
@@ -149,6 +152,33 @@ impl TaskCounts {
             cancelled: self.cancelled + other.cancelled,
             finished_slot_seconds: self.finished_slot_seconds + other.finished_slot_seconds,
         }
+    }
+}
+
+/// Counts of audits: finished tasks that run again on another worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AuditCounts {
+    /// Those that wait for a free slot of another worker.
+    pub due: u64,
+    /// Those that a worker has.
+    pub running: u64,
+    /// Those that gave the same result.
+    pub agreed: u64,
+    /// Those that gave another result.
+    pub differing: u64,
+    /// Those that failed too often, or that there was no other worker for.
+    pub given_up: u64,
+}
+
+impl AuditCounts {
+    /// Audits that have yet to end.
+    pub const fn pending(&self) -> u64 {
+        self.due + self.running
+    }
+
+    /// All of them.
+    pub const fn planned(&self) -> u64 {
+        self.pending() + self.agreed + self.differing + self.given_up
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditShare;
 use crate::benchmark::BenchmarkRef;
 use crate::ids::StudyName;
 use crate::limits::Limits;
@@ -37,6 +38,9 @@ pub struct StudySpec {
     pub retry: RetryPolicy,
     /// What a failed task means for the rest.
     pub on_failure: OnFailure,
+    /// The part of the finished tasks that runs again on another worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditShare>,
 }
 
 /// Seeds of a sweep: 1, 2, 3, … in the order given.

@@ -294,6 +294,8 @@ impl From<&AttemptState> for pb::AttemptState {
             AttemptState::Returned => Self::Returned,
             AttemptState::Lost => Self::Lost,
             AttemptState::Stopped => Self::Stopped,
+            AttemptState::Agreed => Self::Agreed,
+            AttemptState::Differed => Self::Differed,
         }
     }
 }
@@ -311,6 +313,8 @@ impl TryFrom<pb::AttemptRecord> for AttemptRecord {
             pb::AttemptState::Returned => AttemptState::Returned,
             pb::AttemptState::Lost => AttemptState::Lost,
             pb::AttemptState::Stopped => AttemptState::Stopped,
+            pb::AttemptState::Agreed => AttemptState::Agreed,
+            pb::AttemptState::Differed => AttemptState::Differed,
             state @ pb::AttemptState::Unspecified => {
                 return Err(unknown("attempt.state", state as i32));
             }

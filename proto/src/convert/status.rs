@@ -1,7 +1,8 @@
 //! Studies between wire and domain.
 
 use reprise_domain::status::{
-    Control, FailureGroup, Failures, StageStatus, StudyState, StudyStatus, StudySummary, TaskCounts,
+    AuditCounts, Control, FailureGroup, Failures, StageStatus, StudyState, StudyStatus,
+    StudySummary, TaskCounts,
 };
 use reprise_domain::{Seconds, StudyName};
 
@@ -22,6 +23,7 @@ impl From<&StudySummary> for pb::StudySummary {
             owner: study.owner.clone(),
             state: pb::StudyState::from(study.state).into(),
             tasks: Some(study.tasks.into()),
+            audits: Some(study.audits.into()),
             submitted_at_ms: study.submitted_at_ms,
             started_at_ms: study.started_at_ms,
             finished_at_ms: study.finished_at_ms,
@@ -39,10 +41,35 @@ impl TryFrom<pb::StudySummary> for StudySummary {
             owner: study.owner.clone(),
             state: state(study.state())?,
             tasks: required("study.tasks", study.tasks)?.try_into()?,
+            audits: study.audits.map_or_else(AuditCounts::default, Into::into),
             submitted_at_ms: study.submitted_at_ms,
             started_at_ms: study.started_at_ms,
             finished_at_ms: study.finished_at_ms,
         })
+    }
+}
+
+impl From<AuditCounts> for pb::AuditCounts {
+    fn from(audits: AuditCounts) -> Self {
+        Self {
+            due: audits.due,
+            running: audits.running,
+            agreed: audits.agreed,
+            differing: audits.differing,
+            given_up: audits.given_up,
+        }
+    }
+}
+
+impl From<pb::AuditCounts> for AuditCounts {
+    fn from(audits: pb::AuditCounts) -> Self {
+        Self {
+            due: audits.due,
+            running: audits.running,
+            agreed: audits.agreed,
+            differing: audits.differing,
+            given_up: audits.given_up,
+        }
     }
 }
 

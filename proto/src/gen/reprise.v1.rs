@@ -1519,6 +1519,29 @@ pub struct StudySummary {
     /// Name of the credential that submitted it, where there are credentials.
     #[prost(string, optional, tag = "8")]
     pub owner: ::core::option::Option<::prost::alloc::string::String>,
+    /// Audits of its finished tasks.
+    #[prost(message, optional, tag = "9")]
+    pub audits: ::core::option::Option<AuditCounts>,
+}
+/// Counts of audits: finished tasks that run again on another worker, to compare the
+/// results.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditCounts {
+    /// Those that wait for a free slot of another worker.
+    #[prost(uint64, tag = "1")]
+    pub due: u64,
+    /// Those that a worker has.
+    #[prost(uint64, tag = "2")]
+    pub running: u64,
+    /// Those that gave the same result.
+    #[prost(uint64, tag = "3")]
+    pub agreed: u64,
+    /// Those that gave another result.
+    #[prost(uint64, tag = "4")]
+    pub differing: u64,
+    /// Those that failed too often, or that there was no other worker for.
+    #[prost(uint64, tag = "5")]
+    pub given_up: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StageStatus {
@@ -2689,6 +2712,10 @@ pub enum AttemptState {
     Lost = 5,
     /// It was stopped: another attempt won, or no study wanted the task any more.
     Stopped = 6,
+    /// It audited a finished task, with the same result.
+    Agreed = 7,
+    /// It audited a finished task, with another result.
+    Differed = 8,
 }
 impl AttemptState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2704,6 +2731,8 @@ impl AttemptState {
             Self::Returned => "ATTEMPT_STATE_RETURNED",
             Self::Lost => "ATTEMPT_STATE_LOST",
             Self::Stopped => "ATTEMPT_STATE_STOPPED",
+            Self::Agreed => "ATTEMPT_STATE_AGREED",
+            Self::Differed => "ATTEMPT_STATE_DIFFERED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2716,6 +2745,8 @@ impl AttemptState {
             "ATTEMPT_STATE_RETURNED" => Some(Self::Returned),
             "ATTEMPT_STATE_LOST" => Some(Self::Lost),
             "ATTEMPT_STATE_STOPPED" => Some(Self::Stopped),
+            "ATTEMPT_STATE_AGREED" => Some(Self::Agreed),
+            "ATTEMPT_STATE_DIFFERED" => Some(Self::Differed),
             _ => None,
         }
     }

@@ -24,7 +24,12 @@ impl Turn<'_> {
             let is_open = task.state.phase().is_open();
             match end {
                 AttemptEnd::Finished { result, .. } if !is_open => {
-                    self.late_result(ix, worker, attempt, result);
+                    // Only an audit of a finished task is current.
+                    if task.is_current(worker, attempt) {
+                        self.audited(ix, worker, attempt, result);
+                    } else {
+                        self.late_result(ix, worker, attempt, result);
+                    }
                 }
                 AttemptEnd::Finished { .. } if is_plausible(attempt.number) => {
                     self.end_attempt(ix, attempt, end);
@@ -50,7 +55,9 @@ impl Turn<'_> {
         let known = task.and_then(|task| task.extra().checkpoint);
         let is_known = known
             .is_some_and(|known| (known.number, known.artifact) == (attempt.number, checkpoint));
-        let is_current = task.is_some_and(|task| task.is_current(worker, attempt));
+        // An audit begins anew each time: what it stored is of no use.
+        let is_current = task
+            .is_some_and(|task| task.state.phase().is_open() && task.is_current(worker, attempt));
         if is_known {
         } else if is_current && known.is_none_or(|known| done > known.done) {
             self.emit(Event::Checkpointed {
@@ -140,7 +147,13 @@ impl Turn<'_> {
 
     /// A result of a task that has ended. It is compared with the one that won;
     /// where there is none, it is only noted.
-    fn late_result(&mut self, ix: TaskIx, worker: WorkerId, attempt: AttemptId, result: Digest) {
+    pub(super) fn late_result(
+        &mut self,
+        ix: TaskIx,
+        worker: WorkerId,
+        attempt: AttemptId,
+        result: Digest,
+    ) {
         let task = self.state.task(ix);
         match task.state {
             TaskState::Finished {

@@ -49,7 +49,7 @@ impl Turn<'_> {
     ) -> Result<(), Refusal> {
         let ix = self.study_for(&study, by)?;
         let known = self.state.study(ix);
-        let (now, is_over) = (known.control, known.open == 0);
+        let (now, is_over) = (known.control, known.has_ended());
         match control {
             StudyControl::Cancel if now == Control::Cancelled => {}
             StudyControl::Cancel if is_over => return Err(Refusal::NothingToCancel { study }),

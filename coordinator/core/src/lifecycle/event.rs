@@ -168,6 +168,25 @@ pub enum Event {
         /// Their keys.
         tasks: Vec<TaskKey>,
     },
+    /// A finished task was given to another worker again, to compare the results.
+    AuditBegun {
+        /// To whom.
+        worker: WorkerId,
+        /// Which; the next number of its task.
+        attempt: AttemptId,
+    },
+    /// An audit has ended with a result.
+    Audited {
+        /// Which attempt was the audit.
+        attempt: AttemptId,
+        /// Whether its result is the recorded one.
+        agrees: bool,
+    },
+    /// Tasks that are not audited after all: no other worker is there.
+    AuditsGivenUp {
+        /// Their keys.
+        tasks: Vec<TaskKey>,
+    },
     /// A result that came too late to count; it changes nothing (INV-1).
     Superseded {
         /// The attempt that it is of.

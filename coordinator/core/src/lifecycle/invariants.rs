@@ -35,9 +35,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reprise_domain::status::AuditCounts;
+
+use super::audit::counter;
 use super::state::State;
 use super::study::{Control, Study, StudyIx};
-use super::task::{Phase, Task, TaskIx, TaskState};
+use super::task::{Audit, Phase, Task, TaskIx, TaskState};
 use crate::scheduler::{LoadKey, ReadyQueue};
 
 /// Checks the whole state; the message names what does not hold.
@@ -82,10 +85,22 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
 
 fn check_task(state: &State, ix: TaskIx, task: &Task) -> Result<(), String> {
     let phase = task.state.phase();
+    let audit = task.extra().audit;
+    let is_audited = matches!(audit, Some(Audit::Running { .. }));
+    ensure(audit.is_none() || phase == Phase::Finished, || {
+        "an audit of a task that has not finished".to_owned()
+    })?;
+    let is_due = matches!(audit, Some(Audit::Due { .. }));
+    ensure(is_due == state.audits.contains(&ix), || {
+        "its audit is not in the order of audits, or wrongly".to_owned()
+    })?;
     ensure(
-        task.extra().second.is_none() || phase == Phase::Leased,
+        task.extra().second.is_none() || phase == Phase::Leased || is_audited,
         || "INV-1: a second attempt without a first one".to_owned(),
     )?;
+    ensure(!is_audited || task.extra().second.is_some(), || {
+        "an audit without an attempt".to_owned()
+    })?;
     let holders: BTreeSet<_> = task.leases().map(|lease| lease.worker).collect();
     ensure(holders.len() == task.leases().count(), || {
         "INV-1: one worker has both attempts".to_owned()
@@ -130,6 +145,7 @@ fn check_study(state: &State, ix: StudyIx, study: &Study) -> Result<(), String> 
     let mut queue = ReadyQueue::default();
     let mut given_up = BTreeSet::new();
     let mut counts = vec![[0; Phase::COUNT]; study.stages.len()];
+    let mut audits = AuditCounts::default();
     let mut open = 0;
     for (position, &task) in study.tasks.iter().enumerate() {
         let position = position as u32;
@@ -143,6 +159,9 @@ fn check_study(state: &State, ix: StudyIx, study: &Study) -> Result<(), String> 
         })?;
         counts[interest.stage as usize][phase as usize] += 1;
         open += u32::from(phase.is_open());
+        if let Some(audit) = task.extra().audit.filter(|_| study.audits(task.key)) {
+            *counter(&mut audits, audit) += 1;
+        }
         match phase {
             Phase::Ready => queue.insert(position, task.input()),
             Phase::GivenUp => {
@@ -158,6 +177,9 @@ fn check_study(state: &State, ix: StudyIx, study: &Study) -> Result<(), String> 
     ensure(open == study.open, || {
         format!("counts {} open, has {open}", study.open)
     })?;
+    ensure(audits == study.audits, || {
+        format!("counts audits {:?}, has {audits:?}", study.audits)
+    })?;
     ensure(queue == study.queue, || {
         "its queue differs from its ready tasks".to_owned()
     })?;
@@ -172,8 +194,7 @@ fn check_study(state: &State, ix: StudyIx, study: &Study) -> Result<(), String> 
     ensure(placed == runnable, || {
         "is not where it belongs in the fair order".to_owned()
     })?;
-    let ended = open == 0 || study.control == Control::Cancelled;
-    ensure(ended == study.finished.is_some(), || {
+    ensure(study.has_ended() == study.finished.is_some(), || {
         "its end is not noted".to_owned()
     })
 }

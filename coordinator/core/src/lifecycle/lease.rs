@@ -117,13 +117,19 @@ impl State {
     }
 
     /// Number of a task's next attempt.
-    fn next_number(&self, ix: TaskIx) -> u32 {
+    pub(super) fn next_number(&self, ix: TaskIx) -> u32 {
         let gap = (self.restores % 1024) * NUMBERS_PER_RESTORE;
         self.task(ix).attempts.max(gap) + 1
     }
 
     /// Makes a lease and gives it to its worker.
-    fn grant(&mut self, worker: WorkerId, ix: TaskIx, number: u32, at: Timestamp) -> Option<Lease> {
+    pub(super) fn grant(
+        &mut self,
+        worker: WorkerId,
+        ix: TaskIx,
+        number: u32,
+        at: Timestamp,
+    ) -> Option<Lease> {
         let cost = self.cost(worker, ix);
         self.workers.get(&worker)?;
         self.leases += 1;
@@ -152,17 +158,20 @@ impl State {
     /// moves it on.
     pub(crate) fn end_lease(&mut self, ix: TaskIx, number: u32) -> Option<StillRuns> {
         let task = &mut self.tasks[ix];
-        let TaskState::Leased(first) = task.state else {
-            return None;
+        let first = match task.state {
+            TaskState::Leased(first) => Some(first),
+            // The second attempt at a finished task is its audit.
+            _ => None,
         };
-        let (ended, other) = match task.extra().second {
-            Some(second) if second.number == number => (second, Some(first)),
-            Some(second) if first.number == number => (first, Some(second)),
-            None if first.number == number => (first, None),
+        let (ended, other) = match (first, task.extra().second) {
+            (first, Some(second)) if second.number == number => (second, first),
+            (Some(first), second) if first.number == number => (first, second),
             _ => return None,
         };
         if let Some(other) = other {
             task.state = TaskState::Leased(other);
+        }
+        if task.extra().second.is_some() {
             task.change(|extra| extra.second = None);
         }
         self.workers.get_mut(&ended.worker)?.give_back(&ended);

@@ -11,6 +11,7 @@
 mod action;
 mod apply;
 mod attempt;
+mod audit;
 mod control;
 mod core;
 mod event;
@@ -46,4 +47,4 @@ pub use view::{StageView, StudyView, TaskPhase, TaskView, WorkerView};
 
 pub(crate) use state::State;
 pub(crate) use study::StudyIx;
-pub(crate) use task::TaskIx;
+pub(crate) use task::{Audit, TaskIx};

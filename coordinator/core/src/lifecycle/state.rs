@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) study_index: BTreeMap<StudyName, StudyIx>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) backoffs: BTreeSet<(Timestamp, TaskIx)>,
+    /// Finished tasks whose audit is due.
+    pub(crate) audits: BTreeSet<TaskIx>,
     pub(crate) classes: Classes,
     pub(crate) fair: FairShare,
     pub(crate) loads: Loads,
@@ -66,6 +68,7 @@ impl State {
             study_index: BTreeMap::new(),
             workers: BTreeMap::new(),
             backoffs: BTreeSet::new(),
+            audits: BTreeSet::new(),
             classes: Classes::default(),
             fair: FairShare::default(),
             loads: Loads::default(),
@@ -143,6 +146,7 @@ impl State {
         let position = owner.tasks.len() as u32;
         owner.tasks.push(ix);
         owner.enter(stage, position, task);
+        owner.count_audit(task.key, None, task.extra().audit);
         task.add_interest(Interest {
             study,
             position,
@@ -193,6 +197,7 @@ impl State {
         let TaskState::Finished { result, .. } = self.task(ix).state else {
             return;
         };
+        self.forget_audit(ix, at, effects);
         self.tasks[ix].change(|extra| {
             (extra.failures, extra.lost, extra.disputed) = (0, 0, false);
             extra.before = Some(result);
@@ -245,8 +250,7 @@ impl State {
     /// Brings a study's end and its place in the fair order up to date.
     pub(crate) fn settle(&mut self, study: StudyIx, at: Timestamp) {
         let owner = &mut self.studies[study.row()];
-        let ended = owner.open == 0 || owner.control == Control::Cancelled;
-        owner.finished = if ended {
+        owner.finished = if owner.has_ended() {
             owner.finished.or(Some(at))
         } else {
             None

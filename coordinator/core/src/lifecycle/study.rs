@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use reprise_domain::status::AuditCounts;
 use reprise_domain::study::{OnFailure, StudySpec};
 use reprise_domain::{Digest, Seconds};
 
@@ -57,6 +58,8 @@ pub(crate) struct Study {
     pub(crate) stages: Vec<Tally>,
     /// Tasks in an open phase.
     pub(crate) open: u32,
+    /// Audits of its finished tasks.
+    pub(crate) audits: AuditCounts,
     /// Positions of the tasks that were given up.
     pub(crate) given_up: BTreeSet<u32>,
     /// Its ready tasks.
@@ -86,6 +89,7 @@ impl Study {
             tasks: Vec::new(),
             stages: Vec::new(),
             open: 0,
+            audits: AuditCounts::default(),
             given_up: BTreeSet::new(),
             queue: ReadyQueue::default(),
             virtual_time: 0,
@@ -99,6 +103,12 @@ impl Study {
     /// Whether its tasks are started.
     pub(crate) fn is_running(&self) -> bool {
         self.control == Control::Running
+    }
+
+    /// Whether nothing of it is left that can run without a client's doing.
+    pub(crate) fn has_ended(&self) -> bool {
+        let is_over = self.open == 0 && self.audits.pending() == 0;
+        is_over || self.control == Control::Cancelled
     }
 
     /// Position of `stage` among the study's stages, added at need.
@@ -162,6 +172,7 @@ impl Study {
         spec.evaluate = None;
         self.control = Control::Deleted;
         self.open = 0;
+        self.audits = AuditCounts::default();
         self.stages = Vec::new();
         self.tasks = Vec::new();
         self.given_up = BTreeSet::new();

@@ -6,6 +6,7 @@ use reprise_domain::{Digest, TaskKey};
 use super::event::Event;
 use super::input::{Actor, Refusal};
 use super::study::{Control, StudyIx};
+use super::task::{Audit, Phase};
 use super::turn::Turn;
 use crate::plan::{Plan, PlannedKeys};
 
@@ -65,7 +66,8 @@ impl Turn<'_> {
         let known = self.state.study(study);
         let complete = known.tasks.iter().all(|&ix| {
             let phase = self.state.task(ix).state.phase();
-            phase.is_open() || phase == super::task::Phase::Finished
+            let audit = self.state.task(ix).extra().audit;
+            phase.is_open() || (phase == Phase::Finished && audit != Some(Audit::GivenUp))
         });
         if known.control != Control::Running || !complete {
             let study = known.spec.name.clone();

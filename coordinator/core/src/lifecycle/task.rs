@@ -43,7 +43,8 @@ pub(crate) struct Extra {
     /// Workers that were lost while it ran, since it last started afresh or made
     /// progress.
     pub(crate) lost: u32,
-    /// The second attempt that runs beside the one in the task's state.
+    /// The second attempt that runs beside the one in the task's state, or the audit
+    /// of a finished task.
     pub(crate) second: Option<Lease>,
     /// Whether a second, different result was reported.
     pub(crate) disputed: bool,
@@ -54,6 +55,8 @@ pub(crate) struct Extra {
     pub(crate) avoid: Option<WorkerId>,
     /// The result that it had before it was opened again.
     pub(crate) before: Option<Digest>,
+    /// Where its audit stands, once it has finished and is to be audited.
+    pub(crate) audit: Option<Audit>,
     /// Further studies that have it in their plan.
     interests: Vec<Interest>,
 }
@@ -67,8 +70,32 @@ impl Extra {
         checkpoint: None,
         avoid: None,
         before: None,
+        audit: None,
         interests: Vec::new(),
     };
+}
+
+/// Where the audit of a finished task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audit {
+    /// It waits for a free slot of another worker than the one that finished the
+    /// task, where that one is known.
+    Due { not: Option<WorkerId> },
+    /// The task's second attempt is the audit.
+    Running { not: Option<WorkerId> },
+    /// The result was the same.
+    Agreed,
+    /// The result was another one.
+    Differed,
+    /// It failed too often, or there is no other worker.
+    GivenUp,
+}
+
+impl Audit {
+    /// Whether it has yet to end.
+    pub(crate) const fn is_pending(self) -> bool {
+        matches!(self, Self::Due { .. } | Self::Running { .. })
+    }
 }
 
 /// Where a task's next attempt can go on.

@@ -1,6 +1,6 @@
 //! The state as clients and the shell may see it.
 
-use reprise_domain::status::{StageStatus, StudyState, StudySummary, TaskCounts};
+use reprise_domain::status::{AuditCounts, StageStatus, StudyState, StudySummary, TaskCounts};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{
     AttemptId, Capability, Digest, Failure, Seconds, TaskKey, TaskSpec, WorkerId,
@@ -29,6 +29,8 @@ pub struct StudyView<'a> {
     pub done: bool,
     /// Counts of each stage, in plan order.
     pub stages: Vec<StageView<'a>>,
+    /// Audits of its finished tasks.
+    pub audits: AuditCounts,
     /// When it was first submitted.
     pub submitted: Timestamp,
     /// When one of its tasks was first leased.
@@ -48,6 +50,7 @@ impl StudyView<'_> {
             owner: self.owner.map(str::to_owned),
             state: self.state,
             tasks: counts.fold(none, |sum, counts| sum.plus(&counts)),
+            audits: self.audits,
             submitted_at_ms: self.submitted.0,
             started_at_ms: self.started.map(|at| at.0),
             finished_at_ms: self.finished.map(|at| at.0),
@@ -197,7 +200,7 @@ pub struct WorkerView<'a> {
 
 pub(super) fn study(state: &State, ix: StudyIx) -> StudyView<'_> {
     let study = state.study(ix);
-    let done = study.open == 0 || study.control == Control::Cancelled;
+    let done = study.has_ended();
     StudyView {
         spec: &study.spec,
         digest: study.digest,
@@ -211,6 +214,7 @@ pub(super) fn study(state: &State, ix: StudyIx) -> StudyView<'_> {
         },
         done,
         stages: study.stages.iter().map(StageView::new).collect(),
+        audits: study.audits,
         submitted: study.submitted,
         started: study.started,
         finished: study.finished,

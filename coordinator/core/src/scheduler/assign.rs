@@ -42,6 +42,7 @@ impl State {
             step.actions.push(Action::Start { worker, attempts });
         }
         self.double_stragglers(at, &mut step);
+        self.begin_audits(at, &mut step);
         step
     }
 

@@ -9,12 +9,13 @@
 //! with the work that is left, so that no worker hoards what others could do.
 //!
 //! A slot that nothing is ready for may take a second attempt at a task that runs
-//! far longer than its kind does.
+//! far longer than its kind does. What is left then is for audits.
 //!
 //! All choices are made here and recorded as leases; nothing is chosen when a
 //! journal is replayed.
 
 mod assign;
+mod audit;
 mod class;
 mod credit;
 mod fair;

@@ -27,6 +27,7 @@ pub(crate) fn empty(name: &str) -> StudySpec {
         noop: None,
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
+        audit: None,
     }
 }
 

@@ -140,7 +140,7 @@ fn difference(sent: Option<&Standing>, now: &Standing) -> Option<StudyUpdate> {
 
 #[cfg(test)]
 mod tests {
-    use reprise_domain::status::{StudyState, StudySummary, TaskCounts};
+    use reprise_domain::status::{AuditCounts, StudyState, StudySummary, TaskCounts};
     use reprise_domain::{Digest, Stage};
 
     use super::*;
@@ -163,6 +163,7 @@ mod tests {
                 owner: None,
                 state: StudyState::Running,
                 tasks: counts(running[0] + running[1]),
+                audits: AuditCounts::default(),
                 submitted_at_ms: 0,
                 started_at_ms: None,
                 finished_at_ms: None,

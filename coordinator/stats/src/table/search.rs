@@ -85,9 +85,8 @@ fn tidy_row(set: &RunSet) -> Vec<Cell> {
         row.push(Cell::optional(interval.map(|i| i.low), why));
         row.push(Cell::optional(interval.map(|i| i.high), why));
     }
-    let finals = set.finals();
-    let queries: Vec<f64> = finals.iter().map(|end| end.queries as f64).collect();
-    let seconds: Vec<f64> = finals.iter().map(|end| end.simulated.get()).collect();
+    let queries: Vec<f64> = set.finals().map(|end| end.queries as f64).collect();
+    let seconds: Vec<f64> = set.finals().map(|end| end.simulated.get()).collect();
     for values in [queries, seconds] {
         let mean = Summary::of(&values).map(|summary| summary.mean);
         row.push(Cell::optional(mean, "no finished run"));

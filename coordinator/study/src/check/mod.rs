@@ -1,6 +1,7 @@
 //! What the values of a study file mean together: ranges, references between
 //! sections, and the published defaults of whatever is left out.
 
+mod audit;
 mod benchmark;
 mod budget;
 mod checker;
@@ -73,6 +74,10 @@ pub(crate) fn study(
         ));
     }
     let on_failure = on_failure(&checker, form.on_failure)?;
+    let audit = form
+        .audit
+        .map(|share| audit::check(&checker, &root.key("audit"), &share))
+        .transpose()?;
     let spec = StudySpec {
         name,
         space,
@@ -84,6 +89,7 @@ pub(crate) fn study(
         noop,
         retry,
         on_failure,
+        audit,
     };
     Ok(StudyFile { spec, search })
 }

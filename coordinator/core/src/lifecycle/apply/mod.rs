@@ -139,6 +139,12 @@ impl State {
                 self.set(ix, entry, at);
                 Some(())
             }),
+            Event::AuditBegun { worker, attempt } => {
+                let ix = self.find(attempt.task)?;
+                (self.begin_audit(*worker, ix, at)? == *attempt).then_some(())
+            }
+            Event::Audited { attempt, agrees } => self.end_audit(*attempt, *agrees, at),
+            Event::AuditsGivenUp { tasks } => self.give_audits_up(tasks, at),
             Event::Superseded { .. } => Some(()),
             Event::Disputed { attempt, .. } => {
                 let ix = self.find(attempt.task)?;

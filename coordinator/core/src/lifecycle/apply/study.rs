@@ -94,6 +94,7 @@ impl State {
         let study = self.find_study(study)?;
         for position in 0..self.study(study).tasks.len() {
             let ix = self.study(study).tasks[position];
+            self.drop_audit_unless_wanted(ix, at, effects);
             if self.task(ix).state.phase() != kept {
                 self.cancel_unless_wanted(ix, at, effects);
             }
@@ -129,6 +130,7 @@ impl State {
     }
 
     fn delete_task(&mut self, ix: TaskIx, at: Timestamp, effects: &mut Effects) {
+        self.forget_audit(ix, at, effects);
         self.set_checkpoint(ix, None, effects);
         let task = self.task(ix);
         if task.state.phase() == Phase::Finished {
@@ -148,6 +150,7 @@ impl State {
     }
 
     fn cancel_unless_wanted(&mut self, ix: TaskIx, at: Timestamp, effects: &mut Effects) {
+        self.drop_audit_unless_wanted(ix, at, effects);
         if !self.task(ix).state.phase().is_open() || self.is_wanted(ix) {
             return;
         }
@@ -155,7 +158,8 @@ impl State {
         self.set(ix, TaskState::Cancelled, at);
     }
 
-    /// Starts all given up and cancelled tasks of a study afresh, inputs first.
+    /// Starts all given up and cancelled tasks of a study afresh, inputs first, and
+    /// has those audited that are finished already.
     pub(super) fn revive_all(&mut self, study: StudyIx, at: Timestamp) {
         for position in 0..self.study(study).tasks.len() {
             let ix = self.study(study).tasks[position];
@@ -165,6 +169,7 @@ impl State {
                     let entry = self.entry_state(self.task(ix).input());
                     self.set(ix, entry, at);
                 }
+                Phase::Finished => self.plan_audit(ix, None, at),
                 _ => {}
             }
         }

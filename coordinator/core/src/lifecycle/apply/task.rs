@@ -46,6 +46,7 @@ impl State {
             effects.changed.push((attempt, before, result));
         }
         self.set(ix, TaskState::Finished { result, seconds }, at);
+        self.plan_audit(ix, lease.map(|lease| lease.worker), at);
         self.release_dependents(ix, at);
         Some(())
     }
@@ -61,6 +62,10 @@ impl State {
         let (ix, lease) = self.leased(attempt)?;
         self.count_failure(ix, failure.class);
         let StillRuns(still_runs) = self.end_lease(ix, attempt.number)?;
+        if self.task(ix).state.phase() == Phase::Finished {
+            self.retry_audit(ix, verdict == Verdict::GiveUp, at);
+            return Some(());
+        }
         match failure.class {
             // It may carry what the attempt failed of.
             FailureClass::Task => self.set_checkpoint(ix, None, effects),
@@ -86,7 +91,10 @@ impl State {
 
     pub(super) fn return_attempt(&mut self, attempt: AttemptId, at: Timestamp) -> Option<()> {
         let (ix, _) = self.leased(attempt)?;
-        if self.end_lease(ix, attempt.number)? == StillRuns(false) {
+        let still_runs = self.end_lease(ix, attempt.number)?;
+        if self.task(ix).state.phase() == Phase::Finished {
+            self.retry_audit(ix, false, at);
+        } else if still_runs == StillRuns(false) {
             self.put_back(ix, at);
         }
         Some(())
@@ -131,7 +139,9 @@ impl State {
             self.count_failure(ix, FailureClass::WorkerLost);
         }
         let StillRuns(still_runs) = self.end_lease(ix, attempt.number)?;
-        if gives_up {
+        if self.task(ix).state.phase() == Phase::Finished {
+            self.retry_audit(ix, gives_up, at);
+        } else if gives_up {
             if still_runs {
                 self.end_leases(ix, None, effects);
             }

@@ -89,6 +89,19 @@ pub(super) struct FrozenLease {
     pub(super) cost: u32,
 }
 
+/// Where the audit of a task stands. Comes after all tasks: few have one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FrozenAudits(pub(super) Vec<(u32, FrozenAudit)>);
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) enum FrozenAudit {
+    Due(Option<[u8; 16]>),
+    Running(Option<[u8; 16]>),
+    Agreed,
+    Differed,
+    GivenUp,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum FrozenState {
     Waiting,

@@ -3,11 +3,13 @@
 use reprise_domain::WorkerId;
 
 use super::form::{
-    FrozenAspect, FrozenCheckpoint, FrozenLease, FrozenState, FrozenStudy, FrozenTask, FrozenWorker,
+    FrozenAspect, FrozenAudit, FrozenAudits, FrozenCheckpoint, FrozenLease, FrozenState,
+    FrozenStudy, FrozenTask, FrozenWorker,
 };
 use super::json;
+use crate::lifecycle::state::State;
 use crate::lifecycle::study::Study;
-use crate::lifecycle::task::{Lease, Task, TaskState};
+use crate::lifecycle::task::{Audit, Lease, Task, TaskState};
 use crate::lifecycle::template::Aspect;
 use crate::lifecycle::worker::Worker;
 
@@ -93,4 +95,20 @@ fn freeze_lease(lease: &Lease) -> FrozenLease {
         sequence: lease.sequence,
         cost: lease.cost,
     }
+}
+
+pub(super) fn freeze_audits(state: &State) -> FrozenAudits {
+    let worker = |id: Option<WorkerId>| id.map(|id| *id.0.as_bytes());
+    let tasks = (0..).zip(state.tasks.iter());
+    let audits = tasks.filter_map(|(ix, task)| {
+        let frozen = match task.extra().audit? {
+            Audit::Due { not } => FrozenAudit::Due(worker(not)),
+            Audit::Running { not } => FrozenAudit::Running(worker(not)),
+            Audit::Agreed => FrozenAudit::Agreed,
+            Audit::Differed => FrozenAudit::Differed,
+            Audit::GivenUp => FrozenAudit::GivenUp,
+        };
+        Some((ix, frozen))
+    });
+    FrozenAudits(audits.collect())
 }

@@ -5,6 +5,8 @@
 //! version reads, the journal is replayed from its beginning (INV-5). It holds
 //! what no other part of the state determines. Specs travel in their canonical
 //! JSON, the rest as postcard.
+//!
+//! Format 3 has no audits, and is otherwise format 4.
 
 mod form;
 mod form2;
@@ -18,18 +20,21 @@ use serde::de::DeserializeOwned;
 
 use self::form::{FrozenTask, Head};
 use self::form2::{FrozenTask2, Head2};
-use self::freeze::{freeze_study, freeze_task, freeze_worker};
-use self::thaw::{finish, thaw_studies, thaw_task, thaw_worker};
+use self::freeze::{freeze_audits, freeze_study, freeze_task, freeze_worker};
+use self::thaw::{finish, thaw_audits, thaw_studies, thaw_task, thaw_worker};
 use super::core::Core;
 use super::settings::Settings;
 use super::state::State;
 use crate::scheduler::Mean;
 
 /// Version of the form in which snapshots are written.
-pub const SNAPSHOT_FORMAT: u32 = 3;
+pub const SNAPSHOT_FORMAT: u32 = 4;
 
 /// Versions that are read.
 const READ_FORMATS: RangeInclusive<u32> = 2..=SNAPSHOT_FORMAT;
+
+/// The first version that has audits.
+const WITH_AUDITS: u32 = 4;
 
 /// Bytes of a snapshot's digest, at its end.
 const DIGEST_BYTES: usize = 32;
@@ -81,6 +86,7 @@ impl Core {
         for task in state.tasks.iter() {
             bytes = append(bytes, &freeze_task(task));
         }
+        bytes = append(bytes, &freeze_audits(state));
         let digest = blake3::hash(&bytes);
         bytes.extend_from_slice(digest.as_bytes());
         bytes
@@ -94,7 +100,7 @@ impl Core {
         if !READ_FORMATS.contains(&format) {
             return Err(SnapshotError::Format { found: format });
         }
-        let is_old = format < SNAPSHOT_FORMAT;
+        let is_old = format == 2;
         let (content, digest) = bytes
             .len()
             .checked_sub(DIGEST_BYTES)
@@ -125,6 +131,10 @@ impl Core {
             let (task, after) = taken::<FrozenTask, FrozenTask2>(rest, is_old)?;
             thaw_task(&mut state, &task)?;
             rest = after;
+        }
+        if format >= WITH_AUDITS {
+            let (audits, _) = postcard::take_from_bytes(rest).map_err(damaged)?;
+            thaw_audits(&mut state, audits)?;
         }
         finish(&mut state, &head)?;
         Ok(Self { settings, state })

@@ -4,12 +4,15 @@
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{ArchIndex, Capability, Digest, Failure, Seconds, Seed, TaskKey, WorkerId};
 
-use super::form::{FrozenAspect, FrozenLease, FrozenState, FrozenTask, FrozenWorker, Head};
+use super::form::{
+    FrozenAspect, FrozenAudit, FrozenAudits, FrozenLease, FrozenState, FrozenTask, FrozenWorker,
+    Head,
+};
 use super::{SnapshotError, damaged, parsed};
 use crate::Timestamp;
 use crate::lifecycle::state::State;
 use crate::lifecycle::study::{Control, Study, StudyIx};
-use crate::lifecycle::task::{Interest, Lease, Saved, Task, TaskIx, TaskState};
+use crate::lifecycle::task::{Audit, Interest, Lease, Saved, Task, TaskIx, TaskState};
 use crate::lifecycle::template::{Aspect, TemplateIx};
 use crate::lifecycle::worker::Worker;
 use crate::plan::Stage;
@@ -126,6 +129,24 @@ pub(super) fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), Sn
             position,
             stage,
         });
+    }
+    Ok(())
+}
+
+pub(super) fn thaw_audits(state: &mut State, audits: FrozenAudits) -> Result<(), SnapshotError> {
+    for (ix, frozen) in audits.0 {
+        if ix as usize >= state.tasks.len() {
+            return Err(damaged("an audit of an unknown task"));
+        }
+        let worker = |id: Option<[u8; 16]>| id.map(worker_id);
+        let audit = match frozen {
+            FrozenAudit::Due(not) => Audit::Due { not: worker(not) },
+            FrozenAudit::Running(not) => Audit::Running { not: worker(not) },
+            FrozenAudit::Agreed => Audit::Agreed,
+            FrozenAudit::Differed => Audit::Differed,
+            FrozenAudit::GivenUp => Audit::GivenUp,
+        };
+        state.place_audit(TaskIx(ix), Some(audit));
     }
     Ok(())
 }

@@ -1,0 +1,142 @@
+//! What is kept of the records of one stage.
+
+use reprise_domain::record::{Outcome, TaskRecord};
+use reprise_domain::{Dataset, EvaluateSpec, Stage, TaskResult, TaskSpec};
+use reprise_stats::table::PretrainRow;
+use reprise_stats::{Run, RunSet};
+
+use super::digits_table::Trainings;
+use super::{Report, is_failed};
+
+/// The records of a stage.
+#[derive(Debug)]
+pub(super) enum Members {
+    /// Trials of a method on a data set.
+    Search {
+        method: String,
+        dataset: Dataset,
+        planned: usize,
+        failed: usize,
+        runs: Vec<Run>,
+    },
+    /// Pretrainings of a model.
+    Pretrain {
+        label: String,
+        rows: Vec<PretrainRow>,
+    },
+    /// Real trainings.
+    Evaluate {
+        lines: Vec<String>,
+        trainings: Trainings,
+    },
+    /// Tasks that find nothing.
+    Noop,
+}
+
+impl Members {
+    /// A stage without records yet.
+    pub(super) fn of(stage: &Stage) -> Self {
+        match stage {
+            Stage::Search { method, dataset } => Self::Search {
+                method: method.clone(),
+                dataset: *dataset,
+                planned: 0,
+                failed: 0,
+                runs: Vec::new(),
+            },
+            Stage::Pretrain { model, .. } => Self::Pretrain {
+                label: model.to_string(),
+                rows: Vec::new(),
+            },
+            Stage::Evaluate => Self::Evaluate {
+                lines: Vec::new(),
+                trainings: Trainings::default(),
+            },
+            Stage::Noop => Self::Noop,
+        }
+    }
+
+    /// Takes a record of the stage.
+    pub(super) fn add(&mut self, record: &TaskRecord) -> anyhow::Result<()> {
+        let seed = record.spec.seed();
+        let result = record.outcome.as_ref().map(|outcome| &outcome.result);
+        match self {
+            Self::Search {
+                planned,
+                failed,
+                runs,
+                ..
+            } => {
+                *planned += 1;
+                *failed += usize::from(is_failed(record));
+                if let Some(TaskResult::Search(result)) = result {
+                    runs.push(Run::new(seed, &result.trajectory)?);
+                }
+            }
+            Self::Pretrain { label, rows } => {
+                if let Some(TaskResult::Pretrain(result)) = result {
+                    rows.push(PretrainRow {
+                        label: label.clone(),
+                        seed,
+                        epochs: result.epochs.clone(),
+                    });
+                }
+            }
+            Self::Evaluate { lines, trainings } => {
+                if let (TaskSpec::Evaluate(spec), Some(outcome)) = (&record.spec, &record.outcome) {
+                    lines.extend(line(spec, outcome));
+                    trainings.add(spec, outcome);
+                }
+            }
+            Self::Noop => {}
+        }
+        Ok(())
+    }
+
+    /// Adds what the stage found to a report.
+    pub(super) fn report(self, report: &mut Report) -> anyhow::Result<()> {
+        match self {
+            Self::Search {
+                method,
+                dataset,
+                planned,
+                failed,
+                runs,
+            } => {
+                let set = RunSet::new(method, dataset, planned, failed, runs)?;
+                report.sets.push(set);
+            }
+            Self::Pretrain { rows, .. } => report.pretrained.extend(rows),
+            Self::Evaluate { lines, trainings } => {
+                report.evaluations.extend(lines);
+                report.benchmark = trainings.table();
+            }
+            Self::Noop => {}
+        }
+        Ok(())
+    }
+}
+
+/// A real training as a line of CSV.
+fn line(spec: &EvaluateSpec, outcome: &Outcome) -> Option<String> {
+    let Outcome {
+        result: TaskResult::Evaluate(result),
+        usage,
+        ..
+    } = outcome
+    else {
+        return None;
+    };
+    let training = usage
+        .training
+        .map_or_else(String::new, |seconds| format!("{:.4}", seconds.get()));
+    Some(format!(
+        "{},{},{},{},{training},{},{}",
+        spec.arch,
+        spec.seed,
+        result.validation.fraction(),
+        result.test.fraction(),
+        result.parameters,
+        result.flops
+    ))
+}

@@ -13,14 +13,18 @@ use reprise_domain::record::{
     AttemptRecord, AttemptState, Outcome, Task, TaskDetail, TaskFilter, TaskRecord,
 };
 use reprise_domain::status::{FailureGroup, Failures, StudyStatus};
-use reprise_domain::{Digest, FailureClass, StudyName, TaskKey};
+use reprise_domain::{Capability, Digest, FailureClass, StudyName, TaskKey};
 use reprise_proto::status::{ApiError, ErrorCode};
 
 use crate::engine::{Handle, Standing, Unavailable};
 use crate::store::{Reader, StoreError, StoredResult};
 
-/// Tasks that are read at once.
-const CHUNK: usize = 500;
+/// Tasks that are read at once. Each time the engine is asked it answers after a
+/// turn, which under load takes some ten milliseconds.
+const CHUNK: usize = 2000;
+
+/// Pages of records that are read ahead of what is sent.
+const AHEAD: usize = 2;
 
 /// Causes of failure that are told apart, and those that are told.
 const CAUSES: usize = 100;
@@ -138,10 +142,9 @@ impl Reading {
         &self,
         study: StudyName,
     ) -> impl Stream<Item = Result<TaskRecord, ApiError>> + use<> {
-        let start = Some(None);
-        let reading = self.clone();
-        let chunks = stream::try_unfold(start, move |from| {
-            let (reading, study) = (reading.clone(), study.clone());
+        let (reading, of) = (self.clone(), study.clone());
+        let pages = stream::try_unfold(Some(None), move |from| {
+            let (reading, study) = (reading.clone(), of.clone());
             async move {
                 let Some(from) = from else {
                     return Ok(None);
@@ -149,11 +152,21 @@ impl Reading {
                 let all = TaskFilter::default();
                 let page = reading.page(&study, from, CHUNK, all).await?;
                 let after = next(&page).map(Some);
-                let records = reading.with_results(&study, page.tasks).await?;
-                Ok::<_, ApiError>(Some((records, after)))
+                Ok::<_, ApiError>(Some((page.tasks, after)))
             }
         });
-        chunks
+        let reading = self.clone();
+        pages
+            .map_ok(move |tasks| {
+                let (reading, study) = (reading.clone(), study.clone());
+                // On a thread of its own: decoding results is most of the work.
+                let read = tokio::spawn(async move { reading.with_results(&study, tasks).await });
+                async {
+                    read.await
+                        .map_err(|error| ApiError::new(ErrorCode::Internal, error))?
+                }
+            })
+            .try_buffered(AHEAD)
             .map_ok(|records| stream::iter(records.into_iter().map(Ok)))
             .try_flatten()
             .boxed()
@@ -178,7 +191,7 @@ impl Reading {
                 .is_none_or(|stored| known.number != stored.attempt)
         });
         if let Some(stored) = stored.as_ref() {
-            attempts.extend(winner(stored));
+            attempts.extend(winner(stored, self.device(stored).await));
         }
         for (held, worker) in self.engine.held(key).await.map_err(unavailable)? {
             attempts.retain(|known| known.number != held.attempt.number);
@@ -203,6 +216,17 @@ impl Reading {
             usage: stored.as_ref().map(|stored| stored.usage),
             result: stored.map(|stored| stored.result),
         })
+    }
+
+    /// What a result was computed on; nothing where that is not known.
+    async fn device(&self, stored: &StoredResult) -> String {
+        let Some(digest) = stored.provenance else {
+            return String::new();
+        };
+        let record = self.store.provenance(digest).await;
+        let record = record.ok().flatten().unwrap_or_default();
+        let made_by: Result<Capability, _> = serde_json::from_str(&record);
+        made_by.map_or_else(|_| String::new(), |made_by| made_by.device.to_string())
     }
 
     /// The one task whose key begins so.
@@ -293,6 +317,16 @@ impl Reading {
     async fn result(&self, entry: &TaskEntry, digest: Digest) -> Result<StoredResult, ApiError> {
         let key = entry.task.key;
         let read = self.store.results(&[(key, digest)]).await;
+        if read.is_err() {
+            let now = self.engine.task_entry(key).await.map_err(unavailable)?;
+            if now.and_then(|(entry, _)| entry.result) != Some(digest) {
+                return Err(ApiError::new(
+                    ErrorCode::Unavailable,
+                    format_args!("task `{key}` was opened again while it was read"),
+                )
+                .hint("read it again from the beginning"));
+            }
+        }
         let read = read.map_err(|error| {
             let error = damaged(&error);
             ApiError {
@@ -313,13 +347,13 @@ impl Reading {
 }
 
 /// The attempt that finished a task, if its result tells of it.
-fn winner(stored: &StoredResult) -> Option<AttemptRecord> {
+fn winner(stored: &StoredResult, device: String) -> Option<AttemptRecord> {
     let known = |ms: u64| Some(ms).filter(|ms| *ms > 0);
     Some(AttemptRecord {
         number: known(u64::from(stored.attempt))? as u32,
         worker: stored.worker?,
         host: stored.host.clone(),
-        device: String::new(),
+        device,
         started_at_ms: known(stored.started_ms),
         ended_at_ms: known(stored.ended_ms),
         state: AttemptState::Finished,

@@ -10,6 +10,7 @@ use reprise_proto::status::ApiError;
 use super::eprint_block;
 use super::exit::TASKS_FAILED;
 use super::progress::Progress;
+use super::study::audits;
 use crate::client::Client;
 
 /// How long a coordinator that is away is dialled again.
@@ -106,6 +107,9 @@ async fn redial(client: &mut Client, mut error: ApiError) -> anyhow::Result<()> 
 pub(super) fn verdict(status: &StudyStatus) -> ExitCode {
     let name = &status.study.name;
     for line in failed(name, &status.failures) {
+        eprint_block(&line);
+    }
+    if let Some(line) = audits(&status.study.audits) {
         eprint_block(&line);
     }
     let total = status.total();

@@ -8,7 +8,9 @@ use clap::Args;
 use futures::TryStreamExt as _;
 use reprise_domain::StudyName;
 use reprise_domain::record::TaskRecord;
-use reprise_domain::status::{Control, StudyState, StudyStatus, StudySummary, TaskCounts};
+use reprise_domain::status::{
+    AuditCounts, Control, StudyState, StudyStatus, StudySummary, TaskCounts,
+};
 use reprise_domain::{TaskResult, Trajectory};
 
 use super::benchmark::{Loaded, load};
@@ -281,12 +283,35 @@ fn standing(status: &StudyStatus) -> String {
         String::new(),
         counts(status),
     ];
+    blocks.extend(audits(&study.audits));
     let failed = failed(name, &status.failures);
     if !failed.is_empty() {
         blocks.push(String::new());
         blocks.extend(failed);
     }
     blocks.join("\n")
+}
+
+/// What the audits of a study found, if it has any.
+pub(super) fn audits(audits: &AuditCounts) -> Option<String> {
+    if audits.planned() == 0 {
+        return None;
+    }
+    let counts = [
+        (audits.agreed, "agreed"),
+        (audits.differing, "differed"),
+        (audits.pending(), "to come"),
+        (audits.given_up, "given up"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<_> = counts
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let mut line = format!("audits: {}", counts.join(", "));
+    if audits.differing > 0 {
+        line.push_str("; `reprise events` names the tasks, `reprise task KEY` the machines");
+    }
+    Some(line)
 }
 
 /// How the tasks of one state are counted.

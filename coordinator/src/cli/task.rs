@@ -178,6 +178,7 @@ fn tried(attempts: &[AttemptRecord]) -> Table {
         "begun (UTC)",
         "took",
         "host",
+        "device",
         "worker",
         "why",
     ]);
@@ -196,6 +197,7 @@ fn tried(attempts: &[AttemptRecord]) -> Table {
                 |(from, to)| span(to.saturating_sub(from)),
             ),
             attempt.host.clone(),
+            attempt.device.clone(),
             attempt.worker.to_string().chars().take(8).collect(),
             why.to_owned(),
         ]);

@@ -1,13 +1,15 @@
 //! How the rest of the coordinator talks to the engine: requests with replies.
 
 use reprise_core::lifecycle::{Actor, Checkpoint, Input, Progress, Refusal};
+use reprise_core::plan::{Plan, PlanError, plan, study_digest};
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::StudySpec;
-use reprise_domain::{AttemptId, AttemptOutcome, Capability, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{AttemptId, AttemptOutcome, Capability, Digest, TaskKey, TaskSpec, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::questions::Question;
 use super::told::{Ear, Listener};
+use crate::architectures;
 use crate::store::StoredResult;
 
 /// Requests that may wait for the engine. Workers and clients that send faster
@@ -59,6 +61,9 @@ pub struct Greeting {
 pub(super) enum Request {
     Submit {
         spec: Box<StudySpec>,
+        digest: Digest,
+        /// Its tasks; none for a study that was known with this digest.
+        plan: Option<Plan>,
         amend: bool,
         by: Actor,
         reply: oneshot::Sender<Result<bool, SubmitError>>,
@@ -113,7 +118,7 @@ pub(super) enum Request {
 pub enum SubmitError {
     /// The spec makes no plan.
     #[error(transparent)]
-    Plan(#[from] reprise_core::plan::PlanError),
+    Plan(#[from] PlanError),
     /// The core refused it.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -132,6 +137,13 @@ pub struct Handle {
     pub(super) ear: Ear,
 }
 
+/// The tasks of a study.
+pub(super) fn planned(spec: &StudySpec) -> Result<Plan, PlanError> {
+    plan(spec, &|selection| {
+        architectures::select(spec.space, selection)
+    })
+}
+
 impl Handle {
     /// Starts a study or takes it up again; tells whether it was known.
     pub async fn submit(
@@ -140,8 +152,28 @@ impl Handle {
         amend: bool,
         by: Actor,
     ) -> Result<Result<bool, SubmitError>, Unavailable> {
+        let digest = study_digest(&spec);
+        let name = spec.name.clone();
+        let known = self.look(move |core| core.study(&name).map(|study| study.digest));
+        let spec = Box::new(spec);
+        // A plan may have a million tasks: it is not made in the engine's loop.
+        let (spec, plan) = if known.await? == Some(digest) {
+            (spec, None)
+        } else {
+            let planned = tokio::task::spawn_blocking(move || {
+                let plan = planned(&spec);
+                (spec, plan)
+            });
+            match planned.await {
+                Ok((spec, Ok(plan))) => (spec, Some(plan)),
+                Ok((_, Err(error))) => return Ok(Err(error.into())),
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        };
         self.ask(|reply| Request::Submit {
-            spec: Box::new(spec),
+            spec,
+            digest,
+            plan,
             amend,
             by,
             reply,

@@ -17,6 +17,7 @@ mod report;
 mod service;
 mod told;
 mod turn;
+mod wakeup;
 
 pub use handle::{
     Assignment, Greeting, Handle, OutboxMessage, SessionId, SubmitError, Unavailable,

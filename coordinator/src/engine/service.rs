@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Core, Misfit, Settings};
@@ -18,6 +18,7 @@ use super::handle::{Handle, INBOX, OutboxMessage, Request, SessionId};
 use super::history::History;
 use super::told::Teller;
 use super::turn::Turn;
+use super::wakeup::Wakeup;
 use crate::artifact::ArtifactStore;
 use crate::repeats::Repeats;
 use crate::store::{Store, StoreError, StoredResult};
@@ -96,7 +97,8 @@ pub struct Service {
     /// Reports that came after the end of their attempt, each logged once.
     pub(super) late: Repeats<(WorkerId, AttemptId)>,
     inbox: mpsc::Receiver<Request>,
-    /// For what the engine has others find out.
+    wakeup: Wakeup,
+    /// To send itself what background checks find.
     pub(super) own_inbox: mpsc::WeakSender<Request>,
     changes: watch::Sender<u64>,
 }
@@ -125,6 +127,7 @@ impl Service {
             teller,
             late: Repeats::new(),
             inbox,
+            wakeup: Wakeup::default(),
             own_inbox: requests.downgrade(),
             changes,
         };
@@ -142,19 +145,21 @@ impl Service {
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), EngineError> {
         let mut requests = Vec::with_capacity(BATCH);
         loop {
-            let wait = self.until_wakeup();
-            let woken = tokio::select! {
+            let wait = self.wakeup.wait(&self.core, now());
+            tokio::select! {
                 () = shutdown.cancelled() => return self.close().await,
                 received = self.inbox.recv_many(&mut requests, BATCH) => {
                     if received == 0 {
                         return self.close().await;
                     }
-                    false
                 }
-                () = tokio::time::sleep(wait) => true,
-            };
-            let mut turn = Turn::begin(&mut self, now());
-            if woken {
+                () = tokio::time::sleep(wait) => {}
+            }
+            let now = now();
+            // Whoever woke the loop: under load nothing else than requests does.
+            let is_due = self.wakeup.is_due(&self.core, now);
+            let mut turn = Turn::begin(&mut self, now);
+            if is_due {
                 turn.tick();
             }
             for request in requests.drain(..) {
@@ -169,16 +174,6 @@ impl Service {
 
     async fn close(self) -> Result<(), EngineError> {
         Ok(self.history.close(&self.core, self.store.as_ref()).await?)
-    }
-
-    fn until_wakeup(&self) -> Duration {
-        // Without any deadline an hour is as good as for ever.
-        const IDLE: Duration = Duration::from_hours(1);
-        // A deadline that has passed without effect must not turn into a spin.
-        const LEAST: Duration = Duration::from_millis(10);
-        self.core
-            .next_wakeup()
-            .map_or(IDLE, |deadline| deadline.since(now()).clamp(LEAST, IDLE))
     }
 }
 

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Action, Actor, Event, Input, Refusal, Step};
-use reprise_core::plan::{plan, study_digest};
+use reprise_core::plan::Plan;
 use reprise_domain::study::StudySpec;
-use reprise_domain::{AttemptId, WorkerId};
+use reprise_domain::{AttemptId, Digest, WorkerId};
 
-use super::handle::{Greeting, OutboxMessage, Request, SessionId, SubmitError};
+use super::handle::{Greeting, OutboxMessage, Request, SessionId, SubmitError, planned};
 use super::questions::Question;
 use super::service::{EngineError, Service, Session};
-use crate::architectures;
 use crate::store::{Batch, StoredResult};
 
 /// What is answered once the turn is durable.
@@ -59,11 +58,13 @@ impl<'a> Turn<'a> {
         match request {
             Request::Submit {
                 spec,
+                digest,
+                plan,
                 amend,
                 by,
                 reply,
             } => {
-                let answer = self.submit(*spec, amend, by);
+                let answer = self.submit(*spec, digest, plan, amend, by);
                 self.reply(move || drop(reply.send(answer)));
             }
             Request::Command { input, reply } => {
@@ -188,11 +189,23 @@ impl<'a> Turn<'a> {
         Ok(changed)
     }
 
-    fn submit(&mut self, spec: StudySpec, amend: bool, by: Actor) -> Result<bool, SubmitError> {
-        let known = self.engine.core.study(&spec.name).is_some();
-        let space = spec.space;
-        let plan = plan(&spec, &|selection| architectures::select(space, selection))?;
-        let digest = study_digest(&spec);
+    fn submit(
+        &mut self,
+        spec: StudySpec,
+        digest: Digest,
+        plan: Option<Plan>,
+        amend: bool,
+        by: Actor,
+    ) -> Result<bool, SubmitError> {
+        let known = self.engine.core.study(&spec.name).map(|study| study.digest);
+        let plan = match plan {
+            Some(plan) => plan,
+            // What is taken up again has its plan.
+            None if known == Some(digest) => Plan::default(),
+            // It was replaced or deleted since it was looked for.
+            None => planned(&spec)?,
+        };
+        let known = known.is_some();
         self.handle(Input::Submit {
             spec,
             digest,

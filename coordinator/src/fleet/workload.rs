@@ -34,7 +34,7 @@ impl Workload {
 #[cfg(test)]
 mod tests {
     use reprise_domain::Digest;
-    use reprise_domain::status::TaskCounts;
+    use reprise_domain::status::{AuditCounts, TaskCounts};
 
     use super::*;
 
@@ -53,6 +53,7 @@ mod tests {
                 backing_off: 6,
                 ..TaskCounts::default()
             },
+            audits: AuditCounts::default(),
             submitted_at_ms: 0,
             started_at_ms: None,
             finished_at_ms: None,

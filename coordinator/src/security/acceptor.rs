@@ -13,13 +13,13 @@ use futures::{Stream, StreamExt as _};
 use rustls::{AlertDescription, CertificateError};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::access::Access;
 use super::identity::Identity;
+use super::room::{Place, Room};
 use super::tls::Security;
 
 /// Handshakes under way at once. More wait in the kernel's queue.
@@ -27,10 +27,6 @@ const MAX_HANDSHAKES: usize = 256;
 
 /// How long one handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-
-/// Open connections: enough for thousands of workers, and fewer than the open files
-/// that systems allow a service.
-const MAX_CONNECTIONS: usize = 4096;
 
 /// Wait after accepting a connection failed, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -41,7 +37,7 @@ pub struct Acceptor {
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
     access: Arc<Access>,
-    room: Arc<Semaphore>,
+    room: Room,
 }
 
 /// The other end of a connection.
@@ -65,7 +61,7 @@ impl Peer {
 pub struct Connection {
     io: Io,
     peer: Peer,
-    _room: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 #[derive(Debug)]
@@ -82,7 +78,7 @@ impl Acceptor {
             listener,
             tls,
             access: Arc::new(Access::new(register)),
-            room: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            room: Room::of_process(),
         }
     }
 
@@ -132,13 +128,17 @@ impl Acceptor {
             }
         };
         let admitted = opened.and_then(|(io, identity)| {
-            let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
-                Refused::because(format!("there are `{MAX_CONNECTIONS}` connections already"))
-            })?;
+            let place = self
+                .room
+                .take(identity.as_ref().map(|identity| identity.scope))
+                .ok_or_else(|| {
+                    let most = self.room.most();
+                    Refused::because(format!("there is no room beside `{most}` connections"))
+                })?;
             Ok(Connection {
                 io,
                 peer: Peer(Arc::new((address, identity))),
-                _room: room,
+                _place: place,
             })
         });
         match admitted {
@@ -321,7 +321,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut acceptor = Acceptor::new(listener, None);
-        acceptor.room = Arc::new(Semaphore::new(1));
+        acceptor.room = Room::new(1);
         let mut incoming = std::pin::pin!(acceptor.incoming());
 
         let _first = TcpStream::connect(address).await.unwrap();

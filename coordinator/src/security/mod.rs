@@ -14,6 +14,7 @@ mod files;
 mod identity;
 mod lifetime;
 mod register;
+mod room;
 mod scope;
 mod tls;
 

@@ -39,10 +39,7 @@ fn synthetic_run(seed: u64, queries: usize) -> Run {
             .cost
             .push(Seconds::new(100.0 + 50.0 * unit()).unwrap());
     }
-    Run {
-        seed: Seed(seed),
-        trajectory,
-    }
+    Run::new(Seed(seed), &trajectory).unwrap()
 }
 
 fn set(label: &str, seeds: &[u64]) -> RunSet {
@@ -77,7 +74,9 @@ fn everything(seeds: &[u64], pretrain: &[PretrainRow]) -> Vec<String> {
         curve_table(&panels),
         pretrain_table(pretrain),
     ];
-    let mut files = vec![svg(&panels), results_json(&sets)];
+    let mut results = Vec::new();
+    results_json(&sets, &mut results).unwrap();
+    let mut files = vec![svg(&panels), String::from_utf8(results).unwrap()];
     for table in &tables {
         files.extend([csv(table), json(table), markdown(table), latex(table)]);
     }

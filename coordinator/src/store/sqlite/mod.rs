@@ -260,11 +260,12 @@ async fn write(
             .execute(&mut *transaction)
             .await?;
     }
-    for key in &batch.removed {
-        sqlx::query("DELETE FROM result WHERE task = ?")
-            .bind(key.0.as_bytes().as_slice())
-            .execute(&mut *transaction)
-            .await?;
+    let mut rest = batch.removed.as_slice();
+    while !rest.is_empty() {
+        let rows = ROWS.into_iter().find(|rows| *rows <= rest.len());
+        let (now, later) = rest.split_at(rows.unwrap_or(rest.len()));
+        remove_results(transaction, now).await?;
+        rest = later;
     }
     for (digest, record) in &batch.provenance {
         sqlx::query("INSERT OR IGNORE INTO provenance (digest, record) VALUES (?, ?)")
@@ -286,6 +287,19 @@ async fn write(
         rest = later;
     }
     Ok(bytes)
+}
+
+async fn remove_results(
+    transaction: &mut SqliteConnection,
+    tasks: &[TaskKey],
+) -> Result<(), sqlx::Error> {
+    let mut query = QueryBuilder::new("DELETE FROM result WHERE task IN (");
+    let mut list = query.separated(", ");
+    for key in tasks {
+        list.push_bind(key.0.as_bytes().as_slice());
+    }
+    query.push(")");
+    query.build().execute(transaction).await.map(drop)
 }
 
 async fn write_results(

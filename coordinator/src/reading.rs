@@ -19,12 +19,12 @@ use reprise_proto::status::{ApiError, ErrorCode};
 use crate::engine::{Handle, Standing, Unavailable};
 use crate::store::{Reader, StoreError, StoredResult};
 
-/// Tasks that are read at once. Each time the engine is asked it answers after a
-/// turn, which under load takes some ten milliseconds.
-const CHUNK: usize = 2000;
+/// Tasks that are read at once: few, since workers wait while the engine looks them up.
+const CHUNK: usize = 500;
 
-/// Pages of records that are read ahead of what is sent.
-const AHEAD: usize = 2;
+/// Pages of records that are read ahead of what is sent: each answer of the engine
+/// comes after a turn, which under load takes some ten milliseconds.
+const AHEAD: usize = 4;
 
 /// Causes of failure that are told apart, and those that are told.
 const CAUSES: usize = 100;
@@ -136,12 +136,12 @@ impl Reading {
         Ok((tasks.collect(), next))
     }
 
-    /// Every task of a study in plan order, with the results of those that have
-    /// finished. Ends with an error at a result that cannot be read.
+    /// Every task of a study in plan order, page by page, with the results of those
+    /// that have finished. Ends with an error at a result that cannot be read.
     pub fn records(
         &self,
         study: StudyName,
-    ) -> impl Stream<Item = Result<TaskRecord, ApiError>> + use<> {
+    ) -> impl Stream<Item = Result<Vec<TaskRecord>, ApiError>> + use<> {
         let (reading, of) = (self.clone(), study.clone());
         let pages = stream::try_unfold(Some(None), move |from| {
             let (reading, study) = (reading.clone(), of.clone());
@@ -159,16 +159,9 @@ impl Reading {
         pages
             .map_ok(move |tasks| {
                 let (reading, study) = (reading.clone(), study.clone());
-                // On a thread of its own: decoding results is most of the work.
-                let read = tokio::spawn(async move { reading.with_results(&study, tasks).await });
-                async {
-                    read.await
-                        .map_err(|error| ApiError::new(ErrorCode::Internal, error))?
-                }
+                async move { reading.with_results(&study, tasks).await }
             })
             .try_buffered(AHEAD)
-            .map_ok(|records| stream::iter(records.into_iter().map(Ok)))
-            .try_flatten()
             .boxed()
     }
 

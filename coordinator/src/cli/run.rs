@@ -98,7 +98,7 @@ async fn attend(
 
     let workers = CancellationToken::new();
     let mut running = JoinSet::new();
-    if before.remaining() > 0 {
+    if !status.study.has_ended() {
         let program = worker_program()?;
         let parts = match args.workers {
             Some(workers) => vec![Part::Core; workers.max(1)],

@@ -5,7 +5,7 @@ use reprise_domain::status::{StudyState, StudySummary};
 /// The work of all studies together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Workload {
-    /// Tasks that a worker has.
+    /// Tasks that a worker has, audits of finished ones included.
     pub running: u64,
     /// Tasks that a worker could have now or soon, those that run included.
     pub runnable: u64,
@@ -24,10 +24,11 @@ impl Workload {
             // than what a worker takes to come.
             StudyState::Running => {
                 self.runnable += tasks.running + tasks.ready + tasks.backing_off;
+                self.runnable += study.audits.pending();
             }
         }
-        self.running += tasks.running;
-        self.remaining += tasks.remaining();
+        self.running += tasks.running + study.audits.running;
+        self.remaining += tasks.remaining() + study.audits.pending();
     }
 }
 

@@ -3,7 +3,7 @@
 use reprise_domain::record::{Outcome, TaskRecord};
 use reprise_domain::{Dataset, EvaluateSpec, Stage, TaskResult, TaskSpec};
 use reprise_stats::table::PretrainRow;
-use reprise_stats::{Run, RunSet};
+use reprise_stats::{RunSet, Runs};
 
 use super::digits_table::Trainings;
 use super::{Report, is_failed};
@@ -17,7 +17,7 @@ pub(super) enum Members {
         dataset: Dataset,
         planned: usize,
         failed: usize,
-        runs: Vec<Run>,
+        runs: Runs,
     },
     /// Pretrainings of a model.
     Pretrain {
@@ -42,7 +42,7 @@ impl Members {
                 dataset: *dataset,
                 planned: 0,
                 failed: 0,
-                runs: Vec::new(),
+                runs: Runs::default(),
             },
             Stage::Pretrain { model, .. } => Self::Pretrain {
                 label: model.to_string(),
@@ -70,7 +70,7 @@ impl Members {
                 *planned += 1;
                 *failed += usize::from(is_failed(record));
                 if let Some(TaskResult::Search(result)) = result {
-                    runs.push(Run::new(seed, &result.trajectory)?);
+                    runs.push(seed, &result.trajectory)?;
                 }
             }
             Self::Pretrain { label, rows } => {

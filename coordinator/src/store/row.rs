@@ -6,6 +6,8 @@
 //! checks: the checksum of its row, and the digest that the task's event holds,
 //! which is in another table.
 
+use std::collections::HashMap;
+
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::Event;
 use reprise_data::digest;
@@ -70,6 +72,33 @@ impl ResultRow {
         } else {
             Err(RowProblem::Digest { expected, found })
         }
+    }
+}
+
+/// Results that are checked by the task that asks for them; more are given to a thread
+/// of their own, since reading a thousand takes some ten milliseconds.
+const FEW: usize = 16;
+
+/// What the rows of `wanted` say, in that order.
+pub(super) async fn check_all(
+    wanted: &[(TaskKey, Digest)],
+    rows: HashMap<TaskKey, ResultRow>,
+) -> Result<Vec<StoredResult>, (TaskKey, RowProblem)> {
+    let check = move |wanted: &[(TaskKey, Digest)]| {
+        let checked = wanted.iter().map(|(key, digest)| {
+            let row = rows.get(key).ok_or(RowProblem::Missing);
+            row.and_then(|row| row.check(*key, *digest))
+                .map_err(|problem| (*key, problem))
+        });
+        checked.collect()
+    };
+    if wanted.len() <= FEW {
+        return check(wanted);
+    }
+    let wanted = wanted.to_vec();
+    match tokio::task::spawn_blocking(move || check(&wanted)).await {
+        Ok(checked) => checked,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
@@ -177,22 +206,45 @@ impl Head {
             Err(damaged(path, "its checksum does not match".to_owned()))
         }
     }
+}
 
-    /// The snapshot of these numbered chunks.
-    pub(super) fn join(
-        self,
-        path: &str,
-        chunks: Vec<(i64, Vec<u8>)>,
-    ) -> Result<Snapshot, StoreError> {
-        let numbers = chunks.iter().map(|(number, _)| *number);
-        if !numbers.eq(0..self.chunks) {
-            let problem = format!("it has {} of {} chunks", chunks.len(), self.chunks);
+/// A snapshot as its chunks come, in the order of their numbers. It may have hundreds
+/// of megabytes, so that there is only one copy of them.
+pub(super) struct Joining {
+    head: Head,
+    chunks: i64,
+    is_in_order: bool,
+    state: Vec<u8>,
+}
+
+impl Joining {
+    pub(super) fn new(head: Head) -> Self {
+        Self {
+            head,
+            chunks: 0,
+            is_in_order: true,
+            state: Vec::new(),
+        }
+    }
+
+    /// Takes the next chunk; a head without chunks comes with none.
+    pub(super) fn push(&mut self, number: Option<i64>, chunk: Option<&[u8]>) {
+        let (Some(number), Some(chunk)) = (number, chunk) else {
+            return;
+        };
+        self.is_in_order &= number == self.chunks;
+        self.chunks += 1;
+        self.state.extend_from_slice(chunk);
+    }
+
+    pub(super) fn finish(self, path: &str) -> Result<Snapshot, StoreError> {
+        if !self.is_in_order || self.chunks != self.head.chunks {
+            let problem = format!("it has {} of {} chunks", self.chunks, self.head.chunks);
             return Err(damaged(path, problem));
         }
-        let state: Vec<Vec<u8>> = chunks.into_iter().map(|(_, chunk)| chunk).collect();
         Ok(Snapshot {
-            through: self.through,
-            state: state.concat(),
+            through: self.head.through,
+            state: self.state,
         })
     }
 }

@@ -90,7 +90,7 @@ pub fn panels(sets: &[RunSet]) -> Vec<Panel> {
                 .map(|set| Curve {
                     label: set.label().to_owned(),
                     finished: set.finished(),
-                    points: points(set.runs(), axis, &grid),
+                    points: points(set, axis, &grid),
                 })
                 .collect();
             panels.push(Panel {
@@ -104,10 +104,10 @@ pub fn panels(sets: &[RunSet]) -> Vec<Panel> {
 }
 
 /// Where a run ends on `axis`.
-fn end(run: &Run, axis: Axis) -> f64 {
+fn end(run: Run<'_>, axis: Axis) -> f64 {
     match axis {
-        Axis::Queries => run.end().queries as f64,
-        Axis::SimulatedSeconds => run.end().simulated.get(),
+        Axis::Queries => run.end.queries as f64,
+        Axis::SimulatedSeconds => run.end.simulated.get(),
     }
 }
 
@@ -116,8 +116,8 @@ fn end(run: &Run, axis: Axis) -> f64 {
 /// Against queries a run that has ended is missing. Against time it goes on
 /// recommending its last incumbent, so that the mean stays over the same runs
 /// although each ends with another query's cost.
-fn at(run: &Run, axis: Axis, x: f64) -> Option<f64> {
-    let steps = run.steps();
+fn at(run: Run<'_>, axis: Axis, x: f64) -> Option<f64> {
+    let steps = run.steps;
     let made = match axis {
         Axis::Queries if x > end(run, axis) => return None,
         Axis::Queries => steps.partition_point(|step| f64::from(step.query) <= x),
@@ -132,18 +132,15 @@ fn half(runs: usize) -> usize {
 }
 
 /// The position that half of the runs reach; zero when there are none.
-fn reach(runs: &[Run], axis: Axis) -> f64 {
-    let mut ends: Vec<f64> = runs.iter().map(|run| end(run, axis)).collect();
+fn reach(set: &RunSet, axis: Axis) -> f64 {
+    let mut ends: Vec<f64> = set.runs().map(|run| end(run, axis)).collect();
     ends.sort_unstable_by(|a, b| b.total_cmp(a));
     ends.get(half(ends.len()) - 1).copied().unwrap_or(0.0)
 }
 
 /// Positions common to all methods of a panel, up to the farthest reach of one.
 fn grid(sets: &[&RunSet], axis: Axis) -> Vec<f64> {
-    let end = sets
-        .iter()
-        .map(|set| reach(set.runs(), axis))
-        .fold(0.0, f64::max);
+    let end = sets.iter().map(|set| reach(set, axis)).fold(0.0, f64::max);
     match axis {
         Axis::Queries => {
             let last = end as usize;
@@ -163,14 +160,14 @@ fn grid(sets: &[&RunSet], axis: Axis) -> Vec<f64> {
 }
 
 /// The points that half of the runs have reached and have an incumbent at.
-fn points(runs: &[Run], axis: Axis, grid: &[f64]) -> Vec<CurvePoint> {
-    let end = reach(runs, axis);
+fn points(set: &RunSet, axis: Axis, grid: &[f64]) -> Vec<CurvePoint> {
+    let end = reach(set, axis);
     grid.iter()
         .filter(|&&x| x <= end)
         .filter_map(|&x| {
-            let values: Vec<f64> = runs.iter().filter_map(|run| at(run, axis, x)).collect();
+            let values: Vec<f64> = set.runs().filter_map(|run| at(run, axis, x)).collect();
             let summary = Summary::of(&values)?;
-            (summary.n >= half(runs.len())).then_some(CurvePoint {
+            (summary.n >= half(set.finished())).then_some(CurvePoint {
                 x,
                 mean: summary.mean,
                 median: summary.median,

@@ -25,6 +25,6 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 
-pub use sample::{Final, Incumbent, Run, RunSet, SampleError, Split};
+pub use sample::{Final, Incumbent, Run, RunSet, Runs, SampleError, Split};
 pub use summary::Summary;
 pub use table::{Cell, Column, Table};

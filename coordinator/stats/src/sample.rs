@@ -62,12 +62,20 @@ impl Split {
     }
 }
 
-/// One finished trial as statistics look at it: what it ended with, and where its
-/// incumbent changed. There may be a million, so their other queries are not kept.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+/// Finished trials as statistics look at them: what each ended with, and where its
+/// incumbent changed. There may be a million, so their other queries are not kept, and
+/// the changes of all trials lie in one piece.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Runs {
+    rows: Vec<Row>,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Row {
     end: Final,
-    steps: Box<[Step]>,
+    first_step: u32,
+    steps: u32,
 }
 
 /// A query after which a trial recommends another architecture than before.
@@ -81,23 +89,32 @@ pub struct Step {
     pub test: f64,
 }
 
-impl Run {
-    /// The trial of a seed.
+/// One finished trial.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Run<'a> {
+    /// The numbers of the trial when it ended.
+    pub end: &'a Final,
+    /// Where its incumbent changed, in order; the first query is the first step.
+    pub steps: &'a [Step],
+}
+
+impl Runs {
+    /// Adds the trial of a seed.
     ///
     /// # Errors
     /// When the columns of `trajectory` differ in length.
-    pub fn new(seed: Seed, trajectory: &Trajectory) -> Result<Self, SampleError> {
+    pub fn push(&mut self, seed: Seed, trajectory: &Trajectory) -> Result<(), SampleError> {
         if !trajectory.is_rectangular() {
             return Err(SampleError::Ragged { seed });
         }
+        let first_step = self.steps.len();
         let incumbents = trajectory.incumbents();
-        let mut steps: Vec<Step> = Vec::new();
         let mut clock = 0.0;
         for (query, &incumbent) in incumbents.iter().enumerate() {
             clock += trajectory.cost[query].get();
             // An architecture becomes the incumbent when it is bought.
             if incumbent == query {
-                steps.push(Step {
+                self.steps.push(Step {
                     query: query as u32 + 1,
                     seconds: clock,
                     test: trajectory.test[query].percent(),
@@ -109,25 +126,24 @@ impl Run {
             validation: trajectory.reported_validation[query],
             test: trajectory.test[query],
         });
-        Ok(Self {
+        self.rows.push(Row {
             end: Final {
                 seed,
                 queries: trajectory.len(),
                 simulated: trajectory.cost.iter().copied().sum(),
                 incumbent,
             },
-            steps: steps.into_boxed_slice(),
+            first_step: first_step as u32,
+            steps: (self.steps.len() - first_step) as u32,
+        });
+        Ok(())
+    }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = Run<'_>> {
+        self.rows.iter().map(|row| Run {
+            end: &row.end,
+            steps: &self.steps[row.first_step as usize..][..row.steps as usize],
         })
-    }
-
-    /// The numbers of the trial when it ended.
-    pub const fn end(&self) -> &Final {
-        &self.end
-    }
-
-    /// Where its incumbent changed, in order; the first query is the first step.
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
     }
 }
 
@@ -173,7 +189,7 @@ pub struct RunSet {
     dataset: Dataset,
     planned: usize,
     failed: usize,
-    runs: Vec<Run>,
+    runs: Runs,
 }
 
 impl RunSet {
@@ -187,11 +203,12 @@ impl RunSet {
         dataset: Dataset,
         planned: usize,
         failed: usize,
-        mut runs: Vec<Run>,
+        mut runs: Runs,
     ) -> Result<Self, SampleError> {
         let label = label.into();
-        runs.sort_by_key(|run| run.end.seed);
-        let mut pairs = runs.windows(2);
+        let rows = &mut runs.rows;
+        rows.sort_unstable_by_key(|row| row.end.seed);
+        let mut pairs = rows.windows(2);
         if let Some(pair) = pairs.find(|pair| pair[0].end.seed == pair[1].end.seed) {
             let seed = pair[0].end.seed;
             return Err(SampleError::DuplicateSeed {
@@ -200,12 +217,13 @@ impl RunSet {
                 seed,
             });
         }
-        if runs.len().saturating_add(failed) > planned {
+        let finished = rows.len();
+        if finished.saturating_add(failed) > planned {
             return Err(SampleError::MoreThanPlanned {
                 label,
                 dataset,
                 planned,
-                finished: runs.len(),
+                finished,
                 failed,
             });
         }
@@ -240,22 +258,22 @@ impl RunSet {
 
     /// Runs finished.
     pub fn finished(&self) -> usize {
-        self.runs.len()
+        self.runs.rows.len()
     }
 
     /// Runs that are neither finished nor failed: not run yet, or cancelled.
     pub fn missing(&self) -> usize {
-        self.planned - self.failed - self.runs.len()
+        self.planned - self.failed - self.finished()
     }
 
     /// The finished runs by ascending seed.
-    pub fn runs(&self) -> &[Run] {
-        &self.runs
+    pub fn runs(&self) -> impl ExactSizeIterator<Item = Run<'_>> {
+        self.runs.iter()
     }
 
     /// The final numbers of the finished runs by ascending seed.
     pub fn finals(&self) -> impl Iterator<Item = &Final> {
-        self.runs.iter().map(Run::end)
+        self.runs.iter().map(|run| run.end)
     }
 
     /// Final reported accuracy on `split` of every run that has an incumbent, in
@@ -300,7 +318,7 @@ pub fn labels(sets: &[RunSet]) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{run, run_set, trajectory};
+    use crate::testing::{gathered, run, run_set, trajectory};
 
     #[test]
     fn the_reported_accuracies_are_those_of_the_incumbent_by_guiding_validation() {
@@ -308,8 +326,10 @@ mod tests {
         let mut trajectory =
             trajectory(&[(91.0, 94.0, 10.0), (92.0, 93.0, 20.0), (90.0, 95.0, 5.0)]);
         trajectory.reported_validation[1] = Accuracy::from_percent(91.5).unwrap();
-        let run = Run::new(Seed(4), &trajectory).unwrap();
-        let end = run.end();
+        let mut runs = Runs::default();
+        runs.push(Seed(4), &trajectory).unwrap();
+        let run = runs.iter().next().unwrap();
+        let end = run.end;
         let incumbent = end.incumbent.unwrap();
         assert_eq!(end.queries, 3);
         assert!((end.simulated.get() - 35.0).abs() < 1e-12);
@@ -327,13 +347,15 @@ mod tests {
     #[test]
     fn missing_runs_are_those_neither_finished_nor_failed() {
         let runs = vec![run(1, &[]), run(2, &[])];
-        let set = RunSet::new("random", Dataset::Cifar10, 7, 3, runs).unwrap();
+        let set = RunSet::new("random", Dataset::Cifar10, 7, 3, gathered(runs)).unwrap();
         assert_eq!((set.finished(), set.failed(), set.missing()), (2, 3, 2));
     }
 
     #[test]
     fn contradictions_are_refused() {
-        let new = |planned, failed, runs| RunSet::new("m", Dataset::Cifar10, planned, failed, runs);
+        let new = |planned, failed, runs| {
+            RunSet::new("m", Dataset::Cifar10, planned, failed, gathered(runs))
+        };
         assert!(matches!(
             new(5, 0, vec![run(1, &[]), run(2, &[]), run(1, &[])]),
             Err(SampleError::DuplicateSeed { seed: Seed(1), .. })
@@ -349,7 +371,7 @@ mod tests {
         let mut ragged = trajectory(&[(91.0, 94.0, 1.0)]);
         ragged.test.clear();
         assert_eq!(
-            Run::new(Seed(3), &ragged),
+            Runs::default().push(Seed(3), &ragged),
             Err(SampleError::Ragged { seed: Seed(3) })
         );
     }
@@ -357,9 +379,10 @@ mod tests {
     #[test]
     fn a_run_keeps_the_queries_that_change_its_incumbent() {
         let queries = [(80.0, 81.0, 10.0), (70.0, 99.0, 5.0), (90.0, 91.0, 1.0)];
-        let run = run(1, &queries);
+        let runs = gathered(vec![run(1, &queries)]);
+        let run = runs.iter().next().unwrap();
         let found: Vec<_> = run
-            .steps()
+            .steps
             .iter()
             .map(|step| (step.query, step.seconds))
             .collect();

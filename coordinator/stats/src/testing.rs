@@ -3,7 +3,7 @@
 use reprise_domain::{Accuracy, ArchIndex, Dataset, Seconds, Seed, Trajectory};
 use serde_json::Value;
 
-use crate::sample::{Run, RunSet};
+use crate::sample::{RunSet, Runs};
 
 const ORACLE: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -59,8 +59,17 @@ pub(crate) fn assert_close(found: f64, expected: f64) {
 
 /// A run from `(validation %, test %, cost s)` per query; the reported validation
 /// accuracy is the guiding one.
-pub(crate) fn run(seed: u64, queries: &[(f64, f64, f64)]) -> Run {
-    Run::new(Seed(seed), &trajectory(queries)).unwrap()
+pub(crate) fn run(seed: u64, queries: &[(f64, f64, f64)]) -> (Seed, Trajectory) {
+    (Seed(seed), trajectory(queries))
+}
+
+/// Such runs as a set has them.
+pub(crate) fn gathered(runs: Vec<(Seed, Trajectory)>) -> Runs {
+    let mut gathered = Runs::default();
+    for (seed, trajectory) in runs {
+        gathered.push(seed, &trajectory).unwrap();
+    }
+    gathered
 }
 
 /// The trajectory of such a run.
@@ -80,8 +89,8 @@ pub(crate) fn trajectory(queries: &[(f64, f64, f64)]) -> Trajectory {
 }
 
 /// A complete set of runs on CIFAR-10.
-pub(crate) fn run_set(label: &str, runs: Vec<Run>) -> RunSet {
-    RunSet::new(label, Dataset::Cifar10, runs.len(), 0, runs).unwrap()
+pub(crate) fn run_set(label: &str, runs: Vec<(Seed, Trajectory)>) -> RunSet {
+    RunSet::new(label, Dataset::Cifar10, runs.len(), 0, gathered(runs)).unwrap()
 }
 
 /// A complete set of one-query runs with these test accuracies in percent.

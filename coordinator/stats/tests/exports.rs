@@ -18,10 +18,10 @@ use reprise_stats::table::{
     Criterion, PretrainRow, Published, compare, compare_table, curve_table, pairwise_table,
     pretrain_table, runs_table, search_overview, search_table,
 };
-use reprise_stats::{Run, RunSet, Split, Table};
+use reprise_stats::{RunSet, Runs, Split, Table};
 
-/// A run whose accuracies and costs follow from its seed.
-fn synthetic_run(seed: u64, queries: usize) -> Run {
+/// The trajectory of a run whose accuracies and costs follow from its seed.
+fn synthetic_run(seed: u64, queries: usize) -> Trajectory {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut unit = || f64::from(rng.next_u32()) / 2f64.powi(32);
     let mut trajectory = Trajectory::default();
@@ -39,14 +39,15 @@ fn synthetic_run(seed: u64, queries: usize) -> Run {
             .cost
             .push(Seconds::new(100.0 + 50.0 * unit()).unwrap());
     }
-    Run::new(Seed(seed), &trajectory).unwrap()
+    trajectory
 }
 
 fn set(label: &str, seeds: &[u64]) -> RunSet {
-    let runs: Vec<Run> = seeds
-        .iter()
-        .map(|&seed| synthetic_run(seed, (seed % 7) as usize))
-        .collect();
+    let mut runs = Runs::default();
+    for &seed in seeds {
+        let trajectory = synthetic_run(seed, (seed % 7) as usize);
+        runs.push(Seed(seed), &trajectory).unwrap();
+    }
     RunSet::new(label, Dataset::Cifar10, seeds.len() + 2, 1, runs).unwrap()
 }
 

@@ -20,8 +20,9 @@ const LONGEST: Duration = Duration::from_hours(1);
 const WORKERS: usize = 100;
 const SLOTS: u32 = 4;
 
-/// How long a slot holds a task while trials are exported.
-const HOLD: Duration = Duration::from_millis(100);
+/// How long a slot holds a task while trials are exported: a thousand
+/// acknowledgements a second.
+const HOLD: Duration = Duration::from_millis(400);
 
 /// Limits of an export.
 #[derive(Debug, Clone, Copy)]

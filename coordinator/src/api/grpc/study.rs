@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, TryStreamExt as _, stream};
 use reprise_core::lifecycle::Refusal;
 use reprise_core::plan::PlanError;
 use reprise_domain::StudyName;
@@ -172,12 +172,19 @@ impl StudyService for StudyApi {
         let form = request.form();
         // An unknown study is told as an answer, and not within the stream.
         self.reading.standing(&study).await?;
-        let records = self.reading.records(study).map(move |record| {
-            record
-                .map(|record| convert::record::task_record(&record, form))
-                .map_err(Status::from)
+        let pages = self.reading.records(study).map_err(Status::from);
+        // Not by the task of the connection, which others wait for.
+        let converted = pages.and_then(move |records| async move {
+            let convert = move || {
+                let records = records.iter();
+                let converted = records.map(|record| convert::record::task_record(record, form));
+                converted.collect::<Vec<_>>()
+            };
+            let converted = tokio::task::spawn_blocking(convert).await;
+            converted.map_err(|error| Status::internal(error.to_string()))
         });
-        Ok(Response::new(Box::pin(records)))
+        let records = converted.map_ok(|records| stream::iter(records.into_iter().map(Ok)));
+        Ok(Response::new(Box::pin(records.try_flatten())))
     }
 }
 

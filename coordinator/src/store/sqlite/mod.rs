@@ -1,7 +1,9 @@
 //! The store in one SQLite file: write-ahead log, flushed at every commit.
 //!
-//! One connection writes; readers have their own, which cannot.
+//! One connection writes; readers have their own, which cannot. A third one moves the
+//! log into the file.
 
+mod checkpointer;
 mod file;
 mod read;
 mod schema;
@@ -21,6 +23,7 @@ use tokio::sync::Mutex;
 use super::attempts;
 use super::row::{self, Head, ResultRow};
 use super::{Batch, Reader, Sequence, Store, StoreError, StoredResult};
+use checkpointer::{Checkpointer, Pace};
 pub use file::{back_up, check};
 pub use read::SqliteReader;
 
@@ -42,6 +45,7 @@ const SWEPT_CHUNKS: i64 = 8;
 pub struct SqliteStore {
     path: String,
     writer: Mutex<Writer>,
+    checkpointer: Checkpointer,
     reader: Arc<SqliteReader>,
 }
 
@@ -67,6 +71,9 @@ impl SqliteStore {
             // The whole point: a commit that has returned survives a power cut.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
+            .pragma("wal_autocheckpoint", "0")
+            // Results are stored under their keys, which lie anywhere in their table.
+            .pragma("cache_size", "-32768")
             // A log that grew during a long read is cut again.
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging()
@@ -81,16 +88,25 @@ impl SqliteStore {
             .fetch_one(&mut connection)
             .await
             .map_err(failed)?;
+        let checkpointer = Checkpointer::start(path, Pace::default()).await;
+        let checkpointer = checkpointer.map_err(failed)?;
         Ok(Self {
             path: name,
             writer: Mutex::new(Writer { connection, newest }),
+            checkpointer,
             reader: Arc::new(SqliteReader::new(path)),
         })
     }
 
     /// Closes the file; what is in its log goes into it.
     pub async fn close(self) -> Result<(), StoreError> {
-        let Self { path, writer, .. } = self;
+        let Self {
+            path,
+            writer,
+            checkpointer,
+            ..
+        } = self;
+        checkpointer.stop().await;
         let closed = writer.into_inner().connection.close().await;
         closed.map_err(|source| StoreError::Open {
             path,

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 use super::super::attempts;
 use super::super::lease::{Lease, Source};
-use super::super::row::{self, Head, Replay, ResultRow};
+use super::super::row::{self, Head, Joining, Replay, ResultRow};
 use super::super::{
     Reader, Replayed, ResultVisitor, RowProblem, Sequence, Snapshot, StoreError, StoredResult,
     Visitor,
@@ -183,30 +183,31 @@ impl Reader for SqliteReader {
         let failed = |error| self.failed(error);
         let mut lease = self.lease().await?;
         // One statement, so that the snapshot is not replaced between two.
-        let rows = sqlx::query(
+        let mut rows = sqlx::query(
             "SELECT generation, through, chunks, sum, chunk, state \
              FROM snapshot_head LEFT JOIN snapshot_chunk USING (generation) ORDER BY chunk",
         )
-        .fetch_all(&mut *lease)
-        .await
-        .map_err(failed)?;
-        let Some(first) = rows.first() else {
-            return Ok(None);
-        };
-        let head = Head {
-            generation: first.try_get(0).map_err(failed)?,
-            through: first.try_get(1).map_err(failed)?,
-            chunks: first.try_get(2).map_err(failed)?,
-        };
-        let head = head.read(&self.path, first.try_get(3).map_err(failed)?)?;
-        let mut chunks = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let chunk: Option<i64> = row.try_get(4).map_err(failed)?;
-            if let Some(chunk) = chunk {
-                chunks.push((chunk, row.try_get(5).map_err(failed)?));
-            }
+        .fetch(&mut *lease);
+        let mut joining: Option<Joining> = None;
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let joining = match &mut joining {
+                Some(joining) => joining,
+                None => {
+                    let head = Head {
+                        generation: row.try_get(0).map_err(failed)?,
+                        through: row.try_get(1).map_err(failed)?,
+                        chunks: row.try_get(2).map_err(failed)?,
+                    };
+                    let head = head.read(&self.path, row.try_get(3).map_err(failed)?)?;
+                    joining.insert(Joining::new(head))
+                }
+            };
+            let number = row.try_get(4).map_err(failed)?;
+            joining.push(number, row.try_get(5).map_err(failed)?);
         }
-        head.join(&self.path, chunks).map(Some)
+        joining
+            .map(|joining| joining.finish(&self.path))
+            .transpose()
     }
 
     async fn is_compacted(&self) -> Result<bool, StoreError> {
@@ -219,12 +220,9 @@ impl Reader for SqliteReader {
     async fn results(&self, wanted: &[(TaskKey, Digest)]) -> Result<Vec<StoredResult>, StoreError> {
         let keys: Vec<TaskKey> = wanted.iter().map(|(key, _)| *key).collect();
         let rows = self.rows(&keys).await?;
-        let checked = wanted.iter().map(|(key, digest)| {
-            let row = rows.get(key).ok_or(RowProblem::Missing);
-            row.and_then(|row| row.check(*key, *digest))
-                .map_err(|problem| self.refused(*key, problem))
-        });
-        checked.collect()
+        row::check_all(wanted, rows)
+            .await
+            .map_err(|(key, problem)| self.refused(key, problem))
     }
 
     async fn result_count(&self) -> Result<u64, StoreError> {

@@ -199,7 +199,7 @@ fn by_method(sets: &[RunSet]) -> Vec<&RunSet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{one_query_runs, run, run_set};
+    use crate::testing::{gathered, one_query_runs, run, run_set};
 
     #[test]
     fn the_tidy_table_holds_numbers_and_reasons() {
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn absent_runs_are_named_below_the_table() {
         let runs = vec![run(1, &[(90.0, 91.0, 1.0)]), run(2, &[])];
-        let set = RunSet::new("dngo", Dataset::Cifar10, 9, 3, runs).unwrap();
+        let set = RunSet::new("dngo", Dataset::Cifar10, 9, 3, gathered(runs)).unwrap();
         let table = search_overview(&[set]);
         assert_eq!(
             table.notes.last().unwrap(),

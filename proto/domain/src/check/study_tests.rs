@@ -105,6 +105,7 @@ fn good() -> StudySpec {
         }),
         retry: RetryPolicy::default(),
         on_failure: OnFailure::StopAfter(10),
+        audit: None,
     }
 }
 

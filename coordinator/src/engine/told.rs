@@ -195,6 +195,11 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
             of_study(study),
             format!("study `{study}` was submitted again"),
         ),
+        Event::StudyContinued { study } => (
+            "study-continued",
+            of_study(study),
+            format!("study `{study}` goes on after its stop"),
+        ),
         Event::StudyCancelled { study } => (
             "study-cancelled",
             of_study(study),

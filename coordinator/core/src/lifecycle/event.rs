@@ -35,6 +35,12 @@ pub enum Event {
         /// Its name.
         study: StudyName,
     },
+    /// A client had tasks of a stopped study tried again: the study goes on, with the
+    /// tasks that its stop had cancelled. Those that were given up stay so.
+    StudyContinued {
+        /// Its name.
+        study: StudyName,
+    },
     /// A client cancelled a study.
     StudyCancelled {
         /// Its name.

@@ -33,7 +33,8 @@ pub enum Input {
         /// Who asks.
         by: Actor,
     },
-    /// A client starts tasks afresh that were given up.
+    /// A client starts tasks afresh that were given up. A study that stopped itself
+    /// goes on.
     Retry {
         /// A study that has them in its plan.
         study: StudyName,
@@ -186,7 +187,8 @@ pub enum Refusal {
         /// The name asked for.
         study: StudyName,
     },
-    /// The study has ended, so it can be neither paused nor resumed.
+    /// The study has ended, so it can be neither paused nor resumed, and a cancelled
+    /// one does not try its tasks again.
     #[error("study `{study}` has been {how}; submit it again to take it up")]
     StudyEnded {
         /// Its name.

@@ -32,8 +32,12 @@ impl State {
             } => self.take_study(spec, *digest, owner.as_ref(), plan, at, effects),
             Event::StudyReopened { study } => {
                 let study = self.find_study(study)?;
-                self.studies[study.row()].control = Control::Running;
-                self.revive_all(study, at);
+                self.take_up(study, &[Phase::GivenUp, Phase::Cancelled], at);
+                Some(())
+            }
+            Event::StudyContinued { study } => {
+                let study = self.find_study(study)?;
+                self.take_up(study, &[Phase::Cancelled], at);
                 Some(())
             }
             Event::StudyPaused { study } => self.control(study, Control::Paused, at),

@@ -48,7 +48,7 @@ impl State {
             self.attach(study, stage, ix);
             self.watch_anew(ix);
         }
-        self.revive_all(study, at);
+        self.take_up(study, &[Phase::GivenUp, Phase::Cancelled], at);
         for ix in before {
             self.cancel_unless_wanted(ix, at, effects);
         }
@@ -158,13 +158,14 @@ impl State {
         self.set(ix, TaskState::Cancelled, at);
     }
 
-    /// Starts all given up and cancelled tasks of a study afresh, inputs first, and
-    /// has those audited that are finished already.
-    pub(super) fn revive_all(&mut self, study: StudyIx, at: Timestamp) {
+    /// Lets a study run. Its tasks in the phases `revived` start afresh, inputs first,
+    /// and those that are finished already are audited.
+    pub(super) fn take_up(&mut self, study: StudyIx, revived: &[Phase], at: Timestamp) {
+        self.studies[study.row()].control = Control::Running;
         for position in 0..self.study(study).tasks.len() {
             let ix = self.study(study).tasks[position];
             match self.task(ix).state.phase() {
-                Phase::GivenUp | Phase::Cancelled => self.revive(ix, at),
+                phase if revived.contains(&phase) => self.revive(ix, at),
                 Phase::Blocked => {
                     let entry = self.entry_state(self.task(ix).input());
                     self.set(ix, entry, at);

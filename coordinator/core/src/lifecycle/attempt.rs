@@ -88,6 +88,10 @@ impl Turn<'_> {
             limit,
         } in self.state.overruns(self.now)
         {
+            // The end of an earlier one may have ended it too.
+            if self.state.task(ix).lease(lease.number) != Some(lease) {
+                continue;
+            }
             let attempt = self.state.task(ix).attempt(&lease);
             let what = match class {
                 FailureClass::TimeLimit => "it ran for longer than",

@@ -113,7 +113,8 @@ impl State {
         }
     }
 
-    /// Attempts that have reached a limit; each is named once.
+    /// Attempts that have reached a limit. Ending one may end others: of a task that is
+    /// given up, or of a study that stops.
     pub(crate) fn overruns(&mut self, now: Timestamp) -> Vec<Overrun> {
         let mut overruns = Vec::new();
         while let Some(&(due, ix, number)) = self.watch.looks.first() {

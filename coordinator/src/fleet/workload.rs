@@ -53,6 +53,7 @@ mod tests {
                 backing_off: 6,
                 ..TaskCounts::default()
             },
+            audits: reprise_domain::status::AuditCounts::default(),
             submitted_at_ms: 0,
             started_at_ms: None,
             finished_at_ms: None,

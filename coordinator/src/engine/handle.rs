@@ -3,7 +3,7 @@
 use reprise_core::lifecycle::{Actor, Checkpoint, Input, Progress, Refusal};
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::StudySpec;
-use reprise_domain::{AttemptId, AttemptOutcome, Capability, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{AttemptId, AttemptOutcome, Capability, Digest, TaskKey, TaskSpec, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::questions::Question;
@@ -92,6 +92,11 @@ pub(super) enum Request {
     /// A file of a finished task's result is lost or damaged.
     ArtifactLost {
         task: TaskKey,
+    },
+    /// The file of a checkpoint is lost or damaged.
+    CheckpointLost {
+        attempt: AttemptId,
+        checkpoint: Digest,
     },
     Heartbeat {
         worker: WorkerId,
@@ -212,6 +217,20 @@ impl Handle {
             worker,
             session,
             progress,
+        })
+        .await
+    }
+
+    /// The file of a checkpoint is missing or damaged: whoever has its task cannot go on
+    /// from it.
+    pub async fn checkpoint_lost(
+        &self,
+        attempt: AttemptId,
+        checkpoint: Digest,
+    ) -> Result<(), Unavailable> {
+        self.tell(Request::CheckpointLost {
+            attempt,
+            checkpoint,
         })
         .await
     }

@@ -310,6 +310,14 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
             of_attempt(attempt),
             format!("attempt {} saved where it is: {done} done", short(attempt)),
         ),
+        Event::CheckpointLost { attempt } => (
+            "checkpoint-lost",
+            of_attempt(attempt),
+            format!(
+                "the checkpoint of attempt {} is lost or damaged; its task begins anew",
+                short(attempt)
+            ),
+        ),
         Event::Lost {
             worker,
             counted: running,

@@ -154,6 +154,17 @@ impl<'a> Turn<'a> {
                 // Never refused.
                 let _ = self.handle(Input::ArtifactLost { task });
             }
+            Request::CheckpointLost {
+                attempt,
+                checkpoint,
+            } => {
+                let input = Input::CheckpointLost {
+                    attempt,
+                    checkpoint,
+                };
+                // Never refused.
+                let _ = self.handle(input);
+            }
             Request::Question(question) => self.questions.push(question),
         }
     }

@@ -12,7 +12,7 @@ use super::action::Action;
 use super::event::{Event, Reopening, Verdict};
 use super::input::{AttemptEnd, Progress};
 use super::lease::is_plausible;
-use super::task::{Phase, TaskIx, TaskState};
+use super::task::{Phase, Saved, TaskIx, TaskState};
 use super::turn::Turn;
 use super::watch::Overrun;
 
@@ -70,6 +70,17 @@ impl Turn<'_> {
                 attempt,
                 checkpoint,
             });
+        }
+    }
+
+    /// Forgets a checkpoint whose file is gone, if it is the one that is known.
+    pub(super) fn checkpoint_lost(&mut self, attempt: AttemptId, checkpoint: Digest) {
+        let known = self.state.find(attempt.task);
+        let known = known.and_then(|ix| self.state.task(ix).extra().checkpoint);
+        let is_it =
+            |known: Saved| (known.number, known.artifact.digest) == (attempt.number, checkpoint);
+        if known.is_some_and(is_it) {
+            self.emit(Event::CheckpointLost { attempt });
         }
     }
 

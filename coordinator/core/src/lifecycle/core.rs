@@ -89,6 +89,10 @@ impl Core {
                 checkpoint,
                 done,
             } => turn.checkpointed(worker, attempt, checkpoint, done),
+            Input::CheckpointLost {
+                attempt,
+                checkpoint,
+            } => turn.checkpoint_lost(attempt, checkpoint),
             Input::Progress {
                 worker,
                 attempt,

@@ -143,6 +143,12 @@ pub enum Event {
         #[serde(default)]
         done: u64,
     },
+    /// The file of the checkpoint that a task would go on from is gone: it begins anew,
+    /// and the next checkpoint of it counts, however far that is.
+    CheckpointLost {
+        /// The attempt that saved it.
+        attempt: AttemptId,
+    },
     /// Attempts ended because their worker did.
     Lost {
         /// Who held them.

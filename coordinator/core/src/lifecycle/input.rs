@@ -108,6 +108,13 @@ pub enum Input {
         /// How far it is, in units of work of its task.
         done: u64,
     },
+    /// The file of a checkpoint is lost or damaged.
+    CheckpointLost {
+        /// The attempt in whose area it should be.
+        attempt: AttemptId,
+        /// Its digest.
+        checkpoint: Digest,
+    },
     /// A running attempt has moved on.
     Progress {
         /// Who runs it.

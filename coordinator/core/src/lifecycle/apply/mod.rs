@@ -32,12 +32,12 @@ impl State {
             } => self.take_study(spec, *digest, owner.as_ref(), plan, at, effects),
             Event::StudyReopened { study } => {
                 let study = self.find_study(study)?;
-                self.take_up(study, &[Phase::GivenUp, Phase::Cancelled], at);
+                self.take_up(study, &[Phase::GivenUp, Phase::Cancelled], at, effects);
                 Some(())
             }
             Event::StudyContinued { study } => {
                 let study = self.find_study(study)?;
-                self.take_up(study, &[Phase::Cancelled], at);
+                self.take_up(study, &[Phase::Cancelled], at, effects);
                 Some(())
             }
             Event::StudyPaused { study } => self.control(study, Control::Paused, at),
@@ -103,6 +103,7 @@ impl State {
                 checkpoint,
                 done,
             } => self.save_attempt(*attempt, *checkpoint, *done, effects),
+            Event::CheckpointLost { attempt } => self.lose_checkpoint(*attempt, effects),
             Event::Lost {
                 worker,
                 counted,
@@ -129,7 +130,7 @@ impl State {
             Event::Retried { tasks } => tasks.iter().try_for_each(|&key| {
                 let ix = self.find(key)?;
                 self.require(ix, Phase::GivenUp)?;
-                self.revive(ix, at);
+                self.revive(ix, at, effects);
                 Some(())
             }),
             Event::Restored => {

@@ -48,7 +48,7 @@ impl State {
             self.attach(study, stage, ix);
             self.watch_anew(ix);
         }
-        self.take_up(study, &[Phase::GivenUp, Phase::Cancelled], at);
+        self.take_up(study, &[Phase::GivenUp, Phase::Cancelled], at, effects);
         for ix in before {
             self.cancel_unless_wanted(ix, at, effects);
         }
@@ -160,12 +160,18 @@ impl State {
 
     /// Lets a study run. Its tasks in the phases `revived` start afresh, inputs first,
     /// and those that are finished already are audited.
-    pub(super) fn take_up(&mut self, study: StudyIx, revived: &[Phase], at: Timestamp) {
+    pub(super) fn take_up(
+        &mut self,
+        study: StudyIx,
+        revived: &[Phase],
+        at: Timestamp,
+        effects: &mut Effects,
+    ) {
         self.studies[study.row()].control = Control::Running;
         for position in 0..self.study(study).tasks.len() {
             let ix = self.study(study).tasks[position];
             match self.task(ix).state.phase() {
-                phase if revived.contains(&phase) => self.revive(ix, at),
+                phase if revived.contains(&phase) => self.revive(ix, at, effects),
                 Phase::Blocked => {
                     let entry = self.entry_state(self.task(ix).input());
                     self.set(ix, entry, at);

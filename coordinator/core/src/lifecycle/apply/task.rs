@@ -123,6 +123,17 @@ impl State {
         Some(())
     }
 
+    /// Forgets where a task can go on, because the file of it is gone.
+    pub(super) fn lose_checkpoint(
+        &mut self,
+        attempt: AttemptId,
+        effects: &mut Effects,
+    ) -> Option<()> {
+        let ix = self.find(attempt.task)?;
+        let known = self.task(ix).extra().checkpoint?;
+        (known.number == attempt.number).then(|| self.set_checkpoint(ix, None, effects))
+    }
+
     pub(super) fn lose(
         &mut self,
         worker: WorkerId,
@@ -162,8 +173,14 @@ impl State {
     }
 
     /// Starts a task afresh that was given up or cancelled, and unblocks what reads
-    /// from it.
-    pub(super) fn revive(&mut self, ix: TaskIx, at: Timestamp) {
+    /// from it. What it failed of may be in its checkpoint, unless it lacked nothing
+    /// but time.
+    pub(super) fn revive(&mut self, ix: TaskIx, at: Timestamp, effects: &mut Effects) {
+        if let TaskState::GivenUp(failure) = &self.task(ix).state
+            && failure.class != FailureClass::TimeLimit
+        {
+            self.set_checkpoint(ix, None, effects);
+        }
         self.tasks[ix].change(|extra| {
             (extra.failures, extra.lost, extra.avoid) = (0, 0, None);
         });

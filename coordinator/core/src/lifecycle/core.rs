@@ -135,8 +135,7 @@ impl Core {
             self.state.connect(id, now);
             self.state.set_link(id, Link::Gone { since: now });
         }
-        let back = now.after(self.settings.reconnect_grace);
-        self.state.watch.postpone(back);
+        self.state.watch.forget_all();
         self.debug_check();
     }
 

@@ -149,7 +149,6 @@ impl State {
             holder.remember(input);
         }
         self.refresh_worker(worker);
-        self.watch_attempt(ix, &lease);
         Some(lease)
     }
 

@@ -46,7 +46,6 @@ impl State {
             };
             let stage = self.studies[study.row()].stage(&planned.stage);
             self.attach(study, stage, ix);
-            self.watch_anew(ix);
         }
         self.take_up(study, &[Phase::GivenUp, Phase::Cancelled], at, effects);
         for ix in before {
@@ -179,6 +178,7 @@ impl State {
                 Phase::Finished => self.plan_audit(ix, None, at),
                 _ => {}
             }
+            self.watch_anew(ix);
         }
         self.settle(study, at);
     }

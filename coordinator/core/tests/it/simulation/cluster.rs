@@ -14,7 +14,7 @@ use super::faults::Sabotage;
 use super::ledger::Ledger;
 use super::node::{Node, Order};
 use super::random::Random;
-use crate::fixtures::{embedded, limited, noops, offer, submission, worker};
+use crate::fixtures::{embedded, limited, noops, offer, seconds, submission, worker};
 
 /// Steps of a schedule while faults strike.
 const STEPS: usize = 300;
@@ -72,10 +72,18 @@ impl Cluster {
             on_failure: OnFailure::StopAfter(2),
             ..spec
         };
+        // A cluster whose clock jumps passes these often.
+        let hurried = |spec| {
+            let mut spec = limited(spec);
+            if let Some(noop) = &mut spec.noop {
+                noop.limits.silence = Some(seconds(20.0));
+            }
+            spec
+        };
         let studies = vec![
             embedded("a", 2, 6),
             stops(embedded("b", 3, 4)),
-            limited(noops("c", 5)),
+            hurried(noops("c", 5)),
         ];
         let mut variants = studies.clone();
         variants.extend([embedded("a", 1, 3), noops("b", 7), stops(noops("c", 3))]);
@@ -405,9 +413,10 @@ impl Cluster {
             body,
         }: Letter<Order>,
     ) {
-        let node = &mut self.nodes[node];
-        if node.alive && node.session == Some(session) {
-            node.obey(body);
+        let known = &mut self.nodes[node];
+        if known.alive && known.session == Some(session) {
+            known.obey(body);
+            self.begin(node);
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reprise_core::lifecycle::Event;
 use reprise_domain::{AttemptId, Digest, TaskKey, WorkerId};
+use uuid::Uuid;
 
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -158,6 +159,10 @@ impl Ledger {
                 "INV-1: `{attempt}` won without having been finished"
             ));
         }
+        // It may be of an attempt from before its task was deleted.
+        let newest = self.newest.entry(attempt.task);
+        let newest = newest.or_insert((0, WorkerId(Uuid::nil())));
+        newest.0 = newest.0.max(attempt.number);
         match self.results.insert(attempt.task, result) {
             None => Ok(()),
             Some(_) => Err(format!("INV-2: `{attempt}` won a task that had finished")),

@@ -58,6 +58,11 @@ impl Node {
         }
     }
 
+    /// The attempts that its slots have.
+    pub(crate) fn running(&self) -> &[AttemptId] {
+        &self.queue[..self.queue.len().min(self.slots as usize)]
+    }
+
     pub(crate) fn holding(&self) -> Vec<AttemptId> {
         self.queue
             .iter()

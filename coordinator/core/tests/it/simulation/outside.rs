@@ -25,6 +25,7 @@ impl Cluster {
         }
         self.send(node, Message::Hello(holding));
         self.resend(node);
+        self.begin(node);
     }
 
     /// Reports everything again that was not acknowledged.
@@ -37,10 +38,19 @@ impl Cluster {
         }
     }
 
+    /// Says of the attempts that a worker runs that they have begun.
+    pub(super) fn begin(&mut self, node: usize) {
+        let known = &self.nodes[node];
+        let running: Vec<_> = known.running().to_vec();
+        for attempt in running {
+            self.send(node, Message::Progress(attempt, Progress::default()));
+        }
+    }
+
     /// Ends one of the attempts that a worker runs.
     pub(super) fn compute(&mut self, node: usize, faulty: bool) {
         let known = &mut self.nodes[node];
-        let running = known.queue.len().min(known.slots as usize);
+        let running = known.running().len();
         if !known.alive || running == 0 {
             return;
         }

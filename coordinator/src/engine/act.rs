@@ -19,6 +19,9 @@ impl Service {
                 }
                 self.send(worker, OutboxMessage::Start(assignments));
             }
+            Action::Reconnect { worker } => {
+                self.sessions.remove(&worker);
+            }
             Action::Stop { worker, attempts } => self.send(worker, OutboxMessage::Stop(attempts)),
             Action::Nondeterminism {
                 attempt,

@@ -404,7 +404,7 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
             of_tasks(tasks),
             format!("{} failed tasks are tried again", tasks.len()),
         ),
-        Event::Restored => (
+        Event::Restored { .. } => (
             "restored",
             About::default(),
             "the journal was restored from a backup".to_owned(),

@@ -3,7 +3,7 @@
 //! A result is a function of its task's key (INV-7), so a result of any attempt
 //! finishes a task that is still open. Failures and checkpoints count only if their
 //! attempt is current (INV-1). Every report is acknowledged, so that its sender can
-//! forget it.
+//! forget it, except a result that is kept for its study, see [`super::restore`].
 
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, Failure, FailureClass, TaskKey, WorkerId};
@@ -19,6 +19,11 @@ use super::watch::Overrun;
 impl Turn<'_> {
     pub(super) fn report(&mut self, worker: WorkerId, attempt: AttemptId, end: AttemptEnd) {
         self.heard(worker);
+        let is_result = matches!(end, AttemptEnd::Finished { .. });
+        if is_result && self.state.keeps_unknown(attempt, self.now) {
+            self.state.note_unknown(worker, attempt);
+            return;
+        }
         if let Some(ix) = self.state.find(attempt.task) {
             let task = self.state.task(ix);
             let is_open = task.state.phase().is_open();
@@ -51,6 +56,9 @@ impl Turn<'_> {
         done: u64,
     ) {
         self.heard(worker);
+        if self.state.keeps_unknown(attempt, self.now) {
+            return;
+        }
         let task = self.state.find(attempt.task).map(|ix| self.state.task(ix));
         let known = task.and_then(|task| task.extra().checkpoint);
         let is_known = known

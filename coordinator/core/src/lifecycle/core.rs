@@ -71,7 +71,7 @@ impl Core {
             Input::Invalidate { study, tasks, by } => turn.invalidate(&study, tasks, &by)?,
             Input::Drain { worker, drained } => turn.drain(worker, drained)?,
             Input::ArtifactLost { task } => turn.artifact_lost(task),
-            Input::Restored => turn.emit(Event::Restored),
+            Input::Restored => turn.restored(),
             Input::Hello {
                 worker,
                 capability,
@@ -136,6 +136,7 @@ impl Core {
             self.state.set_link(id, Link::Gone { since: now });
         }
         self.state.watch.forget_all();
+        self.state.unknown.clear();
         self.debug_check();
     }
 

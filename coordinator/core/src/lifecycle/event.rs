@@ -174,7 +174,12 @@ pub enum Event {
     },
     /// The journal was restored from a backup. Attempts that are made from now on
     /// are numbered above all those that the lost part of the journal made.
-    Restored,
+    Restored {
+        /// A number above those; see [`Event::restored`]. 0 where an earlier version
+        /// noted it.
+        #[serde(default)]
+        floor: u32,
+    },
     /// Tasks whose wait after a failure is over.
     Woken {
         /// Their keys.

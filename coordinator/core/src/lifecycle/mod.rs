@@ -20,6 +20,7 @@ mod invariants;
 mod lease;
 mod pages;
 mod references;
+mod restore;
 mod retry;
 mod session;
 mod settings;

@@ -63,11 +63,16 @@ impl Turn<'_> {
     /// Makes those attempts current that a worker holds and that are still of use;
     /// the others are returned.
     fn adopt(&mut self, worker: WorkerId, holding: &[AttemptId]) -> Vec<AttemptId> {
+        self.state.unknown.remove(&worker);
         let (mut adopted, mut stopped) = (Vec::new(), Vec::new());
         let mut tasks = HashSet::new();
         for &attempt in holding {
             let ix = self.state.find(attempt.task);
             if ix.is_some_and(|ix| self.state.task(ix).is_current(worker, attempt)) {
+                continue;
+            }
+            if self.state.keeps_unknown(attempt, self.now) {
+                self.state.note_unknown(worker, attempt);
                 continue;
             }
             // Of two attempts at one task a worker keeps one.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, StudyName, TaskKey, TaskSpec, WorkerId};
 
+use super::restore::Restores;
 use super::settings::Settings;
 use super::study::{Control, Study, StudyIx};
 use super::table::TaskTable;
@@ -38,8 +39,11 @@ pub(crate) struct State {
     pub(crate) loads: Loads,
     /// Leases made so far.
     pub(crate) leases: u64,
-    /// How often the journal was restored from a backup.
-    pub(crate) restores: u32,
+    /// What it means that the journal was restored from a backup.
+    pub(crate) restores: Restores,
+    /// Unknown tasks that workers have work at, see [`State::keeps_unknown`]. Not
+    /// journalled: workers say it with each hello.
+    pub(crate) unknown: BTreeMap<WorkerId, BTreeSet<TaskKey>>,
     /// What time means for running attempts. Not journalled.
     pub(crate) watch: Watch,
 }
@@ -73,7 +77,8 @@ impl State {
             fair: FairShare::default(),
             loads: Loads::default(),
             leases: 0,
-            restores: 0,
+            restores: Restores::default(),
+            unknown: BTreeMap::new(),
             watch: Watch::default(),
         }
     }

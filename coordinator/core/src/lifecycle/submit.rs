@@ -36,6 +36,7 @@ impl Turn<'_> {
                     plan,
                     owner: by.name(),
                 });
+                self.reconnect_holders();
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ mod limits;
 mod plan;
 mod reopening;
 mod replay;
+mod restores;
 mod scheduler;
 mod sessions;
 mod simulation;

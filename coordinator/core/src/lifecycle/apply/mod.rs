@@ -72,6 +72,7 @@ impl State {
                     self.loads.remove(load);
                 }
                 self.workers.remove(worker);
+                self.unknown.remove(worker);
                 Some(())
             }
             Event::Leased { worker, attempts } => attempts.iter().try_for_each(|attempt| {
@@ -133,8 +134,8 @@ impl State {
                 self.revive(ix, at, effects);
                 Some(())
             }),
-            Event::Restored => {
-                self.restores += 1;
+            Event::Restored { floor } => {
+                self.restores.note(*floor, at);
                 Some(())
             }
             Event::Woken { tasks } => tasks.iter().try_for_each(|&key| {

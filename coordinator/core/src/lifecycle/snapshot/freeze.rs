@@ -4,7 +4,7 @@ use reprise_domain::WorkerId;
 
 use super::form::{
     FrozenAspect, FrozenAudit, FrozenAudits, FrozenCheckpoint, FrozenLease, FrozenState,
-    FrozenStudy, FrozenTask, FrozenWorker,
+    FrozenStudy, FrozenTask, FrozenWorker, Tail,
 };
 use super::json;
 use crate::lifecycle::state::State;
@@ -94,6 +94,13 @@ fn freeze_lease(lease: &Lease) -> FrozenLease {
         since: lease.since.0,
         sequence: lease.sequence,
         cost: lease.cost,
+    }
+}
+
+pub(super) fn freeze_tail(state: &State) -> Tail {
+    Tail {
+        number_floor: state.restores.floor,
+        restored: state.restores.at,
     }
 }
 

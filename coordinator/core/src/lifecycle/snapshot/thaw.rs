@@ -6,10 +6,11 @@ use reprise_domain::{ArchIndex, Capability, Digest, Failure, Seconds, Seed, Task
 
 use super::form::{
     FrozenAspect, FrozenAudit, FrozenAudits, FrozenLease, FrozenState, FrozenTask, FrozenWorker,
-    Head,
+    Head, Tail,
 };
 use super::{SnapshotError, damaged, parsed};
 use crate::Timestamp;
+use crate::lifecycle::restore::Restores;
 use crate::lifecycle::state::State;
 use crate::lifecycle::study::{Control, Study, StudyIx};
 use crate::lifecycle::task::{Audit, Interest, Lease, Saved, Task, TaskIx, TaskState};
@@ -151,6 +152,12 @@ pub(super) fn thaw_audits(state: &mut State, audits: FrozenAudits) -> Result<(),
     Ok(())
 }
 
+/// What only format 5 has.
+pub(super) fn thaw_tail(state: &mut State, tail: &Tail) {
+    state.restores.floor = tail.number_floor;
+    state.restores.at = tail.restored;
+}
+
 /// A lease, given back to its worker.
 fn thaw_lease(state: &mut State, ix: TaskIx, frozen: FrozenLease) -> Result<Lease, SnapshotError> {
     let lease = Lease {
@@ -174,7 +181,7 @@ pub(super) fn finish(state: &mut State, head: &Head) -> Result<(), SnapshotError
     }
     state.classes.set_means(&head.classes);
     state.leases = head.leases;
-    state.restores = head.restores;
+    state.restores = Restores::of_count(head.restores);
     state.fair.set_clock(head.fair_clock);
     for (row, frozen) in head.studies.iter().enumerate() {
         let study = &mut state.studies[row];

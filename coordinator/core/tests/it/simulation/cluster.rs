@@ -8,7 +8,7 @@ use reprise_core::lifecycle::{
 };
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::{OnFailure, StudySpec};
-use reprise_domain::{AttemptId, FailureClass, TaskKey};
+use reprise_domain::{AttemptId, FailureClass, TaskKey, WorkerId};
 
 use super::faults::Sabotage;
 use super::ledger::Ledger;
@@ -58,6 +58,10 @@ pub(crate) struct Cluster {
     /// Specs that clients submit while faults strike.
     pub(super) variants: Vec<StudySpec>,
     pub(super) faults: BTreeMap<&'static str, u64>,
+    /// Whether the journal is a backup that was put back.
+    pub(super) restored: bool,
+    /// Whether the step in hand deletes a study.
+    deleting: bool,
 }
 
 /// What broke, if anything.
@@ -90,7 +94,7 @@ impl Cluster {
         Self {
             random: Random::new(seed),
             sabotage,
-            now: Timestamp(10_000_000),
+            now: Timestamp(1_800_000_000_000),
             core: Core::new(Settings::default()),
             journal: Vec::new(),
             snapshot: None,
@@ -104,6 +108,8 @@ impl Cluster {
             studies,
             variants,
             faults: BTreeMap::new(),
+            restored: false,
+            deleting: false,
         }
     }
 
@@ -144,7 +150,7 @@ impl Cluster {
             191..198 => self.client()?,
             198 => match self.random.below(5) {
                 0 => self.lose_artifact()?,
-                1 if self.random.chance(60) => self.restore_backup()?,
+                1 => self.restore_backup()?,
                 _ => self.take_snapshot(),
             },
             _ => self.crash("coordinator crash after the record")?,
@@ -174,6 +180,7 @@ impl Cluster {
             self.ledger.enter(&event)?;
             self.note(&event);
             if let Event::StudyDeleted { .. } = event {
+                self.deleting = true;
                 let core = &self.core;
                 self.ledger.keep_known(|task| core.task(task).is_some());
             }
@@ -189,9 +196,12 @@ impl Cluster {
         if self.random.below(800) == 0 {
             return self.crash("coordinator crash after the record");
         }
-        step.actions
+        let acted = step
+            .actions
             .into_iter()
-            .try_for_each(|action| self.act(action))
+            .try_for_each(|action| self.act(action));
+        self.deleting = false;
+        acted
     }
 
     pub(super) fn note(&mut self, event: &Event) {
@@ -258,7 +268,16 @@ impl Cluster {
                 };
             }
             Action::Nondeterminism { .. } => return Err(format!("{action:?}")),
+            Action::Reconnect { worker } => {
+                self.strike("work at a study that a backup lacked");
+                let node = self.nodes.iter().position(|node| node.id == worker);
+                let node = node.ok_or("a stranger")?;
+                self.sessions[node] = None;
+                self.break_session(node);
+                return Ok(());
+            }
         };
+        self.check_kept(id, &order)?;
         let node = self
             .nodes
             .iter()
@@ -272,6 +291,31 @@ impl Cluster {
             });
         }
         Ok(())
+    }
+
+    /// Work at a task that a restored journal does not know must not be thrown away.
+    fn check_kept(&self, id: WorkerId, order: &Order) -> Checked {
+        let (thrown, is_stop) = match order {
+            Order::Stop(attempts) if !self.deleting => (attempts.as_slice(), true),
+            Order::Acknowledge(attempt) => (std::slice::from_ref(attempt), false),
+            _ => return Ok(()),
+        };
+        let holder = self.nodes.iter().find(|node| node.id == id);
+        let is_work = |attempt: &&AttemptId| {
+            holder.is_some_and(|node| {
+                let spooled = node.spool.get(*attempt);
+                matches!(spooled, Some(AttemptEnd::Finished { .. }))
+                    || (is_stop && node.queue.contains(attempt))
+            })
+        };
+        let lost = thrown
+            .iter()
+            .filter(|attempt| self.restored && self.core.task(attempt.task).is_none())
+            .find(is_work);
+        match lost {
+            Some(attempt) => Err(format!("the work of `{attempt}` is thrown away")),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn tick(&mut self) -> Checked {

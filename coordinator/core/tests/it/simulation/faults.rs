@@ -2,7 +2,7 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 29] = [
+pub(crate) const FAULTS: [&str; 30] = [
     "adopted attempt",
     "amended study",
     "cancelled study",
@@ -31,6 +31,7 @@ pub(crate) const FAULTS: [&str; 29] = [
     "snapshot",
     "stale checkpoint",
     "stopped attempt",
+    "work at a study that a backup lacked",
     "worker crash",
 ];
 

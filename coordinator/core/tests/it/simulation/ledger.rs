@@ -17,8 +17,10 @@ pub(crate) struct Ledger {
     live: BTreeMap<TaskKey, BTreeSet<u32>>,
     /// Results that were recorded.
     pub(crate) results: BTreeMap<TaskKey, Digest>,
-    /// Backups that were put back.
-    restores: u32,
+    /// Attempts that are made after a backup was put back have higher numbers.
+    floor: u32,
+    /// All attempts that were ever given out, whatever became of the journal.
+    pub(crate) given: BTreeSet<AttemptId>,
 }
 
 impl Ledger {
@@ -74,8 +76,8 @@ impl Ledger {
             Event::Disputed { attempt, .. } => Err(format!(
                 "INV-7: `{attempt}` is disputed although results do not vary"
             )),
-            Event::Restored => {
-                self.restores += 1;
+            Event::Restored { floor } => {
+                self.floor = *floor;
                 Ok(())
             }
             _ => Ok(()),
@@ -84,9 +86,12 @@ impl Ledger {
 
     fn lease(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
         let before = self.newest.insert(attempt.task, (attempt.number, worker));
-        let gap = self.restores << 20;
-        if attempt.number != before.map_or(0, |(number, _)| number).max(gap) + 1 {
+        let newest = before.map_or(0, |(number, _)| number);
+        if attempt.number != newest.max(self.floor) + 1 {
             return Err(format!("INV-3: `{attempt}` was leased after {before:?}"));
+        }
+        if !self.given.insert(attempt) {
+            return Err(format!("INV-3: `{attempt}` was leased twice"));
         }
         if self.results.contains_key(&attempt.task) {
             return Err(format!(
@@ -123,6 +128,7 @@ impl Ledger {
 
     /// Forgets what happened to tasks that were deleted.
     pub(crate) fn keep_known(&mut self, is_known: impl Fn(TaskKey) -> bool) {
+        self.given.retain(|attempt| is_known(attempt.task));
         self.newest.retain(|task, _| is_known(*task));
         self.live.retain(|task, _| is_known(*task));
         self.results.retain(|task, _| is_known(*task));
@@ -132,6 +138,7 @@ impl Ledger {
     pub(crate) fn begun_anew(&mut self) -> Self {
         Self {
             computed: std::mem::take(&mut self.computed),
+            given: std::mem::take(&mut self.given),
             ..Self::default()
         }
     }

@@ -19,7 +19,7 @@ use super::watch::Watch;
 use super::worker::{Link, Worker};
 use crate::Timestamp;
 use crate::plan::sweep::arch;
-use crate::scheduler::{Classes, Credit, FairShare, LoadKey, Loads};
+use crate::scheduler::{Classes, Credit, FairShare, LoadKey, Loads, LookFrom};
 
 /// Everything that the core knows.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) backoffs: BTreeSet<(Timestamp, TaskIx)>,
     /// Finished tasks whose audit is due.
     pub(crate) audits: BTreeSet<TaskIx>,
+    /// Where the next look at them begins. Not journalled.
+    pub(crate) audits_from: LookFrom,
     pub(crate) classes: Classes,
     pub(crate) fair: FairShare,
     pub(crate) loads: Loads,
@@ -73,6 +75,7 @@ impl State {
             workers: BTreeMap::new(),
             backoffs: BTreeSet::new(),
             audits: BTreeSet::new(),
+            audits_from: LookFrom::default(),
             classes: Classes::default(),
             fair: FairShare::default(),
             loads: Loads::default(),

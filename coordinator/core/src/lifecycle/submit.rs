@@ -68,7 +68,9 @@ impl Turn<'_> {
         let complete = known.tasks.iter().all(|&ix| {
             let phase = self.state.task(ix).state.phase();
             let audit = self.state.task(ix).extra().audit;
-            phase.is_open() || (phase == Phase::Finished && audit != Some(Audit::GivenUp))
+            let is_audited = !matches!(audit, Some(Audit::GivenUp { .. }))
+                || !known.audits(self.state.task(ix).key);
+            phase.is_open() || (phase == Phase::Finished && is_audited)
         });
         if known.control != Control::Running || !complete {
             let study = known.spec.name.clone();

@@ -87,8 +87,8 @@ pub(crate) enum Audit {
     Agreed,
     /// The result was another one.
     Differed,
-    /// It failed too often, or there is no other worker.
-    GivenUp,
+    /// It failed too often, there is no other worker, or no study wants it any more.
+    GivenUp { not: Option<WorkerId> },
 }
 
 impl Audit {

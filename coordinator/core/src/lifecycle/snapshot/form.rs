@@ -107,7 +107,9 @@ pub(super) enum FrozenAudit {
     Running(Option<[u8; 16]>),
     Agreed,
     Differed,
+    /// Of format 4, which forgot who made the result.
     GivenUp,
+    GivenUpOf(Option<[u8; 16]>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

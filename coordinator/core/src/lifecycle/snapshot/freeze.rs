@@ -113,7 +113,7 @@ pub(super) fn freeze_audits(state: &State) -> FrozenAudits {
             Audit::Running { not } => FrozenAudit::Running(worker(not)),
             Audit::Agreed => FrozenAudit::Agreed,
             Audit::Differed => FrozenAudit::Differed,
-            Audit::GivenUp => FrozenAudit::GivenUp,
+            Audit::GivenUp { not } => FrozenAudit::GivenUpOf(worker(not)),
         };
         Some((ix, frozen))
     });

@@ -145,7 +145,8 @@ pub(super) fn thaw_audits(state: &mut State, audits: FrozenAudits) -> Result<(),
             FrozenAudit::Running(not) => Audit::Running { not: worker(not) },
             FrozenAudit::Agreed => Audit::Agreed,
             FrozenAudit::Differed => Audit::Differed,
-            FrozenAudit::GivenUp => Audit::GivenUp,
+            FrozenAudit::GivenUp => Audit::GivenUp { not: None },
+            FrozenAudit::GivenUpOf(not) => Audit::GivenUp { not: worker(not) },
         };
         state.place_audit(TaskIx(ix), Some(audit));
     }

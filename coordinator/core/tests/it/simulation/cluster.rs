@@ -8,7 +8,7 @@ use reprise_core::lifecycle::{
 };
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::{OnFailure, StudySpec};
-use reprise_domain::{AttemptId, FailureClass, TaskKey, WorkerId};
+use reprise_domain::{AttemptId, AuditShare, FailureClass, TaskKey, WorkerId};
 
 use super::faults::Sabotage;
 use super::ledger::Ledger;
@@ -84,10 +84,21 @@ impl Cluster {
             }
             spec
         };
+        let of_its_own = |mut spec: StudySpec| {
+            if let Some(noop) = &mut spec.noop {
+                noop.hold_ms = 1;
+            }
+            spec
+        };
+        let audited = |spec| StudySpec {
+            audit: AuditShare::new(0.7).ok(),
+            ..spec
+        };
         let studies = vec![
             embedded("a", 2, 6),
             stops(embedded("b", 3, 4)),
             hurried(noops("c", 5)),
+            audited(of_its_own(noops("d", 6))),
         ];
         let mut variants = studies.clone();
         variants.extend([embedded("a", 1, 3), noops("b", 7), stops(noops("c", 3))]);
@@ -215,6 +226,7 @@ impl Cluster {
             {
                 self.strike("overrun attempt");
             }
+            Event::Audited { .. } => self.strike("audit"),
             Event::Reopened { .. } => self.strike("reopened task"),
             Event::StudyDeleted { .. } => self.strike("deleted study"),
             Event::Doubled { .. } => self.strike("doubled attempt"),

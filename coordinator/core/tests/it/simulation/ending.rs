@@ -55,9 +55,16 @@ impl Cluster {
         })
     }
 
+    fn is_done(&self, spec: &StudySpec) -> bool {
+        self.core.study(&spec.name).is_some_and(|view| view.done)
+    }
+
     fn is_finished(&self) -> bool {
-        self.tasks()
-            .all(|task| self.ledger.results.contains_key(&task))
+        // Audits come after the results.
+        self.studies.iter().all(|spec| self.is_done(spec))
+            && self
+                .tasks()
+                .all(|task| self.ledger.results.contains_key(&task))
     }
 
     pub(super) fn check_end(&self) -> Checked {
@@ -70,8 +77,7 @@ impl Cluster {
                 return Err(format!("`{task}` has the result of another task"));
             }
         }
-        let done = |spec: &StudySpec| self.core.study(&spec.name).is_some_and(|view| view.done);
-        if self.studies.iter().all(done) {
+        if self.studies.iter().all(|spec| self.is_done(spec)) {
             Ok(())
         } else {
             Err("all tasks have finished and a study has not".to_owned())

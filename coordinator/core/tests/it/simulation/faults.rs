@@ -2,9 +2,10 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 30] = [
+pub(crate) const FAULTS: [&str; 31] = [
     "adopted attempt",
     "amended study",
+    "audit",
     "cancelled study",
     "checkpoint",
     "clock back",
@@ -44,6 +45,8 @@ pub(crate) enum Sabotage {
     MisattributesResults,
     /// Time passes without anybody telling the core.
     NeverTicks,
+    /// The results of one worker are not those of its tasks.
+    FalsifiesResults,
     /// A restarted worker claims to hold attempts that it has lost.
     KeepsUnlisted,
 }

@@ -15,6 +15,8 @@ pub(crate) struct Ledger {
     pub(crate) newest: BTreeMap<TaskKey, (u32, WorkerId)>,
     /// Attempts of each task that can win.
     live: BTreeMap<TaskKey, BTreeSet<u32>>,
+    /// Audits that run.
+    audits: BTreeMap<TaskKey, u32>,
     /// Results that were recorded.
     pub(crate) results: BTreeMap<TaskKey, Digest>,
     /// Attempts that are made after a backup was put back have higher numbers.
@@ -47,6 +49,8 @@ impl Ledger {
                 self.live.entry(attempt.task).or_default().extend(beside);
                 Ok(())
             }
+            Event::AuditBegun { worker, attempt } => self.begin_audit(*worker, *attempt),
+            Event::Audited { attempt, agrees } => self.end_audit(*attempt, *agrees),
             Event::Returned { attempt } | Event::Failed { attempt, .. } => {
                 self.end(*attempt);
                 Ok(())
@@ -84,7 +88,29 @@ impl Ledger {
         }
     }
 
-    fn lease(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
+    fn begin_audit(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
+        if !self.results.contains_key(&attempt.task) {
+            return Err(format!("`{attempt}` audits a task without a result"));
+        }
+        self.number(worker, attempt)?;
+        self.audits.insert(attempt.task, attempt.number);
+        Ok(())
+    }
+
+    fn end_audit(&mut self, attempt: AttemptId, agrees: bool) -> Result<(), String> {
+        let begun = self.audits.remove(&attempt.task);
+        if begun != Some(attempt.number) || !self.computed.contains(&attempt) {
+            return Err(format!("`{attempt}` is no audit, but {begun:?}"));
+        }
+        if agrees {
+            Ok(())
+        } else {
+            Err(format!("INV-7: the audit `{attempt}` differs"))
+        }
+    }
+
+    /// Notes that an attempt was given to a worker.
+    fn number(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
         let before = self.newest.insert(attempt.task, (attempt.number, worker));
         let newest = before.map_or(0, |(number, _)| number);
         if attempt.number != newest.max(self.floor) + 1 {
@@ -93,6 +119,11 @@ impl Ledger {
         if !self.given.insert(attempt) {
             return Err(format!("INV-3: `{attempt}` was leased twice"));
         }
+        Ok(())
+    }
+
+    fn lease(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
+        self.number(worker, attempt)?;
         if self.results.contains_key(&attempt.task) {
             return Err(format!(
                 "INV-2: `{attempt}` was leased after its task had finished"
@@ -128,6 +159,7 @@ impl Ledger {
 
     /// Forgets what happened to tasks that were deleted.
     pub(crate) fn keep_known(&mut self, is_known: impl Fn(TaskKey) -> bool) {
+        self.audits.retain(|task, _| is_known(*task));
         self.given.retain(|attempt| is_known(attempt.task));
         self.newest.retain(|task, _| is_known(*task));
         self.live.retain(|task, _| is_known(*task));
@@ -144,6 +176,9 @@ impl Ledger {
     }
 
     fn end(&mut self, attempt: AttemptId) {
+        if self.audits.get(&attempt.task) == Some(&attempt.number) {
+            self.audits.remove(&attempt.task);
+        }
         self.live
             .entry(attempt.task)
             .or_default()

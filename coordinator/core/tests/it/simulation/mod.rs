@@ -67,6 +67,17 @@ fn a_coordinator_without_timers_is_caught() {
 }
 
 #[test]
+fn a_worker_whose_results_differ_is_caught_by_audits() {
+    let broken = (0..100).map(|seed| Cluster::new(seed, Some(Sabotage::FalsifiesResults)).run());
+    let by_audit = |broken: &String| broken.contains("INV-7: the audit");
+    assert!(
+        broken
+            .filter_map(Result::err)
+            .any(|broken| by_audit(&broken))
+    );
+}
+
+#[test]
 fn a_worker_that_forgets_to_list_its_attempts_is_caught() {
     assert!(is_caught(Sabotage::KeepsUnlisted));
 }

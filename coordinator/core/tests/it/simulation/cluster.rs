@@ -1,6 +1,6 @@
 //! The cluster and its schedule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{
@@ -8,7 +8,7 @@ use reprise_core::lifecycle::{
 };
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::{OnFailure, StudySpec};
-use reprise_domain::{AttemptId, AuditShare, FailureClass, TaskKey, WorkerId};
+use reprise_domain::{AttemptId, AuditShare, Digest, FailureClass, TaskKey, WorkerId};
 
 use super::faults::Sabotage;
 use super::ledger::Ledger;
@@ -17,7 +17,7 @@ use super::random::Random;
 use crate::fixtures::{embedded, limited, noops, offer, seconds, submission, worker};
 
 /// Steps of a schedule while faults strike.
-const STEPS: usize = 300;
+const STEPS: usize = 400;
 
 /// A message to the coordinator.
 pub(super) enum Message {
@@ -26,6 +26,8 @@ pub(super) enum Message {
     Draining,
     Report(AttemptId, AttemptEnd),
     Checkpoint(AttemptId, ArtifactRef, u64),
+    /// The answer to a read of a checkpoint, whose file is gone.
+    CheckpointLost(AttemptId, Digest),
     Progress(AttemptId, Progress),
     /// The end of the session.
     Closed,
@@ -58,6 +60,10 @@ pub(crate) struct Cluster {
     /// Specs that clients submit while faults strike.
     pub(super) variants: Vec<StudySpec>,
     pub(super) faults: BTreeMap<&'static str, u64>,
+    /// Files of checkpoints that are stored.
+    pub(super) files: BTreeSet<(AttemptId, Digest)>,
+    /// Those of which the coordinator was told that they are not.
+    pub(super) told_lost: BTreeSet<(AttemptId, Digest)>,
     /// Whether the journal is a backup that was put back.
     pub(super) restored: bool,
     /// Whether the step in hand deletes a study.
@@ -73,14 +79,14 @@ impl Cluster {
             .map(|number| Node::new(worker(number), number as u32))
             .collect();
         let stops = |spec| StudySpec {
-            on_failure: OnFailure::StopAfter(2),
+            on_failure: OnFailure::Stop,
             ..spec
         };
         // A cluster whose clock jumps passes these often.
         let hurried = |spec| {
             let mut spec = limited(spec);
             if let Some(noop) = &mut spec.noop {
-                noop.limits.silence = Some(seconds(20.0));
+                noop.limits.silence = Some(seconds(15.0));
             }
             spec
         };
@@ -119,6 +125,8 @@ impl Cluster {
             studies,
             variants,
             faults: BTreeMap::new(),
+            files: BTreeSet::new(),
+            told_lost: BTreeSet::new(),
             restored: false,
             deleting: false,
         }
@@ -156,12 +164,13 @@ impl Cluster {
             174 => self.half_open(node)?,
             175..177 => self.crash_node(node),
             177..178 => self.drain(node),
-            178..187 => self.pass_time(),
-            187..191 => self.tick()?,
-            191..198 => self.client()?,
-            198 => match self.random.below(5) {
+            178..185 => self.pass_time(),
+            185..188 => self.tick()?,
+            188..198 => self.client()?,
+            198 => match self.random.below(8) {
+                5.. => self.lose_file(),
                 0 => self.lose_artifact()?,
-                1 => self.restore_backup()?,
+                1..3 => self.restore_backup()?,
                 _ => self.take_snapshot(),
             },
             _ => self.crash("coordinator crash after the record")?,
@@ -227,6 +236,10 @@ impl Cluster {
                 self.strike("overrun attempt");
             }
             Event::Audited { .. } => self.strike("audit"),
+            Event::CheckpointLost { .. } => self.strike("forgotten checkpoint"),
+            Event::Retried { .. } => self.strike("retried task"),
+            Event::StudyContinued { .. } => self.strike("continued study"),
+            Event::WorkerDrained { .. } => self.strike("drained worker"),
             Event::Reopened { .. } => self.strike("reopened task"),
             Event::StudyDeleted { .. } => self.strike("deleted study"),
             Event::Doubled { .. } => self.strike("doubled attempt"),
@@ -270,6 +283,16 @@ impl Cluster {
                 checkpoint,
             } => {
                 let needed = self.core.checkpoint(attempt.task);
+                self.files.remove(&(attempt, checkpoint.digest));
+                let is_lost = |needed: Checkpoint| {
+                    let file = (needed.attempt, needed.artifact.digest);
+                    self.told_lost.contains(&file) && !self.files.contains(&file)
+                };
+                if needed.is_some_and(is_lost) {
+                    return Err(format!(
+                        "the checkpoint of `{attempt}` is discarded for one that is lost"
+                    ));
+                }
                 let is_it =
                     |needed: Checkpoint| (needed.attempt, needed.artifact) == (attempt, checkpoint);
                 return if needed.is_some_and(is_it) {
@@ -416,6 +439,18 @@ impl Cluster {
                 checkpoint,
                 done,
             }),
+            Message::CheckpointLost(attempt, checkpoint) => {
+                if self.sabotage == Some(Sabotage::KeepsLostCheckpoints) {
+                    self.told_lost.insert((attempt, checkpoint));
+                    return Ok(());
+                }
+                self.input(Input::CheckpointLost {
+                    attempt,
+                    checkpoint,
+                })?;
+                self.told_lost.insert((attempt, checkpoint));
+                Ok(())
+            }
             Message::Progress(attempt, progress) => self.input(Input::Progress {
                 worker,
                 attempt,

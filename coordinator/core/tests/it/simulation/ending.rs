@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reprise_core::lifecycle::TaskPhase;
+use reprise_core::lifecycle::{Input, TaskPhase};
 use reprise_domain::TaskKey;
 use reprise_domain::study::StudySpec;
 
@@ -23,6 +23,11 @@ impl Cluster {
             for node in 0..self.nodes.len() {
                 self.connect(node);
                 self.send(node, Message::Heartbeat);
+                let worker = self.nodes[node].id;
+                self.input(Input::Drain {
+                    worker,
+                    drained: false,
+                })?;
             }
             while !self.to_core.is_empty() {
                 let letter = self.to_core.remove(0);

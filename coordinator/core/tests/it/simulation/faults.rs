@@ -2,7 +2,7 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 31] = [
+pub(crate) const FAULTS: [&str; 36] = [
     "adopted attempt",
     "amended study",
     "audit",
@@ -11,22 +11,27 @@ pub(crate) const FAULTS: [&str; 31] = [
     "clock back",
     "clock forward",
     "collected late result",
+    "continued study",
     "coordinator crash after the record",
     "coordinator crash before the record",
     "deleted study",
     "discarded checkpoint",
     "doubled attempt",
     "drain",
+    "drained worker",
     "duplicate report",
     "failed attempt",
+    "forgotten checkpoint",
     "half-open session",
     "late result",
     "lost attempt",
+    "lost checkpoint",
     "overrun attempt",
     "paused study",
     "reopened task",
     "restart by snapshot",
     "restored backup",
+    "retried task",
     "returned attempt",
     "session break",
     "snapshot",
@@ -47,6 +52,8 @@ pub(crate) enum Sabotage {
     NeverTicks,
     /// The results of one worker are not those of its tasks.
     FalsifiesResults,
+    /// Nobody hears of a checkpoint whose file is gone.
+    KeepsLostCheckpoints,
     /// A restarted worker claims to hold attempts that it has lost.
     KeepsUnlisted,
 }

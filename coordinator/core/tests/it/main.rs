@@ -5,6 +5,7 @@
 
 mod audits;
 mod checkpoints;
+mod deleting;
 mod fixtures;
 mod lab;
 mod lifecycle;

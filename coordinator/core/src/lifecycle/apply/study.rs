@@ -1,5 +1,8 @@
 //! What happens to studies.
 
+use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+
 use reprise_domain::study::StudySpec;
 use reprise_domain::{Digest, StudyName};
 
@@ -116,16 +119,34 @@ impl State {
         for ix in tasks {
             self.cancel_unless_wanted(ix, at, effects);
         }
+        let mut inputs = BTreeSet::new();
         // A task comes after what it reads from, so readers go first.
         for row in (0..self.tasks.len()).rev() {
             let ix = TaskIx(row as u32);
             let task = self.task(ix);
             let is_wanted = task.interests().next().is_some();
             if !is_wanted && task.state.phase() != Phase::Deleted {
+                inputs.extend(task.input());
                 self.delete_task(ix, at, effects);
             }
         }
+        self.forget_deleted_readers(inputs);
         Some(())
+    }
+
+    /// Forgets those readers of `inputs` that are deleted. Once for all of them: an
+    /// input may have a hundred thousand.
+    fn forget_deleted_readers(&mut self, inputs: BTreeSet<TaskIx>) {
+        let tasks = &self.tasks;
+        for input in inputs {
+            if let Entry::Occupied(mut readers) = self.dependents.entry(input) {
+                let is_known = |reader: &TaskIx| tasks[*reader].state.phase() != Phase::Deleted;
+                readers.get_mut().retain(is_known);
+                if readers.get().is_empty() {
+                    readers.remove();
+                }
+            }
+        }
     }
 
     fn delete_task(&mut self, ix: TaskIx, at: Timestamp, effects: &mut Effects) {
@@ -134,14 +155,6 @@ impl State {
         let task = self.task(ix);
         if task.state.phase() == Phase::Finished {
             effects.forgotten.push(task.key);
-        }
-        if let Some(input) = task.input()
-            && let Some(readers) = self.dependents.get_mut(&input)
-        {
-            readers.retain(|reader| *reader != ix);
-            if readers.is_empty() {
-                self.dependents.remove(&input);
-            }
         }
         self.transfer(ix, TaskState::Deleted, at);
         self.tasks.unlist(ix);

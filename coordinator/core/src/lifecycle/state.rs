@@ -27,7 +27,7 @@ pub(crate) struct State {
     pub(crate) credit: Credit,
     pub(crate) tasks: TaskTable,
     /// Tasks that read from a task, for those that any task reads from.
-    pub(crate) dependents: HashMap<TaskIx, Vec<TaskIx>>,
+    pub(crate) dependents: HashMap<TaskIx, BTreeSet<TaskIx>>,
     pub(crate) studies: Vec<Study>,
     pub(crate) study_index: BTreeMap<StudyName, StudyIx>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
@@ -130,17 +130,22 @@ impl State {
         };
         let template = self.tasks.template(spec, &mut self.classes);
         let task = Task::new(key, template, spec.seed(), aspect, TaskState::Waiting);
-        Some(self.add(task))
+        Some(self.add(task, TaskTable::insert))
     }
 
-    /// Adds a task by its parts; its state is the one that its input decides.
-    pub(crate) fn add(&mut self, mut task: Task) -> TaskIx {
+    /// Adds a task by its parts, where `place` says; its state is the one that its input
+    /// decides.
+    pub(crate) fn add(
+        &mut self,
+        mut task: Task,
+        place: impl FnOnce(&mut TaskTable, Task) -> TaskIx,
+    ) -> TaskIx {
         let input = task.input();
         task.state = self.entry_state(input);
         let ready = task.state == TaskState::Ready;
-        let ix = self.tasks.push(task);
+        let ix = place(&mut self.tasks, task);
         if let Some(input) = input {
-            self.dependents.entry(input).or_default().push(ix);
+            self.dependents.entry(input).or_default().insert(ix);
         }
         let class = self.tasks.class(ix);
         self.classes.row_mut(class).ready += u32::from(ready);

@@ -56,7 +56,7 @@ impl Turn<'_> {
         // Tasks that are known already are counted twice: a bound need not be exact.
         full(
             "tasks",
-            self.state.tasks.len() + plan.len(),
+            self.state.tasks.listed() + plan.len(),
             self.settings.most_tasks,
         )
     }

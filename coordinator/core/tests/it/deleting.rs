@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
-use reprise_core::lifecycle::StudyControl;
+use reprise_core::lifecycle::{Core, Input, Settings, StudyControl};
 use reprise_domain::ModelName;
 use reprise_domain::study::{Seeds, StudySpec};
 
-use crate::fixtures::{control, empty, method, pretraining, searches, submission, worker};
+use crate::fixtures::{
+    control, embedded, empty, method, noops, pretraining, searches, submission, worker,
+};
 use crate::lab::Lab;
 
 #[test]
@@ -49,4 +51,50 @@ fn deleting_many_readers_of_few_inputs_is_quicker_than_submitting_them() {
     }
     let ready = lab.core.study(&small.name).unwrap().summary().tasks.ready;
     assert_eq!(ready, 90);
+}
+
+#[test]
+fn deleted_tasks_make_room_for_others() {
+    let settings = Settings {
+        most_tasks: 10,
+        ..Settings::default()
+    };
+    let mut core = Core::new(settings);
+    let now = reprise_core::Timestamp(1);
+    let mut sizes = Vec::new();
+    for _ in 0..100 {
+        let spec = noops("s", 6);
+        core.handle(submission(&spec, false), now).unwrap();
+        core.handle(control(spec.name, StudyControl::Delete), now)
+            .unwrap();
+        sizes.push(core.snapshot().len());
+    }
+    core.handle(submission(&noops("s", 11), false), now)
+        .unwrap_err();
+    // A study keeps its place, which takes some hundred bytes.
+    assert!(sizes[99] < sizes[0] + 100 * 1000, "{sizes:?}");
+}
+
+#[test]
+fn a_task_comes_after_what_it_reads_also_in_places_that_were_deleted() {
+    let mut lab = Lab::new();
+    for (round, trials) in [2, 9, 4, 1, 7, 3].into_iter().enumerate() {
+        let kept = embedded(&format!("kept{round}"), 1 + round as u64, trials);
+        let deleted = noops("deleted", 5 + round as u32);
+        lab.handle(submission(&deleted, false));
+        lab.handle(submission(&kept, false));
+        lab.handle(control(deleted.name, StudyControl::Delete));
+        lab.hello(worker(1), 3, &[]);
+        for attempt in lab.lease() {
+            lab.finish(worker(1), attempt, 7);
+        }
+        lab.handle(Input::Tick);
+        lab.restart();
+        lab.restart_by_snapshot();
+        if round % 2 == 1 {
+            let before = embedded(&format!("kept{}", round - 1), 1, 1).name;
+            lab.handle(control(before, StudyControl::Delete));
+        }
+    }
+    lab.restart_by_snapshot();
 }

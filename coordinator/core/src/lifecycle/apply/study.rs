@@ -131,6 +131,12 @@ impl State {
             }
         }
         self.forget_deleted_readers(inputs);
+        let tasks = &self.tasks;
+        for worker in self.workers.values_mut() {
+            let is_known = |input: &TaskIx| tasks[*input].state.phase() != Phase::Deleted;
+            worker.inputs.retain(is_known);
+        }
+        self.tasks.free_deleted();
         Some(())
     }
 

@@ -13,6 +13,7 @@ use crate::Timestamp;
 use crate::lifecycle::restore::Restores;
 use crate::lifecycle::state::State;
 use crate::lifecycle::study::{Control, Study, StudyIx};
+use crate::lifecycle::table::TaskTable;
 use crate::lifecycle::task::{Audit, Interest, Lease, Saved, Task, TaskIx, TaskState};
 use crate::lifecycle::template::{Aspect, TemplateIx};
 use crate::lifecycle::worker::Worker;
@@ -78,7 +79,7 @@ pub(super) fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), Sn
         state.tasks.push_unlisted(task);
         return Ok(());
     }
-    let ix = state.add(task);
+    let ix = state.add(task, TaskTable::push);
     let next = match &frozen.state {
         FrozenState::Waiting => TaskState::Waiting,
         FrozenState::Ready => TaskState::Ready,
@@ -180,6 +181,7 @@ pub(super) fn finish(state: &mut State, head: &Head) -> Result<(), SnapshotError
     if state.classes.rows().len() != head.classes.len() {
         return Err(damaged("it has other classes of tasks"));
     }
+    state.tasks.free_deleted();
     state.classes.set_means(&head.classes);
     state.leases = head.leases;
     state.restores = Restores::of_count(head.restores);

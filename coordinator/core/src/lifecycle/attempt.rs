@@ -141,6 +141,28 @@ impl Turn<'_> {
                 reason: Reopening::ArtifactLost,
             });
         }
+        // Also where an earlier reader has had the task opened already.
+        if let Some(ix) = self.state.find(task) {
+            self.retry_for_want_of(ix);
+        }
+    }
+
+    /// Starts the readers of a task afresh that were given up because they could not
+    /// read its result.
+    fn retry_for_want_of(&mut self, input: TaskIx) {
+        let readers = self.state.dependents.get(&input).into_iter().flatten();
+        let readers = readers.filter(|&&ix| {
+            let lost = |failure: &Failure| failure.class == FailureClass::InputLost;
+            let is_lost = match &self.state.task(ix).state {
+                TaskState::GivenUp(failure) => lost(failure),
+                _ => false,
+            };
+            is_lost && self.state.is_wanted(ix)
+        });
+        let tasks: Vec<_> = readers.map(|&ix| self.state.task(ix).key).collect();
+        if !tasks.is_empty() {
+            self.emit(Event::Retried { tasks });
+        }
     }
 
     fn end_attempt(&mut self, ix: TaskIx, attempt: AttemptId, end: AttemptEnd) {

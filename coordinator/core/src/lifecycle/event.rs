@@ -167,7 +167,8 @@ pub enum Event {
         /// Why.
         reason: Reopening,
     },
-    /// Tasks that were given up start afresh, because a client asked for it.
+    /// Tasks that were given up start afresh: a client asked for it, or what they could
+    /// not read is made again.
     Retried {
         /// Their keys.
         tasks: Vec<TaskKey>,

@@ -306,3 +306,55 @@ fn tasks_of_a_cancelled_study_are_tried_again_only_where_another_study_wants_the
     assert_eq!(state(&lab, &spec), StudyState::Cancelled);
     lab.restart();
 }
+
+#[test]
+fn trials_that_were_given_up_for_want_of_their_embedding_are_tried_again() {
+    let (mut lab, pretraining, trial) = lost_input(1);
+    let failed = lab.journal.iter().map(|(_, event)| event);
+    let failed = failed.filter(|event| matches!(event, Event::Failed { .. }));
+    assert_eq!(failed.count(), 3, "it is no fault of the task");
+    lab.handle(Input::ArtifactLost { task: pretraining });
+    assert_eq!(lab.phase(trial), TaskPhase::Waiting);
+    lab.restart();
+    lab.hello(worker(1), 1, &[]);
+    finish_all(&mut lab);
+    assert!(lab.is_done(&embedded("s", 1, 2)));
+    assert!(matches!(lab.phase(trial), TaskPhase::Finished { .. }));
+}
+
+#[test]
+fn trials_that_failed_of_something_else_stay_given_up() {
+    let (mut lab, spec, trials) = half_done();
+    lab.fail(worker(1), trials[0], FailureClass::Permanent);
+    let pretraining = first_task(&spec);
+    lab.handle(Input::ArtifactLost { task: pretraining });
+    assert!(matches!(lab.phase(trials[0].task), TaskPhase::GivenUp(_)));
+}
+
+/// A lab with the keys of a pretraining and of a trial that was given up for want of
+/// its embedding.
+fn lost_input(attempts: u32) -> (Lab, TaskKey, TaskKey) {
+    let mut spec = embedded("s", 1, 2);
+    spec.retry.attempts = attempts;
+    let mut lab = Lab::with(&spec);
+    lab.hello(worker(1), 1, &[]);
+    let pretraining = lab.lease()[0];
+    lab.finish(worker(1), pretraining, 7);
+    let mut trial = None;
+    loop {
+        let leased = lab.lease();
+        for attempt in &leased {
+            if *trial.get_or_insert(attempt.task) == attempt.task {
+                lab.fail(worker(1), *attempt, FailureClass::InputLost);
+            } else {
+                lab.report(worker(1), *attempt, AttemptEnd::Returned);
+            }
+        }
+        let task = trial.unwrap();
+        if matches!(lab.phase(task), TaskPhase::GivenUp(_)) {
+            return (lab, pretraining.task, task);
+        }
+        lab.pass_ticking(std::time::Duration::from_secs(10));
+        lab.handle(Input::Heartbeat { worker: worker(1) });
+    }
+}

@@ -184,11 +184,12 @@ impl State {
         self.tasks[ix].change(|extra| {
             (extra.failures, extra.lost, extra.avoid) = (0, 0, None);
         });
-        self.put_back(ix, at);
+        let entry = self.entry_state(self.task(ix).input());
+        self.set(ix, entry, at);
         self.unblock_dependents(ix, at);
     }
 
-    /// Puts a task that no attempt runs back into the queue, if it is wanted.
+    /// Puts a task whose attempt has ended back into the queue, if it is wanted.
     fn put_back(&mut self, ix: TaskIx, at: Timestamp) {
         let next = self.next_state(ix);
         self.set(ix, next, at);

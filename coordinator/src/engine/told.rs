@@ -383,7 +383,7 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
                 ..of_attempt(attempt)
             },
             format!(
-                "attempt {} has another result than its task",
+                "attempt {} gave another result than an earlier one",
                 short(attempt)
             ),
         ),

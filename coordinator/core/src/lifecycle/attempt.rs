@@ -37,9 +37,11 @@ impl Turn<'_> {
                     }
                 }
                 AttemptEnd::Finished { .. } if is_plausible(attempt.number) => {
-                    self.end_attempt(ix, attempt, end);
+                    self.end_attempt(ix, worker, attempt, end);
                 }
-                _ if task.is_current(worker, attempt) => self.end_attempt(ix, attempt, end),
+                _ if task.is_current(worker, attempt) => {
+                    self.end_attempt(ix, worker, attempt, end);
+                }
                 _ => {}
             }
         }
@@ -121,7 +123,8 @@ impl Turn<'_> {
                 message: format!("{what} `{} s` on worker `{}`", limit.get(), lease.worker),
                 log: Vec::new(),
             };
-            self.end_attempt(ix, attempt, AttemptEnd::Failed(failure));
+            let end = AttemptEnd::Failed(failure);
+            self.end_attempt(ix, lease.worker, attempt, end);
             self.act(Action::Stop {
                 worker: lease.worker,
                 attempts: vec![attempt],
@@ -165,15 +168,19 @@ impl Turn<'_> {
         }
     }
 
-    fn end_attempt(&mut self, ix: TaskIx, attempt: AttemptId, end: AttemptEnd) {
+    fn end_attempt(&mut self, ix: TaskIx, worker: WorkerId, attempt: AttemptId, end: AttemptEnd) {
         match end {
             AttemptEnd::Finished { result, seconds } => {
+                let before = self.state.task(ix).extra().before;
                 self.emit(Event::Finished {
                     attempt,
                     result,
                     seconds,
                 });
                 self.act(Action::RecordResult { attempt });
+                if let Some(before) = before.filter(|before| *before != result) {
+                    self.dispute(worker, attempt, before, result);
+                }
             }
             AttemptEnd::Failed(failure) => {
                 let verdict = self.state.verdict(ix, failure.class, self.now);

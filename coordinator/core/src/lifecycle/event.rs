@@ -214,7 +214,8 @@ pub enum Event {
         /// Digest of the result.
         result: Digest,
     },
-    /// A result that differs from the recorded one of the same task.
+    /// A result that differs from the recorded one of the same task, or from the one that
+    /// it had before it was opened again.
     Disputed {
         /// The attempt that it is of.
         attempt: AttemptId,

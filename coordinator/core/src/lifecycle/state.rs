@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, Digest, StudyName, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{AttemptId, StudyName, TaskKey, TaskSpec, WorkerId};
 
 use super::restore::Restores;
 use super::settings::Settings;
@@ -59,9 +59,6 @@ pub(crate) struct Effects {
     pub(crate) discarded: Vec<(AttemptId, ArtifactRef)>,
     /// Tasks whose stored results are to be removed.
     pub(crate) forgotten: Vec<TaskKey>,
-    /// Results that differ from those that their tasks had before they were opened
-    /// again: the attempt, the old one, the new one.
-    pub(crate) changed: Vec<(AttemptId, Digest, Digest)>,
 }
 
 impl State {

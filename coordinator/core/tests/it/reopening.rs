@@ -95,6 +95,13 @@ fn a_different_result_after_reopening_is_reported() {
         reported: result(8),
     };
     assert!(step.actions.contains(&expected), "{:?}", step.actions);
+    let disputed = Event::Disputed {
+        attempt: again[0],
+        worker: worker(1),
+        result: result(8),
+    };
+    assert!(step.events.contains(&disputed), "{:?}", step.events);
+    assert!(lab.core.task(pretraining).unwrap().disputed);
     lab.restart();
 }
 

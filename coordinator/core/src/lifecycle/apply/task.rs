@@ -38,13 +38,7 @@ impl State {
         self.set_checkpoint(ix, None, effects);
         let task = &mut self.tasks[ix];
         task.attempts = task.attempts.max(attempt.number);
-        let before = task.change(|extra| {
-            extra.avoid = None;
-            extra.before.take()
-        });
-        if let Some(before) = before.filter(|before| *before != result) {
-            effects.changed.push((attempt, before, result));
-        }
+        task.change(|extra| (extra.avoid, extra.before) = (None, None));
         self.set(ix, TaskState::Finished { result, seconds }, at);
         self.plan_audit(ix, lease.map(|lease| lease.worker), at);
         self.release_dependents(ix, at);

@@ -1,7 +1,7 @@
 //! How far running attempts are: counted by the threads that run them, read by the
 //! session. Counting is an atomic store, so that it can be done at every step.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Characters of a note that are sent.
@@ -13,6 +13,7 @@ pub struct Progress(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
+    begun: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
     note: Mutex<String>,
@@ -30,6 +31,16 @@ pub struct Reached {
 }
 
 impl Progress {
+    /// The attempt has begun: it does not wait for a slot any more.
+    pub fn begin(&self) {
+        self.0.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
     /// So many units of `total` are done; 0 for a total that is not known.
     pub fn set(&self, done: u64, total: u64) {
         self.0.total.store(total, Ordering::Relaxed);

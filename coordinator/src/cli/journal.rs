@@ -163,7 +163,7 @@ async fn verify(copy: &Path) -> anyhow::Result<()> {
 async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
     verify(file)
         .await
-        .with_context(|| format!("`{}` is no whole backup", file.display()))?;
+        .with_context(|| format!("`{}` is not a complete backup", file.display()))?;
     let _lock = lock(state)?;
     let journal = state.join(JOURNAL);
     // A log that another journal left behind would be replayed into this one.
@@ -192,9 +192,10 @@ async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
 /// so attempts are numbered above all that its lost part can have made.
 async fn note_restored(journal: &Path) -> anyhow::Result<()> {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let at = Timestamp::default().after(since_1970);
     let batch = Batch {
-        at: Timestamp::default().after(since_1970),
-        events: vec![Event::Restored],
+        at,
+        events: vec![Event::restored(at)],
         ..Batch::default()
     };
     let store = SqliteStore::open(journal).await?;

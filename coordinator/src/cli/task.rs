@@ -155,6 +155,15 @@ fn described(detail: &TaskDetail) -> String {
         lines.extend(failure.log.iter().map(|line| format!("    {line}")));
     }
     let attempts = &detail.attempt_records;
+    let differing = attempts
+        .iter()
+        .filter(|attempt| attempt.state == AttemptState::Differed);
+    lines.extend(differing.map(|attempt| {
+        format!(
+            "disputed attempt {} on host `{}` gave another result",
+            attempt.number, attempt.host
+        )
+    }));
     if attempts.is_empty() {
         lines.push(format!("attempts {}", task.attempts));
     } else {

@@ -1,12 +1,21 @@
 //! Carries out what the core asked for, after it is durable.
 
+use std::sync::Arc;
+
 use reprise_core::lifecycle::{Action, TaskPhase};
-use reprise_domain::{AttemptId, TaskKey, WorkerId};
+use reprise_domain::{AttemptId, AttemptOutcome, Digest, TaskKey, WorkerId};
 
 use super::handle::{Assignment, OutboxMessage, Request};
 use super::service::{EngineError, Service};
 use crate::artifact::{Area, Verdict};
 use crate::store::StoredResult;
+
+/// Why an attempt cannot start: a result that it reads is not there.
+#[derive(Debug, Clone, Copy)]
+struct Unready {
+    /// The finished task whose stored result is lost or damaged.
+    lost: Option<TaskKey>,
+}
 
 impl Service {
     /// Carries out what the core asked for, after it is durable.
@@ -15,9 +24,15 @@ impl Service {
             Action::Start { worker, attempts } => {
                 let mut assignments = Vec::with_capacity(attempts.len());
                 for attempt in attempts {
-                    assignments.extend(self.assignment(attempt).await?);
+                    match self.assignment(attempt).await? {
+                        Ok(assignment) => assignments.push(assignment),
+                        Err(Unready { lost }) => self.take_back(worker, attempt, lost),
+                    }
                 }
                 self.send(worker, OutboxMessage::Start(assignments));
+            }
+            Action::Reconnect { worker } => {
+                self.sessions.remove(&worker);
             }
             Action::Stop { worker, attempts } => self.send(worker, OutboxMessage::Stop(attempts)),
             Action::Nondeterminism {
@@ -53,14 +68,13 @@ impl Service {
         Ok(())
     }
 
-    /// The stored result of a task, if it has finished.
-    async fn result(&self, key: TaskKey) -> Result<Option<StoredResult>, EngineError> {
-        let phase = self.core.task(key).map(|task| task.phase);
-        let Some(TaskPhase::Finished { result, .. }) = phase else {
-            return Ok(None);
+    /// The stored result of a task that an attempt is to read.
+    async fn result(&self, key: TaskKey) -> Result<Result<StoredResult, Unready>, EngineError> {
+        let Some(result) = self.recorded(key) else {
+            return Ok(Err(Unready { lost: None }));
         };
         match self.store.reader().results(&[(key, result)]).await {
-            Ok(stored) => Ok(stored.into_iter().next()),
+            Ok(stored) => Ok(stored.into_iter().next().ok_or(Unready { lost: None })),
             // One result is lost, not the journal: its task runs again.
             Err(error) if error.task() == Some(key) => {
                 let error: &dyn std::error::Error = &error;
@@ -68,27 +82,42 @@ impl Service {
                     error,
                     "a stored result is lost or damaged; its task runs again"
                 );
-                self.reopen(key);
-                Ok(None)
+                Ok(Err(Unready { lost: Some(key) }))
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn assignment(&mut self, attempt: AttemptId) -> Result<Option<Assignment>, EngineError> {
+    /// The digest of a task's result, if it has finished.
+    fn recorded(&self, key: TaskKey) -> Option<Digest> {
+        match self.core.task(key)?.phase {
+            TaskPhase::Finished { result, .. } => Some(result),
+            _ => None,
+        }
+    }
+
+    async fn assignment(
+        &mut self,
+        attempt: AttemptId,
+    ) -> Result<Result<Assignment, Unready>, EngineError> {
         let Some(spec) = self.core.spec(attempt.task) else {
-            return Ok(None);
+            return Ok(Err(Unready { lost: None }));
         };
         let mut inputs = Vec::new();
         for key in spec.inputs() {
             if let Some(known) = self.inputs.get(&key) {
                 inputs.push((key, known.clone()));
-            } else if let Some(stored) = self.result(key).await? {
-                self.inputs.insert(key, stored.clone());
-                inputs.push((key, stored));
+                continue;
+            }
+            match self.result(key).await? {
+                Ok(stored) => {
+                    self.inputs.insert(key, stored.clone());
+                    inputs.push((key, stored));
+                }
+                Err(unready) => return Ok(Err(unready)),
             }
         }
-        Ok(Some(Assignment {
+        Ok(Ok(Assignment {
             attempt,
             spec,
             inputs,
@@ -96,13 +125,28 @@ impl Service {
         }))
     }
 
-    /// Has a finished task opened again, in a turn of its own.
-    fn reopen(&self, task: TaskKey) {
+    /// Takes an attempt back that cannot start, as if its worker had returned it, in a
+    /// turn of its own. The task whose result is `lost` is opened first.
+    fn take_back(&self, worker: WorkerId, attempt: AttemptId, lost: Option<TaskKey>) {
+        let Some(session) = self.sessions.get(&worker).map(|session| session.id) else {
+            // What it does not hold is taken from it when it says hello.
+            return;
+        };
         let inbox = self.own_inbox.clone();
         tokio::spawn(async move {
-            if let Some(inbox) = inbox.upgrade() {
+            let Some(inbox) = inbox.upgrade() else {
+                return;
+            };
+            let lost = lost.map(|task| Request::ArtifactLost { task });
+            let returned = Request::Report {
+                worker,
+                session,
+                attempt,
+                outcome: Box::new(AttemptOutcome::Returned),
+            };
+            for request in lost.into_iter().chain([returned]) {
                 // When the engine has stopped there is nobody to tell.
-                let _ = inbox.send(Request::ArtifactLost { task }).await;
+                let _ = inbox.send(request).await;
             }
         });
     }
@@ -122,13 +166,29 @@ impl Service {
             .spec(task)
             .map_or(Vec::new(), |spec| spec.inputs());
         for key in inputs {
-            let Some(stored) = self.inputs.get(&key) else {
+            let Some(result) = self.recorded(key) else {
                 continue;
             };
-            let files = stored.result.artifacts();
+            let known = self.inputs.get(&key).cloned();
+            let store = Arc::clone(&self.store);
             let (artifacts, inbox) = (self.artifacts.clone(), self.own_inbox.clone());
             tokio::spawn(async move {
-                for file in files {
+                let stored = match known {
+                    Some(known) => known,
+                    // After a restart none is known yet.
+                    None => match store.reader().results(&[(key, result)]).await {
+                        Ok(stored) => match stored.into_iter().next() {
+                            Some(stored) => stored,
+                            None => return,
+                        },
+                        // The next attempt that reads it finds out as well.
+                        Err(error) => {
+                            tracing::warn!(%error, task = %key, "result not checked");
+                            return;
+                        }
+                    },
+                };
+                for file in stored.result.artifacts() {
                     match artifacts.verify(Area::Shared, file.digest).await {
                         Ok(Verdict::Whole) => {}
                         Ok(verdict) => {

@@ -98,6 +98,11 @@ pub(super) enum Request {
     ArtifactLost {
         task: TaskKey,
     },
+    /// The file of a checkpoint is lost or damaged.
+    CheckpointLost {
+        attempt: AttemptId,
+        checkpoint: Digest,
+    },
     Heartbeat {
         worker: WorkerId,
         session: SessionId,
@@ -244,6 +249,20 @@ impl Handle {
             worker,
             session,
             progress,
+        })
+        .await
+    }
+
+    /// The file of a checkpoint is missing or damaged: whoever has its task cannot go on
+    /// from it.
+    pub async fn checkpoint_lost(
+        &self,
+        attempt: AttemptId,
+        checkpoint: Digest,
+    ) -> Result<(), Unavailable> {
+        self.tell(Request::CheckpointLost {
+            attempt,
+            checkpoint,
         })
         .await
     }

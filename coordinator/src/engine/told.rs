@@ -195,6 +195,11 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
             of_study(study),
             format!("study `{study}` was submitted again"),
         ),
+        Event::StudyContinued { study } => (
+            "study-continued",
+            of_study(study),
+            format!("study `{study}` goes on after its stop"),
+        ),
         Event::StudyCancelled { study } => (
             "study-cancelled",
             of_study(study),
@@ -305,6 +310,14 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
             of_attempt(attempt),
             format!("attempt {} saved where it is: {done} done", short(attempt)),
         ),
+        Event::CheckpointLost { attempt } => (
+            "checkpoint-lost",
+            of_attempt(attempt),
+            format!(
+                "the checkpoint of attempt {} is lost or damaged; its task begins anew",
+                short(attempt)
+            ),
+        ),
         Event::Lost {
             worker,
             counted: running,
@@ -370,7 +383,7 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
                 ..of_attempt(attempt)
             },
             format!(
-                "attempt {} has another result than its task",
+                "attempt {} gave another result than an earlier one",
                 short(attempt)
             ),
         ),
@@ -391,7 +404,7 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
             of_tasks(tasks),
             format!("{} failed tasks are tried again", tasks.len()),
         ),
-        Event::Restored => (
+        Event::Restored { .. } => (
             "restored",
             About::default(),
             "the journal was restored from a backup".to_owned(),

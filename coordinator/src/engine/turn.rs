@@ -1,6 +1,6 @@
 //! One turn of the engine: requests in, one commit, then replies and actions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Action, Actor, Event, Input, Refusal, Step};
@@ -155,6 +155,17 @@ impl<'a> Turn<'a> {
                 // Never refused.
                 let _ = self.handle(Input::ArtifactLost { task });
             }
+            Request::CheckpointLost {
+                attempt,
+                checkpoint,
+            } => {
+                let input = Input::CheckpointLost {
+                    attempt,
+                    checkpoint,
+                };
+                // Never refused.
+                let _ = self.handle(input);
+            }
             Request::Question(question) => self.questions.push(question),
         }
     }
@@ -243,7 +254,10 @@ impl<'a> Turn<'a> {
                     for task in &tasks {
                         self.engine.inputs.remove(task);
                     }
-                    self.batch.results.retain(|(task, _)| !tasks.contains(task));
+                    let forgotten: HashSet<_> = tasks.iter().collect();
+                    self.batch
+                        .results
+                        .retain(|(task, _)| !forgotten.contains(task));
                     self.batch.removed.extend(tasks);
                 }
                 Action::Acknowledge { worker, attempt } => {

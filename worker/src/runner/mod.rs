@@ -129,6 +129,7 @@ impl Runner {
         let Assignment {
             attempt, spec, log, ..
         } = assignment;
+        assignment.progress.begin();
         self.logs.begin(*attempt, spec, log);
     }
 

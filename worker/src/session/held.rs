@@ -29,6 +29,8 @@ struct Entry {
 /// What the coordinator knows of an attempt.
 #[derive(Debug, Default)]
 struct Told {
+    /// That it has begun.
+    begun: bool,
     /// Units of work that are done.
     done: u64,
     /// Lines of its log.
@@ -76,11 +78,14 @@ impl Held {
         }
     }
 
-    /// How far those are that have moved since they were asked last.
+    /// How far those are that have begun or moved since they were asked last: the
+    /// coordinator's clocks start with the first word of an attempt.
     pub(super) fn moved(&mut self) -> Vec<(AttemptId, Reached)> {
         let mut moved = Vec::new();
         for (attempt, Entry { progress, told, .. }) in &mut self.0 {
-            if progress.done() > told.done {
+            let is_new = progress.has_begun() && !told.begun;
+            if is_new || progress.done() > told.done {
+                told.begun = true;
                 let reached = progress.reached();
                 told.done = reached.done;
                 moved.push((*attempt, reached));
@@ -151,15 +156,21 @@ mod tests {
         held.insert(&first, Cancel::default());
         held.insert(&second, Cancel::default());
         assert_eq!(moved(&mut held), []);
+        first.progress.begin();
+        assert_eq!(moved(&mut held), [(1, 0)]);
+        assert_eq!(moved(&mut held), []);
         first.progress.set(8, 100);
         assert_eq!(moved(&mut held), [(1, 8)]);
         assert_eq!(moved(&mut held), []);
         second.progress.set(3, 100);
         assert_eq!(moved(&mut held), [(2, 3)]);
+        let third = assignment(3);
+        third.progress.begin();
+        held.insert(&third, Cancel::default());
         held.begin_anew();
         let mut all = moved(&mut held);
         all.sort_unstable();
-        assert_eq!(all, [(1, 8), (2, 3)]);
+        assert_eq!(all, [(1, 8), (2, 3), (3, 0)]);
     }
 
     #[test]

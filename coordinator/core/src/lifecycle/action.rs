@@ -44,6 +44,12 @@ pub enum Action {
         /// The attempt that won.
         attempt: AttemptId,
     },
+    /// End the worker's session, so that it says hello again and reports anew: it has
+    /// attempts at tasks that were not known and are now.
+    Reconnect {
+        /// Who.
+        worker: WorkerId,
+    },
     /// Nobody will go on from this checkpoint any more: its file may go.
     DiscardCheckpoint {
         /// The attempt in whose area it is.

@@ -3,7 +3,7 @@
 //! A result is a function of its task's key (INV-7), so a result of any attempt
 //! finishes a task that is still open. Failures and checkpoints count only if their
 //! attempt is current (INV-1). Every report is acknowledged, so that its sender can
-//! forget it.
+//! forget it, except a result that is kept for its study, see [`super::restore`].
 
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, Digest, Failure, FailureClass, TaskKey, WorkerId};
@@ -12,13 +12,18 @@ use super::action::Action;
 use super::event::{Event, Reopening, Verdict};
 use super::input::{AttemptEnd, Progress};
 use super::lease::is_plausible;
-use super::task::{Phase, TaskIx, TaskState};
+use super::task::{Phase, Saved, TaskIx, TaskState};
 use super::turn::Turn;
 use super::watch::Overrun;
 
 impl Turn<'_> {
     pub(super) fn report(&mut self, worker: WorkerId, attempt: AttemptId, end: AttemptEnd) {
         self.heard(worker);
+        let is_result = matches!(end, AttemptEnd::Finished { .. });
+        if is_result && self.state.keeps_unknown(attempt, self.now) {
+            self.state.note_unknown(worker, attempt);
+            return;
+        }
         if let Some(ix) = self.state.find(attempt.task) {
             let task = self.state.task(ix);
             let is_open = task.state.phase().is_open();
@@ -32,9 +37,11 @@ impl Turn<'_> {
                     }
                 }
                 AttemptEnd::Finished { .. } if is_plausible(attempt.number) => {
-                    self.end_attempt(ix, attempt, end);
+                    self.end_attempt(ix, worker, attempt, end);
                 }
-                _ if task.is_current(worker, attempt) => self.end_attempt(ix, attempt, end),
+                _ if task.is_current(worker, attempt) => {
+                    self.end_attempt(ix, worker, attempt, end);
+                }
                 _ => {}
             }
         }
@@ -51,6 +58,9 @@ impl Turn<'_> {
         done: u64,
     ) {
         self.heard(worker);
+        if self.state.keeps_unknown(attempt, self.now) {
+            return;
+        }
         let task = self.state.find(attempt.task).map(|ix| self.state.task(ix));
         let known = task.and_then(|task| task.extra().checkpoint);
         let is_known = known
@@ -73,6 +83,17 @@ impl Turn<'_> {
         }
     }
 
+    /// Forgets a checkpoint whose file is gone, if it is the one that is known.
+    pub(super) fn checkpoint_lost(&mut self, attempt: AttemptId, checkpoint: Digest) {
+        let known = self.state.find(attempt.task);
+        let known = known.and_then(|ix| self.state.task(ix).extra().checkpoint);
+        let is_it =
+            |known: Saved| (known.number, known.artifact.digest) == (attempt.number, checkpoint);
+        if known.is_some_and(is_it) {
+            self.emit(Event::CheckpointLost { attempt });
+        }
+    }
+
     pub(super) fn progressed(&mut self, worker: WorkerId, attempt: AttemptId, progress: Progress) {
         self.heard(worker);
         self.state
@@ -88,6 +109,10 @@ impl Turn<'_> {
             limit,
         } in self.state.overruns(self.now)
         {
+            // The end of an earlier one may have ended it too.
+            if self.state.task(ix).lease(lease.number) != Some(lease) {
+                continue;
+            }
             let attempt = self.state.task(ix).attempt(&lease);
             let what = match class {
                 FailureClass::TimeLimit => "it ran for longer than",
@@ -98,7 +123,8 @@ impl Turn<'_> {
                 message: format!("{what} `{} s` on worker `{}`", limit.get(), lease.worker),
                 log: Vec::new(),
             };
-            self.end_attempt(ix, attempt, AttemptEnd::Failed(failure));
+            let end = AttemptEnd::Failed(failure);
+            self.end_attempt(ix, lease.worker, attempt, end);
             self.act(Action::Stop {
                 worker: lease.worker,
                 attempts: vec![attempt],
@@ -118,17 +144,43 @@ impl Turn<'_> {
                 reason: Reopening::ArtifactLost,
             });
         }
+        // Also where an earlier reader has had the task opened already.
+        if let Some(ix) = self.state.find(task) {
+            self.retry_for_want_of(ix);
+        }
     }
 
-    fn end_attempt(&mut self, ix: TaskIx, attempt: AttemptId, end: AttemptEnd) {
+    /// Starts the readers of a task afresh that were given up because they could not
+    /// read its result.
+    fn retry_for_want_of(&mut self, input: TaskIx) {
+        let readers = self.state.dependents.get(&input).into_iter().flatten();
+        let readers = readers.filter(|&&ix| {
+            let lost = |failure: &Failure| failure.class == FailureClass::InputLost;
+            let is_lost = match &self.state.task(ix).state {
+                TaskState::GivenUp(failure) => lost(failure),
+                _ => false,
+            };
+            is_lost && self.state.is_wanted(ix)
+        });
+        let tasks: Vec<_> = readers.map(|&ix| self.state.task(ix).key).collect();
+        if !tasks.is_empty() {
+            self.emit(Event::Retried { tasks });
+        }
+    }
+
+    fn end_attempt(&mut self, ix: TaskIx, worker: WorkerId, attempt: AttemptId, end: AttemptEnd) {
         match end {
             AttemptEnd::Finished { result, seconds } => {
+                let before = self.state.task(ix).extra().before;
                 self.emit(Event::Finished {
                     attempt,
                     result,
                     seconds,
                 });
                 self.act(Action::RecordResult { attempt });
+                if let Some(before) = before.filter(|before| *before != result) {
+                    self.dispute(worker, attempt, before, result);
+                }
             }
             AttemptEnd::Failed(failure) => {
                 let verdict = self.state.verdict(ix, failure.class, self.now);

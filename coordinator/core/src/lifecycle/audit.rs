@@ -48,7 +48,11 @@ impl State {
     /// worker that finished it, where that is known.
     pub(crate) fn plan_audit(&mut self, ix: TaskIx, not: Option<WorkerId>, at: Timestamp) {
         let task = self.task(ix);
-        let is_new = matches!(task.extra().audit, None | Some(Audit::GivenUp));
+        let (is_new, not) = match task.extra().audit {
+            None => (true, not),
+            Some(Audit::GivenUp { not: known }) => (true, not.or(known)),
+            Some(_) => (false, None),
+        };
         if is_new && task.state.phase() == Phase::Finished && self.wants_audit(ix) {
             self.tasks[ix].change(|extra| (extra.failures, extra.lost) = (0, 0));
             self.set_audit(ix, Some(Audit::Due { not }), at);
@@ -95,7 +99,7 @@ impl State {
     pub(crate) fn retry_audit(&mut self, ix: TaskIx, gives_up: bool, at: Timestamp) {
         let next = match self.task(ix).extra().audit {
             Some(Audit::Running { not } | Audit::Due { not }) if !gives_up => Audit::Due { not },
-            _ => Audit::GivenUp,
+            audit => given_up(audit),
         };
         self.set_audit(ix, Some(next), at);
     }
@@ -104,21 +108,23 @@ impl State {
     pub(crate) fn give_audits_up(&mut self, tasks: &[TaskKey], at: Timestamp) -> Option<()> {
         for &key in tasks {
             let ix = self.find(key)?;
-            self.set_audit(ix, Some(Audit::GivenUp), at);
+            let audit = self.task(ix).extra().audit;
+            self.set_audit(ix, Some(given_up(audit)), at);
         }
         Some(())
     }
 
-    /// Ends an audit that no study wants any more.
+    /// Gives an audit up that no study wants any more; one that runs is stopped.
     pub(crate) fn drop_audit_unless_wanted(
         &mut self,
         ix: TaskIx,
         at: Timestamp,
         effects: &mut Effects,
     ) {
-        let is_pending = self.task(ix).extra().audit.is_some_and(Audit::is_pending);
-        if is_pending && !self.wants_audit(ix) {
+        let audit = self.task(ix).extra().audit;
+        if audit.is_some_and(Audit::is_pending) && !self.wants_audit(ix) {
             self.forget_audit(ix, at, effects);
+            self.set_audit(ix, Some(given_up(audit)), at);
         }
     }
 
@@ -191,6 +197,15 @@ pub(crate) fn counter(counts: &mut AuditCounts, audit: Audit) -> &mut u64 {
         Audit::Running { .. } => &mut counts.running,
         Audit::Agreed => &mut counts.agreed,
         Audit::Differed => &mut counts.differing,
-        Audit::GivenUp => &mut counts.given_up,
+        Audit::GivenUp { .. } => &mut counts.given_up,
     }
+}
+
+/// What becomes of an audit that is given up: who made the result is not forgotten.
+const fn given_up(audit: Option<Audit>) -> Audit {
+    let not = match audit {
+        Some(Audit::Due { not } | Audit::Running { not } | Audit::GivenUp { not }) => not,
+        _ => None,
+    };
+    Audit::GivenUp { not }
 }

@@ -84,6 +84,26 @@ impl Turn<'_> {
                 .collect();
         }
         self.check_tasks(ix, &tasks, Phase::GivenUp, "given up")?;
+        match self.state.study(ix).control {
+            Control::Running | Control::Paused => {}
+            Control::Stopped if tasks.is_empty() => {}
+            Control::Stopped => self.emit(Event::StudyContinued {
+                study: study.clone(),
+            }),
+            Control::Cancelled | Control::Deleted => {
+                let is_wanted = |key| {
+                    self.state
+                        .find(key)
+                        .is_some_and(|ix| self.state.is_wanted(ix))
+                };
+                if !tasks.iter().all(|&key| is_wanted(key)) {
+                    return Err(Refusal::StudyEnded {
+                        study: study.clone(),
+                        how: "cancelled",
+                    });
+                }
+            }
+        }
         if !tasks.is_empty() {
             self.emit(Event::Retried { tasks });
         }

@@ -71,7 +71,7 @@ impl Core {
             Input::Invalidate { study, tasks, by } => turn.invalidate(&study, tasks, &by)?,
             Input::Drain { worker, drained } => turn.drain(worker, drained)?,
             Input::ArtifactLost { task } => turn.artifact_lost(task),
-            Input::Restored => turn.emit(Event::Restored),
+            Input::Restored => turn.restored(),
             Input::Hello {
                 worker,
                 capability,
@@ -89,6 +89,10 @@ impl Core {
                 checkpoint,
                 done,
             } => turn.checkpointed(worker, attempt, checkpoint, done),
+            Input::CheckpointLost {
+                attempt,
+                checkpoint,
+            } => turn.checkpoint_lost(attempt, checkpoint),
             Input::Progress {
                 worker,
                 attempt,
@@ -131,8 +135,8 @@ impl Core {
             self.state.connect(id, now);
             self.state.set_link(id, Link::Gone { since: now });
         }
-        let back = now.after(self.settings.reconnect_grace);
-        self.state.watch.postpone(back);
+        self.state.watch.forget_all();
+        self.state.unknown.clear();
         self.debug_check();
     }
 

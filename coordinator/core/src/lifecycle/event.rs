@@ -35,6 +35,12 @@ pub enum Event {
         /// Its name.
         study: StudyName,
     },
+    /// A client had tasks of a stopped study tried again: the study goes on, with the
+    /// tasks that its stop had cancelled. Those that were given up stay so.
+    StudyContinued {
+        /// Its name.
+        study: StudyName,
+    },
     /// A client cancelled a study.
     StudyCancelled {
         /// Its name.
@@ -137,6 +143,12 @@ pub enum Event {
         #[serde(default)]
         done: u64,
     },
+    /// The file of the checkpoint that a task would go on from is gone: it begins anew,
+    /// and the next checkpoint of it counts, however far that is.
+    CheckpointLost {
+        /// The attempt that saved it.
+        attempt: AttemptId,
+    },
     /// Attempts ended because their worker did.
     Lost {
         /// Who held them.
@@ -155,14 +167,20 @@ pub enum Event {
         /// Why.
         reason: Reopening,
     },
-    /// Tasks that were given up start afresh, because a client asked for it.
+    /// Tasks that were given up start afresh: a client asked for it, or what they could
+    /// not read is made again.
     Retried {
         /// Their keys.
         tasks: Vec<TaskKey>,
     },
     /// The journal was restored from a backup. Attempts that are made from now on
     /// are numbered above all those that the lost part of the journal made.
-    Restored,
+    Restored {
+        /// A number above those; see [`Event::restored`]. 0 where an earlier version
+        /// noted it.
+        #[serde(default)]
+        floor: u32,
+    },
     /// Tasks whose wait after a failure is over.
     Woken {
         /// Their keys.
@@ -196,7 +214,8 @@ pub enum Event {
         /// Digest of the result.
         result: Digest,
     },
-    /// A result that differs from the recorded one of the same task.
+    /// A result that differs from the recorded one of the same task, or from the one that
+    /// it had before it was opened again.
     Disputed {
         /// The attempt that it is of.
         attempt: AttemptId,

@@ -33,7 +33,8 @@ pub enum Input {
         /// Who asks.
         by: Actor,
     },
-    /// A client starts tasks afresh that were given up.
+    /// A client starts tasks afresh that were given up. A study that stopped itself
+    /// goes on.
     Retry {
         /// A study that has them in its plan.
         study: StudyName,
@@ -106,6 +107,13 @@ pub enum Input {
         checkpoint: ArtifactRef,
         /// How far it is, in units of work of its task.
         done: u64,
+    },
+    /// The file of a checkpoint is lost or damaged.
+    CheckpointLost {
+        /// The attempt in whose area it should be.
+        attempt: AttemptId,
+        /// Its digest.
+        checkpoint: Digest,
     },
     /// A running attempt has moved on.
     Progress {
@@ -186,7 +194,8 @@ pub enum Refusal {
         /// The name asked for.
         study: StudyName,
     },
-    /// The study has ended, so it can be neither paused nor resumed.
+    /// The study has ended, so it can be neither paused nor resumed, and a cancelled
+    /// one does not try its tasks again.
     #[error("study `{study}` has been {how}; submit it again to take it up")]
     StudyEnded {
         /// Its name.

@@ -85,6 +85,9 @@ pub(crate) fn check(state: &State) -> Result<(), String> {
 
 fn check_task(state: &State, ix: TaskIx, task: &Task) -> Result<(), String> {
     let phase = task.state.phase();
+    ensure(task.input().is_none_or(|input| input < ix), || {
+        "comes before what it reads".to_owned()
+    })?;
     let audit = task.extra().audit;
     let is_audited = matches!(audit, Some(Audit::Running { .. }));
     ensure(audit.is_none() || phase == Phase::Finished, || {

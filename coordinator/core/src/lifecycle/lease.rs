@@ -9,10 +9,6 @@ use super::state::{Effects, State};
 use super::task::{Lease, Phase, TaskIx, TaskState};
 use crate::Timestamp;
 
-/// Attempts of one task that the lost part of a journal may have made: more than
-/// any task gets, and few enough for a thousand restores.
-const NUMBERS_PER_RESTORE: u32 = 1 << 20;
-
 /// Numbers beyond are nobody's: there must be one above each that is believed.
 const MOST_NUMBERS: u32 = 1 << 30;
 
@@ -118,8 +114,7 @@ impl State {
 
     /// Number of a task's next attempt.
     pub(super) fn next_number(&self, ix: TaskIx) -> u32 {
-        let gap = (self.restores % 1024) * NUMBERS_PER_RESTORE;
-        self.task(ix).attempts.max(gap) + 1
+        self.task(ix).attempts.max(self.restores.floor) + 1
     }
 
     /// Makes a lease and gives it to its worker.
@@ -149,7 +144,6 @@ impl State {
             holder.remember(input);
         }
         self.refresh_worker(worker);
-        self.watch_attempt(ix, &lease);
         Some(lease)
     }
 

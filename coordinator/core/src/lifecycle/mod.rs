@@ -20,6 +20,7 @@ mod invariants;
 mod lease;
 mod pages;
 mod references;
+mod restore;
 mod retry;
 mod session;
 mod settings;
@@ -47,4 +48,4 @@ pub use view::{StageView, StudyView, TaskPhase, TaskView, WorkerView};
 
 pub(crate) use state::State;
 pub(crate) use study::StudyIx;
-pub(crate) use task::{Audit, TaskIx};
+pub(crate) use task::{Audit, TaskIx, TaskState};

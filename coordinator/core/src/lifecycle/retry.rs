@@ -10,9 +10,14 @@ use super::state::State;
 use super::task::TaskIx;
 use crate::Timestamp;
 
-/// The longest wait between two attempts. A doubling wait reaches it within a
-/// dozen failures; what is not mended in an hour is for a person to look at.
+/// The longest wait that doubling leads to, unless the first wait is longer already. A
+/// doubling wait reaches it within a dozen failures; what is not mended in an hour is
+/// for a person to look at.
 const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
+
+/// Least number of attempts that a task whose input cannot be read is given, whatever
+/// its study says: it is no fault of the task, and looking for the file takes a while.
+const INPUT_ATTEMPTS: u32 = 3;
 
 impl State {
     /// The policy for a task: of the studies that want it, the most patient
@@ -39,11 +44,16 @@ impl State {
             | FailureClass::OutOfMemory
             | FailureClass::TimeLimit
             | FailureClass::Stalled
-            // Counted, so that a worker which cannot read a sound file does not try
-            // for ever; a file that is lost opens its task, which takes it back.
             | FailureClass::InputLost => {
                 let failures = self.task(ix).extra().failures + 1;
-                if failures >= policy.attempts {
+                // Counted, so that a worker which cannot read a sound file does not try
+                // for ever. If the file is lost, the task that made it is opened again,
+                // and the failures of its readers are forgotten.
+                let attempts = match class {
+                    FailureClass::InputLost => policy.attempts.max(INPUT_ATTEMPTS),
+                    _ => policy.attempts,
+                };
+                if failures >= attempts {
                     Verdict::GiveUp
                 } else {
                     Verdict::RetryAt(now.after(backoff(policy.backoff, failures)))
@@ -70,11 +80,13 @@ fn most_patient(a: RetryPolicy, b: RetryPolicy) -> RetryPolicy {
     }
 }
 
-/// The wait after the given number of failures, from 1: doubled each time.
+/// The wait after the given number of failures, from 1: doubled each time, up to an
+/// hour, and never below the first one.
 fn backoff(first: Seconds, failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(64);
     let seconds = first.get() * 2f64.powi(doublings as i32);
-    Duration::from_secs_f64(seconds.min(LONGEST_BACKOFF.as_secs_f64()))
+    let longest = first.get().max(LONGEST_BACKOFF.as_secs_f64());
+    Duration::try_from_secs_f64(seconds.min(longest)).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -91,13 +103,16 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_up_to_an_hour() {
+    fn the_wait_doubles_up_to_an_hour_and_is_never_below_the_first_one() {
         check(1.0, 1, 1000);
         check(1.0, 2, 2000);
         check(1.0, 5, 16_000);
         check(1.0, 13, 3_600_000);
         check(1.0, u32::MAX, 3_600_000);
         check(0.0, 9, 0);
-        check(f64::MAX, 3, 3_600_000);
+        // A day is the longest that a study may ask for.
+        check(86_400.0, 1, 86_400_000);
+        check(86_400.0, 9, 86_400_000);
+        check(3000.0, 2, 3_600_000);
     }
 }

@@ -8,7 +8,7 @@ use reprise_domain::{AttemptId, Capability, WorkerId};
 use super::action::Action;
 use super::event::Event;
 use super::input::Refusal;
-use super::task::TaskIx;
+use super::task::{Lease, TaskIx};
 use super::turn::Turn;
 use super::worker::{Link, Worker};
 use crate::Timestamp;
@@ -63,11 +63,16 @@ impl Turn<'_> {
     /// Makes those attempts current that a worker holds and that are still of use;
     /// the others are returned.
     fn adopt(&mut self, worker: WorkerId, holding: &[AttemptId]) -> Vec<AttemptId> {
+        self.state.unknown.remove(&worker);
         let (mut adopted, mut stopped) = (Vec::new(), Vec::new());
         let mut tasks = HashSet::new();
         for &attempt in holding {
             let ix = self.state.find(attempt.task);
             if ix.is_some_and(|ix| self.state.task(ix).is_current(worker, attempt)) {
+                continue;
+            }
+            if self.state.keeps_unknown(attempt, self.now) {
+                self.state.note_unknown(worker, attempt);
                 continue;
             }
             // Of two attempts at one task a worker keeps one.
@@ -173,7 +178,8 @@ impl Turn<'_> {
     /// A worker runs what it holds in lease order, so the first ones, as many as
     /// it has slots, were probably running: only against these a loss counts.
     /// Else a deep queue of harmless tasks would share the blame of a poisonous
-    /// one.
+    /// one. Where the worker said of some that they have begun, one of which it did
+    /// not for longer than it may be silent has not.
     fn lose(&mut self, worker: WorkerId, counts: bool, gone: impl Fn(AttemptId) -> bool) {
         let Some(known) = self.state.workers.get(&worker) else {
             return;
@@ -181,6 +187,16 @@ impl Turn<'_> {
         let (mut counted, mut unbegun, mut quarantined) = (Vec::new(), Vec::new(), Vec::new());
         let mut given_up: Vec<TaskIx> = Vec::new();
         let slots = known.capability.slots as usize;
+        let watch = &self.state.watch;
+        let has_begun = |ix, lease: &Lease| watch.has_begun(ix, lease.number);
+        let all_held = known.held.values();
+        let speaks = all_held
+            .flat_map(|&ix| self.state.task(ix).leases().map(move |lease| (ix, lease)))
+            .any(|(ix, lease)| lease.worker == worker && has_begun(ix, lease));
+        let may_run = |ix, lease: &Lease| {
+            let is_new = self.now.since(lease.since) < self.settings.heartbeat_timeout;
+            !speaks || is_new || has_begun(ix, lease)
+        };
         for (place, (&sequence, &ix)) in known.held.iter().enumerate() {
             let task = self.state.task(ix);
             let Some(lease) = task.leases().find(|lease| lease.sequence == sequence) else {
@@ -190,7 +206,7 @@ impl Turn<'_> {
             if !gone(attempt) {
                 continue;
             }
-            if place >= slots || !counts {
+            if place >= slots || !counts || !may_run(ix, lease) {
                 unbegun.push(attempt);
             } else if self.state.is_poisonous(ix, self.state.retry_policy(ix)) {
                 quarantined.push(attempt);

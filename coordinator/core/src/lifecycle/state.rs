@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, Digest, StudyName, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{AttemptId, StudyName, TaskKey, TaskSpec, WorkerId};
 
+use super::restore::Restores;
 use super::settings::Settings;
 use super::study::{Control, Study, StudyIx};
 use super::table::TaskTable;
@@ -18,7 +19,7 @@ use super::watch::Watch;
 use super::worker::{Link, Worker};
 use crate::Timestamp;
 use crate::plan::sweep::arch;
-use crate::scheduler::{Classes, Credit, FairShare, LoadKey, Loads};
+use crate::scheduler::{Classes, Credit, FairShare, LoadKey, Loads, LookFrom};
 
 /// Everything that the core knows.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,20 +27,25 @@ pub(crate) struct State {
     pub(crate) credit: Credit,
     pub(crate) tasks: TaskTable,
     /// Tasks that read from a task, for those that any task reads from.
-    pub(crate) dependents: HashMap<TaskIx, Vec<TaskIx>>,
+    pub(crate) dependents: HashMap<TaskIx, BTreeSet<TaskIx>>,
     pub(crate) studies: Vec<Study>,
     pub(crate) study_index: BTreeMap<StudyName, StudyIx>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) backoffs: BTreeSet<(Timestamp, TaskIx)>,
     /// Finished tasks whose audit is due.
     pub(crate) audits: BTreeSet<TaskIx>,
+    /// Where the next look at them begins. Not journalled.
+    pub(crate) audits_from: LookFrom,
     pub(crate) classes: Classes,
     pub(crate) fair: FairShare,
     pub(crate) loads: Loads,
     /// Leases made so far.
     pub(crate) leases: u64,
-    /// How often the journal was restored from a backup.
-    pub(crate) restores: u32,
+    /// What it means that the journal was restored from a backup.
+    pub(crate) restores: Restores,
+    /// Unknown tasks that workers have work at, see [`State::keeps_unknown`]. Not
+    /// journalled: workers say it with each hello.
+    pub(crate) unknown: BTreeMap<WorkerId, BTreeSet<TaskKey>>,
     /// What time means for running attempts. Not journalled.
     pub(crate) watch: Watch,
 }
@@ -53,9 +59,6 @@ pub(crate) struct Effects {
     pub(crate) discarded: Vec<(AttemptId, ArtifactRef)>,
     /// Tasks whose stored results are to be removed.
     pub(crate) forgotten: Vec<TaskKey>,
-    /// Results that differ from those that their tasks had before they were opened
-    /// again: the attempt, the old one, the new one.
-    pub(crate) changed: Vec<(AttemptId, Digest, Digest)>,
 }
 
 impl State {
@@ -69,11 +72,13 @@ impl State {
             workers: BTreeMap::new(),
             backoffs: BTreeSet::new(),
             audits: BTreeSet::new(),
+            audits_from: LookFrom::default(),
             classes: Classes::default(),
             fair: FairShare::default(),
             loads: Loads::default(),
             leases: 0,
-            restores: 0,
+            restores: Restores::default(),
+            unknown: BTreeMap::new(),
             watch: Watch::default(),
         }
     }
@@ -122,17 +127,22 @@ impl State {
         };
         let template = self.tasks.template(spec, &mut self.classes);
         let task = Task::new(key, template, spec.seed(), aspect, TaskState::Waiting);
-        Some(self.add(task))
+        Some(self.add(task, TaskTable::insert))
     }
 
-    /// Adds a task by its parts; its state is the one that its input decides.
-    pub(crate) fn add(&mut self, mut task: Task) -> TaskIx {
+    /// Adds a task by its parts, where `place` says; its state is the one that its input
+    /// decides.
+    pub(crate) fn add(
+        &mut self,
+        mut task: Task,
+        place: impl FnOnce(&mut TaskTable, Task) -> TaskIx,
+    ) -> TaskIx {
         let input = task.input();
         task.state = self.entry_state(input);
         let ready = task.state == TaskState::Ready;
-        let ix = self.tasks.push(task);
+        let ix = place(&mut self.tasks, task);
         if let Some(input) = input {
-            self.dependents.entry(input).or_default().push(ix);
+            self.dependents.entry(input).or_default().insert(ix);
         }
         let class = self.tasks.class(ix);
         self.classes.row_mut(class).ready += u32::from(ready);

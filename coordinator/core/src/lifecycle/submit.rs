@@ -36,6 +36,7 @@ impl Turn<'_> {
                     plan,
                     owner: by.name(),
                 });
+                self.reconnect_holders();
             }
         }
         Ok(())
@@ -55,7 +56,7 @@ impl Turn<'_> {
         // Tasks that are known already are counted twice: a bound need not be exact.
         full(
             "tasks",
-            self.state.tasks.len() + plan.len(),
+            self.state.tasks.listed() + plan.len(),
             self.settings.most_tasks,
         )
     }
@@ -67,7 +68,9 @@ impl Turn<'_> {
         let complete = known.tasks.iter().all(|&ix| {
             let phase = self.state.task(ix).state.phase();
             let audit = self.state.task(ix).extra().audit;
-            phase.is_open() || (phase == Phase::Finished && audit != Some(Audit::GivenUp))
+            let is_audited = !matches!(audit, Some(Audit::GivenUp { .. }))
+                || !known.audits(self.state.task(ix).key);
+            phase.is_open() || (phase == Phase::Finished && is_audited)
         });
         if known.control != Control::Running || !complete {
             let study = known.spec.name.clone();

@@ -1,27 +1,37 @@
 //! All tasks, by position and by key. A key stands in its task and nowhere else:
 //! the index holds positions.
 
+use std::collections::BTreeSet;
 use std::ops::{Index, IndexMut};
 
 use hashbrown::HashTable;
 use reprise_domain::{TaskKey, TaskSpec};
 
-use super::task::{Task, TaskIx};
+use super::task::{Phase, Task, TaskIx};
 use super::template::{TemplateIx, Templates};
 use crate::plan::hash;
 use crate::scheduler::{ClassIx, Classes};
 
-/// The table of tasks. A deleted task keeps its place and is found no more.
+/// The table of tasks. A deleted task is found no more; its place is free for another
+/// one, so that what is deleted takes no memory for long.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TaskTable {
     rows: Vec<Task>,
+    /// Places of deleted tasks. They follow from the rows.
+    free: BTreeSet<TaskIx>,
     index: HashTable<TaskIx>,
     templates: Templates,
 }
 
 impl TaskTable {
+    /// How many places there are, those of deleted tasks included.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// How many tasks can be found.
+    pub(crate) fn listed(&self) -> usize {
+        self.index.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Task> {
@@ -48,7 +58,23 @@ impl TaskTable {
         }
     }
 
-    /// Adds a task whose key is new.
+    /// Adds a task whose key is new, in the first free place behind what it reads.
+    pub(crate) fn insert(&mut self, task: Task) -> TaskIx {
+        let behind = task.input().map_or(0, |input| input.0 + 1);
+        let free = self.free.range(TaskIx(behind)..).next().copied();
+        let Some(ix) = free else {
+            return self.push(task);
+        };
+        self.free.remove(&ix);
+        let hashed = hash(task.key);
+        self.rows[ix.row()] = task;
+        let rows = &self.rows;
+        self.index
+            .insert_unique(hashed, ix, |ix| hash(rows[ix.row()].key));
+        ix
+    }
+
+    /// Adds a task whose key is new behind all others.
     pub(crate) fn push(&mut self, task: Task) -> TaskIx {
         let ix = TaskIx(u32::try_from(self.rows.len()).expect("fewer than 2^32 tasks fit memory"));
         let hashed = hash(task.key);
@@ -59,9 +85,23 @@ impl TaskTable {
         ix
     }
 
-    /// Adds a deleted task, which keeps its place only.
+    /// Adds a deleted task, whose place is free once all tasks are there.
     pub(crate) fn push_unlisted(&mut self, task: Task) {
         self.rows.push(task);
+    }
+
+    /// Frees the places of deleted tasks.
+    pub(crate) fn free_deleted(&mut self) {
+        let is_deleted = |task: &Task| task.state.phase() == Phase::Deleted;
+        while self.rows.last().is_some_and(is_deleted) {
+            self.rows.pop();
+        }
+        if self.rows.capacity() / 4 > self.rows.len() {
+            self.rows.shrink_to(self.rows.len() * 2);
+        }
+        let rows = (0..).map(TaskIx).zip(&self.rows);
+        let deleted = rows.filter(|(_, task)| is_deleted(task));
+        self.free = deleted.map(|(ix, _)| ix).collect();
     }
 
     /// The template of a spec, see [`Templates::intern`].
@@ -87,7 +127,8 @@ impl TaskTable {
     }
 }
 
-/// The index follows from the rows, and its inner order from how it grew.
+/// The index and the free places follow from the rows, and the index's inner order
+/// from how it grew.
 impl PartialEq for TaskTable {
     fn eq(&self, other: &Self) -> bool {
         self.rows == other.rows && self.templates == other.templates

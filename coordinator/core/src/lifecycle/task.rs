@@ -7,8 +7,8 @@ use super::study::StudyIx;
 use super::template::{Aspect, TemplateIx};
 use crate::Timestamp;
 
-/// Position of a task in the state's table. A deleted task keeps its place, so that
-/// the places of the others stay.
+/// Position of a task in the state's table. It stays until the task is deleted, and
+/// may be another one's then. A task comes behind what it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TaskIx(pub(crate) u32);
 
@@ -87,8 +87,8 @@ pub(crate) enum Audit {
     Agreed,
     /// The result was another one.
     Differed,
-    /// It failed too often, or there is no other worker.
-    GivenUp,
+    /// It failed too often, there is no other worker, or no study wants it any more.
+    GivenUp { not: Option<WorkerId> },
 }
 
 impl Audit {

@@ -66,14 +66,7 @@ impl<'a> Turn<'a> {
     }
 
     /// The step, with what the transitions mean for the outside.
-    pub(super) fn finish(mut self) -> Step {
-        for (attempt, recorded, reported) in std::mem::take(&mut self.effects.changed) {
-            self.act(Action::Nondeterminism {
-                attempt,
-                recorded,
-                reported,
-            });
-        }
+    pub(super) fn finish(self) -> Step {
         let Self {
             mut step, effects, ..
         } = self;

@@ -138,6 +138,8 @@ pub struct TaskView<'a> {
     pub spec: TaskSpec,
     /// Attempts made; the number of the newest one.
     pub attempts: u32,
+    /// Whether attempts at it gave different results.
+    pub disputed: bool,
     /// Where it stands.
     pub phase: TaskPhase<'a>,
 }
@@ -246,6 +248,7 @@ pub(super) fn task(state: &State, ix: TaskIx) -> TaskView<'_> {
         key: task.key,
         spec: state.tasks.spec(ix),
         attempts: task.attempts,
+        disputed: task.extra().disputed,
         phase,
     }
 }

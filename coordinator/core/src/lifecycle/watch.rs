@@ -1,8 +1,11 @@
 //! Running attempts as time sees them: how far they are, and when one has run too
 //! long or stood still too long.
 //!
-//! Nothing of it is journalled. What follows from it is: an attempt that is ended
-//! for a limit leaves a `failed` event like any other.
+//! A worker has more attempts than it runs, so that the clocks of an attempt start
+//! when the worker first says how far it is, and not with its lease. Nothing of it
+//! is journalled: after a restart they start anew when the worker has come back and
+//! said it again. What follows from it is journalled: an attempt that is ended for a
+//! limit leaves a `failed` event like any other.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -21,17 +24,20 @@ const RELOOK: Duration = Duration::from_secs(5);
 /// How far attempts are, and when they are looked at next.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watch {
-    moved: HashMap<(TaskIx, u32), Moved>,
-    /// Attempts with limits, by the moment of the next look. One that has ended
-    /// meanwhile is dropped then.
+    begun: HashMap<(TaskIx, u32), Begun>,
+    /// Attempts with limits, by the moment of the next look; each once.
     looks: BTreeSet<(Timestamp, TaskIx, u32)>,
 }
 
-/// The last step of an attempt.
+/// An attempt that its worker runs.
 #[derive(Debug, Clone, Copy)]
-struct Moved {
+struct Begun {
+    /// When its worker first said so.
+    since: Timestamp,
     progress: Progress,
-    at: Timestamp,
+    /// When it moved last.
+    moved: Timestamp,
+    look: Option<Timestamp>,
 }
 
 /// An attempt that is to be ended.
@@ -55,21 +61,40 @@ impl PartialEq for Watch {
 impl Watch {
     /// Forgets an attempt that has ended.
     pub(crate) fn forget(&mut self, ix: TaskIx, number: u32) {
-        self.moved.remove(&(ix, number));
+        let ended = self.begun.remove(&(ix, number));
+        if let Some(look) = ended.and_then(|begun| begun.look) {
+            self.looks.remove(&(look, ix, number));
+        }
+    }
+
+    /// Forgets all attempts: after a restart, workers come back first.
+    pub(crate) fn forget_all(&mut self) {
+        self.begun.clear();
+        self.looks.clear();
+    }
+
+    /// Whether the attempt's worker has said that it runs.
+    pub(crate) fn has_begun(&self, ix: TaskIx, number: u32) -> bool {
+        self.begun.contains_key(&(ix, number))
+    }
+
+    /// Has an attempt that has begun looked at then, and not before.
+    fn look_at(&mut self, ix: TaskIx, number: u32, next: Option<Timestamp>) {
+        let Some(begun) = self.begun.get_mut(&(ix, number)) else {
+            return;
+        };
+        let before = std::mem::replace(&mut begun.look, next);
+        if let Some(before) = before {
+            self.looks.remove(&(before, ix, number));
+        }
+        if let Some(next) = next {
+            self.looks.insert((next, ix, number));
+        }
     }
 
     /// When the next attempt is to be looked at.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.looks.first().map(|&(at, ..)| at)
-    }
-
-    /// Looks at nothing before `at`: after a restart, workers come back first.
-    pub(crate) fn postpone(&mut self, at: Timestamp) {
-        let looks = std::mem::take(&mut self.looks).into_iter();
-        self.looks = looks
-            .map(|(due, ix, number)| (due.max(at), ix, number))
-            .collect();
-        self.moved.clear();
     }
 }
 
@@ -79,7 +104,7 @@ impl State {
         worker.is_some_and(super::worker::Worker::is_connected)
     }
 
-    /// Notes how far a current attempt is.
+    /// Notes how far a current attempt is. The first time its clocks start.
     pub(crate) fn note_progress(
         &mut self,
         worker: WorkerId,
@@ -91,57 +116,70 @@ impl State {
         let Some(ix) = current.filter(|&ix| self.task(ix).is_current(worker, attempt)) else {
             return;
         };
-        let known = self.watch.moved.get(&(ix, attempt.number));
-        if known.is_none_or(|known| progress.done > known.progress.done) {
-            let moved = Moved { progress, at: now };
-            self.watch.moved.insert((ix, attempt.number), moved);
+        match self.watch.begun.get_mut(&(ix, attempt.number)) {
+            Some(begun) => {
+                if progress.done > begun.progress.done {
+                    begun.progress = progress;
+                    begun.moved = now;
+                }
+            }
+            None => {
+                let begun = Begun {
+                    since: now,
+                    progress,
+                    moved: now,
+                    look: None,
+                };
+                self.watch.begun.insert((ix, attempt.number), begun);
+                self.watch_anew(ix);
+            }
         }
     }
 
-    /// Has an attempt looked at when one of its limits may have been reached.
-    pub(crate) fn watch_attempt(&mut self, ix: TaskIx, lease: &Lease) {
-        if let Some((due, ..)) = self.next_limit(ix, lease, self.limits(ix)) {
-            self.watch.looks.insert((due, ix, lease.number));
-        }
-    }
-
-    /// Has all attempts of a task looked at: its limits may have changed.
+    /// Has the attempts of a task looked at when one of its limits may have been
+    /// reached: the limits may have changed.
     pub(crate) fn watch_anew(&mut self, ix: TaskIx) {
         let leases: Vec<Lease> = self.task(ix).leases().copied().collect();
         for lease in leases {
-            self.watch_attempt(ix, &lease);
+            let next = self.next_limit(ix, &lease, self.limits(ix));
+            let due = next.map(|(due, ..)| due);
+            self.watch.look_at(ix, lease.number, due);
         }
     }
 
-    /// Attempts that have reached a limit; each is named once.
+    /// Attempts that have reached a limit. Ending one may end others: of a task that is
+    /// given up, or of a study that stops.
     pub(crate) fn overruns(&mut self, now: Timestamp) -> Vec<Overrun> {
         let mut overruns = Vec::new();
         while let Some(&(due, ix, number)) = self.watch.looks.first() {
             if due > now {
                 break;
             }
-            self.watch.looks.pop_first();
             let Some(lease) = self.task(ix).lease(number) else {
+                self.watch.forget(ix, number);
                 continue;
             };
-            match self.next_limit(ix, &lease, self.limits(ix)) {
+            let next = match self.next_limit(ix, &lease, self.limits(ix)) {
                 // Nothing can be heard of it now.
                 Some((due, FailureClass::Stalled, _))
                     if due <= now && !self.is_connected(lease.worker) =>
                 {
-                    self.watch.looks.insert((now.after(RELOOK), ix, number));
+                    Some(now.after(RELOOK))
                 }
-                Some((due, class, limit)) if due <= now => overruns.push(Overrun {
-                    ix,
-                    lease,
-                    class,
-                    limit,
-                }),
-                Some((due, ..)) => {
-                    self.watch.looks.insert((due, ix, number));
+                Some((due, class, limit)) if due <= now => {
+                    overruns.push(Overrun {
+                        ix,
+                        lease,
+                        class,
+                        limit,
+                    });
+                    None
                 }
-                None => {}
-            }
+                Some((due, ..)) => Some(due),
+                // It is looked at again when its limits change.
+                None => None,
+            };
+            self.watch.look_at(ix, number, next);
         }
         overruns
     }
@@ -157,8 +195,9 @@ impl State {
         limits.reduce(Limits::loosest).unwrap_or_default()
     }
 
-    /// When an attempt reaches its first limit, and which. While its worker is away
-    /// nothing can be heard of it, so that silence counts from the worker's return.
+    /// When an attempt that has begun reaches its first limit, and which. While its
+    /// worker is away nothing can be heard of it, so that silence counts from the
+    /// worker's return.
     fn next_limit(
         &self,
         ix: TaskIx,
@@ -169,14 +208,13 @@ impl State {
             from.after(Duration::try_from_secs_f64(limit.get()).unwrap_or(Duration::MAX))
         };
         let worker = self.workers.get(&lease.worker)?;
-        let moved = self.watch.moved.get(&(ix, lease.number));
-        let heard = moved.map_or(lease.since, |moved| moved.at);
+        let begun = self.watch.begun.get(&(ix, lease.number))?;
         let time = limits.time.map(|limit| {
-            let due = after(lease.since, limit);
+            let due = after(begun.since, limit);
             (due, FailureClass::TimeLimit, limit)
         });
         let silence = limits.silence.map(|limit| {
-            let due = after(heard.max(lease.since).max(worker.since), limit);
+            let due = after(begun.moved.max(worker.since), limit);
             (due, FailureClass::Stalled, limit)
         });
         time.into_iter().chain(silence).min_by_key(|(due, ..)| *due)

@@ -5,11 +5,23 @@
 use reprise_domain::WorkerId;
 
 use crate::Timestamp;
-use crate::lifecycle::{Action, Audit, Event, State, Step, TaskIx};
+use crate::lifecycle::{Action, Audit, Event, State, Step, TaskIx, TaskState};
 
-/// Due audits that are looked at in a round. Those that none of the free workers may
-/// have wait for another one.
+/// Due audits that are looked at in a round. The next round looks at the next ones:
+/// those of a paused study, or that none of the free workers may have, hold up no
+/// others.
 const LOOKED_AT: usize = 256;
+
+/// The due audit that a round begins with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LookFrom(Option<TaskIx>);
+
+/// No part of the state that a replay gives.
+impl PartialEq for LookFrom {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
 
 impl State {
     /// Gives due audits to workers that have nothing else to do.
@@ -18,12 +30,13 @@ impl State {
             return;
         }
         let mut hopeless = Vec::new();
-        let due: Vec<TaskIx> = self.audits.iter().copied().take(LOOKED_AT).collect();
+        let due = self.next_due_audits();
         for ix in due {
             let Some(Audit::Due { not }) = self.task(ix).extra().audit else {
                 continue;
             };
-            if !self.is_going_on(ix) {
+            if !self.is_going_on(ix) || self.entry_state(self.task(ix).input()) != TaskState::Ready
+            {
                 continue;
             }
             let suits = |worker: &WorkerId| Some(*worker) != not;
@@ -44,6 +57,16 @@ impl State {
         if !hopeless.is_empty() && self.give_audits_up(&hopeless, at).is_some() {
             step.events.push(Event::AuditsGivenUp { tasks: hopeless });
         }
+    }
+
+    /// The due audits that this round looks at.
+    fn next_due_audits(&mut self) -> Vec<TaskIx> {
+        let from = self.audits_from.0.unwrap_or(TaskIx(0));
+        let due = self.audits.range(from..).chain(self.audits.range(..from));
+        let mut due = due.copied();
+        let looked_at = due.by_ref().take(LOOKED_AT).collect();
+        self.audits_from = LookFrom(due.next());
+        looked_at
     }
 
     /// Whether a study that is not paused has the task.

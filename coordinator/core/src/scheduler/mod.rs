@@ -25,6 +25,7 @@ mod queue;
 mod rate;
 mod straggler;
 
+pub(crate) use audit::LookFrom;
 pub(crate) use class::{ClassIx, Classes};
 pub(crate) use credit::Credit;
 pub(crate) use fair::FairShare;

@@ -158,6 +158,15 @@ impl Lab {
         assert_eq!(rebuilt, self.core);
         self.core = rebuilt;
     }
+
+    /// The same from a snapshot.
+    pub(crate) fn restart_by_snapshot(&mut self) {
+        let mut restored = Core::restore(Settings::default(), &self.core.snapshot()).unwrap();
+        restored.resume(self.now);
+        self.core.resume(self.now);
+        assert_eq!(restored, self.core);
+        self.core = restored;
+    }
 }
 
 /// The first task of a study.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use reprise_core::lifecycle::{Action, Event, Input, Progress, TaskPhase};
+use reprise_core::lifecycle::{Action, Actor, Event, Input, Progress, TaskPhase};
+use reprise_domain::study::OnFailure;
 use reprise_domain::{AttemptId, FailureClass};
 
 use crate::fixtures::{limited, noops, submission, worker};
@@ -14,6 +15,7 @@ fn running() -> (Lab, AttemptId) {
     let mut lab = Lab::with(&limited(noops("s", 1)));
     lab.hello(worker(1), 1, &[]);
     let attempts = lab.lease();
+    progress(&mut lab, attempts[0], 0);
     lab.hello(worker(2), 1, &[]);
     (lab, attempts[0])
 }
@@ -82,8 +84,96 @@ fn a_worker_that_is_cut_off_is_not_taken_to_stand_still() {
     lab.handle(Input::Disconnected { worker: worker(1) });
     pass(&mut lab, 20);
     lab.hello(worker(1), 1, &[attempt]);
+    progress(&mut lab, attempt, 0);
     assert_eq!(pass(&mut lab, 55), []);
     assert_eq!(ended(&lab), None);
+    pass(&mut lab, 7);
+    assert_eq!(ended(&lab), Some(FailureClass::Stalled));
+}
+
+#[test]
+fn an_attempt_that_waits_for_its_turn_is_not_looked_at() {
+    let mut lab = Lab::with(&limited(noops("s", 1)));
+    lab.hello(worker(1), 1, &[]);
+    let attempt = lab.lease()[0];
+    pass_alone(&mut lab, 600);
+    assert_eq!(ended(&lab), None);
+    progress(&mut lab, attempt, 0);
+    pass_alone(&mut lab, 40);
+    progress(&mut lab, attempt, 1);
+    pass_alone(&mut lab, 48);
+    assert_eq!(ended(&lab), None);
+    pass_alone(&mut lab, 2);
+    assert_eq!(ended(&lab), Some(FailureClass::TimeLimit));
+}
+
+#[test]
+fn limits_hold_after_a_restart() {
+    for restart in [Lab::restart, Lab::restart_by_snapshot] {
+        let (mut lab, attempt) = running();
+        pass(&mut lab, 50);
+        restart(&mut lab);
+        lab.hello(worker(1), 1, &[attempt]);
+        lab.hello(worker(2), 1, &[]);
+        progress(&mut lab, attempt, 0);
+        pass(&mut lab, 59);
+        assert_eq!(ended(&lab), None, "nobody could tell of progress meanwhile");
+        pass(&mut lab, 2);
+        assert_eq!(ended(&lab), Some(FailureClass::Stalled));
+    }
+}
+
+#[test]
+fn limits_hold_again_for_a_study_that_is_taken_up_again() {
+    let mut spec = limited(noops("s", 2));
+    spec.on_failure = OnFailure::Stop;
+    let again = submission(&spec, false);
+    let retry = Input::Retry {
+        study: spec.name.clone(),
+        tasks: Vec::new(),
+        by: Actor::Admin,
+    };
+    for take_up in [again, retry] {
+        let mut lab = Lab::with(&spec);
+        lab.hello(worker(1), 2, &[]);
+        let attempts = lab.lease();
+        progress(&mut lab, attempts[1], 0);
+        lab.fail(worker(1), attempts[0], FailureClass::Permanent);
+        pass_alone(&mut lab, 300);
+        lab.handle(take_up);
+        pass_alone(&mut lab, 1);
+        let failed = lab.journal.iter().filter_map(|(_, event)| match event {
+            Event::Failed {
+                attempt, failure, ..
+            } => Some((*attempt, failure.class)),
+            _ => None,
+        });
+        let last = failed.last();
+        assert_eq!(last, Some((attempts[1], FailureClass::Stalled)));
+    }
+}
+
+#[test]
+fn the_loss_of_a_worker_counts_against_those_that_it_said_it_had_begun() {
+    let mut lab = Lab::with(&noops("s", 4));
+    lab.hello(worker(1), 4, &[]);
+    let attempts = lab.lease();
+    assert_eq!(attempts.len(), 4);
+    progress(&mut lab, attempts[0], 0);
+    pass_alone(&mut lab, 60);
+    lab.hello(worker(1), 4, &[]);
+    let lost = lab.journal.iter().rev().find_map(|(_, event)| match event {
+        Event::Lost {
+            counted, unbegun, ..
+        } => Some((counted.clone(), unbegun.clone())),
+        _ => None,
+    });
+    assert_eq!(lost, Some((attempts[..1].to_vec(), attempts[1..].to_vec())));
+    // Nothing was heard of these, so that the first ones probably ran.
+    let attempts = lab.lease();
+    lab.hello(worker(1), 4, &[]);
+    let (_, last) = lab.journal.last().unwrap();
+    assert!(matches!(last, Event::Lost { counted, .. } if *counted == attempts));
 }
 
 #[test]
@@ -91,6 +181,7 @@ fn the_only_worker_gets_its_task_back() {
     let mut lab = Lab::with(&limited(noops("s", 1)));
     lab.hello(worker(1), 1, &[]);
     let attempt = lab.lease()[0];
+    progress(&mut lab, attempt, 0);
     pass_alone(&mut lab, 63);
     assert_eq!(ended(&lab), Some(FailureClass::Stalled));
     let again = lab.lease();

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod audits;
+mod checkpoints;
+mod deleting;
 mod fixtures;
 mod lab;
 mod lifecycle;
@@ -10,6 +13,7 @@ mod limits;
 mod plan;
 mod reopening;
 mod replay;
+mod restores;
 mod scheduler;
 mod sessions;
 mod simulation;

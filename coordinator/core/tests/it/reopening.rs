@@ -4,7 +4,8 @@
 use reprise_core::lifecycle::{
     Action, Actor, AttemptEnd, Event, Input, Refusal, StudyControl, TaskPhase,
 };
-use reprise_domain::study::StudySpec;
+use reprise_domain::status::StudyState;
+use reprise_domain::study::{OnFailure, StudySpec};
 use reprise_domain::{AttemptId, FailureClass, StudyName, TaskKey};
 
 use crate::fixtures::{control, embedded, noops, planned, result, submission, worker};
@@ -94,6 +95,13 @@ fn a_different_result_after_reopening_is_reported() {
         reported: result(8),
     };
     assert!(step.actions.contains(&expected), "{:?}", step.actions);
+    let disputed = Event::Disputed {
+        attempt: again[0],
+        worker: worker(1),
+        result: result(8),
+    };
+    assert!(step.events.contains(&disputed), "{:?}", step.events);
+    assert!(lab.core.task(pretraining).unwrap().disputed);
     lab.restart();
 }
 
@@ -196,4 +204,164 @@ fn a_study_that_is_over_cannot_be_cancelled() {
     let cancel = control(spec.name.clone(), StudyControl::Cancel);
     let refusal = lab.try_handle(cancel).unwrap_err();
     assert!(matches!(refusal, Refusal::NothingToCancel { .. }));
+}
+
+/// A study that stops at its first failure, and has: of three tasks one was given up
+/// and two were not begun.
+fn stopped() -> (Lab, StudySpec, TaskKey) {
+    let spec = StudySpec {
+        on_failure: OnFailure::Stop,
+        ..noops("s", 3)
+    };
+    let mut lab = Lab::with(&spec);
+    lab.hello(worker(1), 1, &[]);
+    let attempts = lab.lease();
+    lab.fail(worker(1), attempts[0], FailureClass::Permanent);
+    for attempt in &attempts[1..] {
+        lab.report(worker(1), *attempt, AttemptEnd::Returned);
+    }
+    assert_eq!(state(&lab, &spec), StudyState::Stopped);
+    assert!(lab.is_done(&spec));
+    (lab, spec, attempts[0].task)
+}
+
+fn state(lab: &Lab, spec: &StudySpec) -> StudyState {
+    lab.core.study(&spec.name).unwrap().state
+}
+
+fn retry(spec: &StudySpec, tasks: Vec<TaskKey>) -> Input {
+    Input::Retry {
+        study: spec.name.clone(),
+        tasks,
+        by: Actor::Admin,
+    }
+}
+
+fn finish_all(lab: &mut Lab) {
+    loop {
+        let leased = lab.lease();
+        if leased.is_empty() {
+            return;
+        }
+        for attempt in leased {
+            lab.finish(worker(1), attempt, 7);
+        }
+    }
+}
+
+#[test]
+fn a_stopped_study_goes_on_when_its_failed_tasks_are_tried_again() {
+    let (mut lab, spec, failed) = stopped();
+    lab.handle(retry(&spec, Vec::new()));
+    assert_eq!(state(&lab, &spec), StudyState::Running);
+    assert_eq!(lab.phase(failed), TaskPhase::Ready);
+    assert_eq!(lab.stage(&spec).cancelled, 0, "what its stop cancelled");
+    lab.restart();
+    lab.hello(worker(1), 1, &[]);
+    finish_all(&mut lab);
+    assert_eq!(lab.stage(&spec).finished, 3);
+    assert_eq!(state(&lab, &spec), StudyState::Done);
+}
+
+#[test]
+fn one_task_of_a_stopped_study_can_be_tried_again_and_the_others_stay_given_up() {
+    let spec = StudySpec {
+        on_failure: OnFailure::StopAfter(2),
+        ..embedded("s", 3, 2)
+    };
+    let mut lab = Lab::with(&spec);
+    lab.hello(worker(1), 2, &[]);
+    let attempts = lab.lease();
+    lab.fail(worker(1), attempts[0], FailureClass::Permanent);
+    lab.fail(worker(1), attempts[1], FailureClass::Permanent);
+    assert_eq!(state(&lab, &spec), StudyState::Stopped);
+    lab.handle(retry(&spec, vec![attempts[0].task]));
+    lab.restart();
+    lab.hello(worker(1), 2, &[]);
+    finish_all(&mut lab);
+    assert!(matches!(lab.phase(attempts[1].task), TaskPhase::GivenUp(_)));
+    let counts: Vec<_> = lab.core.study(&spec.name).unwrap().stages;
+    let counts: Vec<_> = counts
+        .iter()
+        .map(|stage| (stage.finished, stage.failed, stage.blocked, stage.cancelled))
+        .collect();
+    assert_eq!(counts, [(2, 1, 0, 0), (1, 0, 1, 0)]);
+    assert!(lab.is_done(&spec));
+}
+
+#[test]
+fn tasks_of_a_cancelled_study_are_tried_again_only_where_another_study_wants_them() {
+    let spec = noops("s", 2);
+    let mut lab = Lab::with(&spec);
+    lab.hello(worker(1), 1, &[]);
+    let attempts = lab.lease();
+    lab.fail(worker(1), attempts[0], FailureClass::Permanent);
+    lab.handle(control(spec.name.clone(), StudyControl::Cancel));
+    let ended = Refusal::StudyEnded {
+        study: spec.name.clone(),
+        how: "cancelled",
+    };
+    for tasks in [Vec::new(), vec![attempts[0].task]] {
+        assert_eq!(lab.try_handle(retry(&spec, tasks)), Err(ended.clone()));
+    }
+    let other = noops("t", 1);
+    lab.handle(submission(&other, false));
+    let again = lab.lease();
+    lab.fail(worker(1), again[0], FailureClass::Permanent);
+    lab.handle(retry(&spec, Vec::new()));
+    assert_eq!(lab.phase(again[0].task), TaskPhase::Ready);
+    assert_eq!(state(&lab, &spec), StudyState::Cancelled);
+    lab.restart();
+}
+
+#[test]
+fn trials_that_were_given_up_for_want_of_their_embedding_are_tried_again() {
+    let (mut lab, pretraining, trial) = lost_input(1);
+    let failed = lab.journal.iter().map(|(_, event)| event);
+    let failed = failed.filter(|event| matches!(event, Event::Failed { .. }));
+    assert_eq!(failed.count(), 3, "it is no fault of the task");
+    lab.handle(Input::ArtifactLost { task: pretraining });
+    assert_eq!(lab.phase(trial), TaskPhase::Waiting);
+    lab.restart();
+    lab.hello(worker(1), 1, &[]);
+    finish_all(&mut lab);
+    assert!(lab.is_done(&embedded("s", 1, 2)));
+    assert!(matches!(lab.phase(trial), TaskPhase::Finished { .. }));
+}
+
+#[test]
+fn trials_that_failed_of_something_else_stay_given_up() {
+    let (mut lab, spec, trials) = half_done();
+    lab.fail(worker(1), trials[0], FailureClass::Permanent);
+    let pretraining = first_task(&spec);
+    lab.handle(Input::ArtifactLost { task: pretraining });
+    assert!(matches!(lab.phase(trials[0].task), TaskPhase::GivenUp(_)));
+}
+
+/// A lab with the keys of a pretraining and of a trial that was given up for want of
+/// its embedding.
+fn lost_input(attempts: u32) -> (Lab, TaskKey, TaskKey) {
+    let mut spec = embedded("s", 1, 2);
+    spec.retry.attempts = attempts;
+    let mut lab = Lab::with(&spec);
+    lab.hello(worker(1), 1, &[]);
+    let pretraining = lab.lease()[0];
+    lab.finish(worker(1), pretraining, 7);
+    let mut trial = None;
+    loop {
+        let leased = lab.lease();
+        for attempt in &leased {
+            if *trial.get_or_insert(attempt.task) == attempt.task {
+                lab.fail(worker(1), *attempt, FailureClass::InputLost);
+            } else {
+                lab.report(worker(1), *attempt, AttemptEnd::Returned);
+            }
+        }
+        let task = trial.unwrap();
+        if matches!(lab.phase(task), TaskPhase::GivenUp(_)) {
+            return (lab, pretraining.task, task);
+        }
+        lab.pass_ticking(std::time::Duration::from_secs(10));
+        lab.handle(Input::Heartbeat { worker: worker(1) });
+    }
 }

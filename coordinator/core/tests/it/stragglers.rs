@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
-use reprise_core::lifecycle::{Action, Input, TaskPhase};
-use reprise_domain::{AttemptId, FailureClass};
+use reprise_core::lifecycle::{Action, Event, Input, Progress, TaskPhase};
+use reprise_domain::study::StudySpec;
+use reprise_domain::{AttemptId, FailureClass, Limits};
 
-use crate::fixtures::{noops, result, worker};
+use crate::fixtures::{noops, result, seconds, worker};
 use crate::lab::Lab;
 
 const LATE: Duration = Duration::from_mins(2);
 
 /// A lab whose worker 1 runs the last of three tasks; the others took a second.
 fn last_one() -> (Lab, AttemptId) {
-    let mut lab = Lab::with(&noops("s", 3));
+    last_one_of(&noops("s", 3))
+}
+
+/// The same with a study of three tasks.
+fn last_one_of(spec: &StudySpec) -> (Lab, AttemptId) {
+    let mut lab = Lab::with(spec);
     lab.hello(worker(1), 1, &[]);
     let mut held = Vec::new();
     for _ in 0..2 {
@@ -102,4 +108,45 @@ fn work_that_is_ready_goes_before_second_attempts() {
         leased.iter().all(|attempt| attempt.task != slow.task),
         "{leased:?}"
     );
+}
+
+#[test]
+fn two_attempts_that_stand_still_are_ended_in_one_tick() {
+    for attempts in [1, 9] {
+        let mut spec = noops("s", 3);
+        spec.retry.attempts = attempts;
+        spec.noop.as_mut().unwrap().limits = Limits {
+            silence: Some(seconds(60.0)),
+            ..Limits::NONE
+        };
+        let (mut lab, slow) = last_one_of(&spec);
+        lab.hello(worker(2), 1, &[]);
+        lab.pass(Duration::from_secs(40));
+        let alive = |lab: &mut Lab| {
+            for number in [1, 2] {
+                let worker = worker(number);
+                lab.handle(Input::Heartbeat { worker });
+            }
+        };
+        alive(&mut lab);
+        let second = lab.lease()[0];
+        for (number, attempt) in [(1, slow), (2, second)] {
+            lab.handle(Input::Progress {
+                worker: worker(number),
+                attempt,
+                progress: Progress { done: 1, total: 9 },
+            });
+        }
+        lab.pass(Duration::from_mins(1));
+        alive(&mut lab);
+        let step = lab.handle(Input::Tick);
+        let mut both = stopped(&step.actions);
+        both.sort_unstable();
+        both.dedup();
+        assert_eq!(both, [slow, second]);
+        let failed = step.events.iter();
+        let failed = failed.filter(|event| matches!(event, Event::Failed { .. }));
+        assert_eq!(failed.count(), if attempts == 1 { 1 } else { 2 });
+        lab.restart();
+    }
 }

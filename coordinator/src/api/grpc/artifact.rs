@@ -77,9 +77,20 @@ impl ArtifactService for ArtifactApi {
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Self::GetStream>, Status> {
         let (area, digest) = requested(request.into_inner())?;
-        let download = self.store.get(area, digest).await.map_err(artifact_error)?;
+        let asked = Asked {
+            area,
+            digest,
+            engine: self.engine.clone(),
+        };
+        let download = match self.store.get(area, digest).await {
+            Ok(download) => download,
+            Err(error) => {
+                asked.note(&error).await;
+                return Err(artifact_error(error).into());
+            }
+        };
         let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(send(download, sender));
+        tokio::spawn(send(download, sender, asked));
         Ok(Response::new(Box::pin(chunks(receiver))))
     }
 
@@ -117,6 +128,27 @@ impl ArtifactService for ArtifactApi {
     }
 }
 
+/// An artifact that a peer asked for.
+#[derive(Debug)]
+struct Asked {
+    area: Area,
+    digest: Digest,
+    engine: Handle,
+}
+
+impl Asked {
+    /// Tells the engine of a checkpoint that is missing or damaged: nobody can go on
+    /// from it, and later ones must not be held against it.
+    async fn note(&self, error: &ArtifactError) {
+        if let Area::Checkpoint(attempt) = self.area
+            && let ArtifactError::Missing(_) | ArtifactError::Corrupt { .. } = error
+        {
+            // When the engine has stopped there is nobody to tell.
+            let _ = self.engine.checkpoint_lost(attempt, self.digest).await;
+        }
+    }
+}
+
 /// The next message of an upload.
 async fn received(stream: &mut Streaming<PutChunk>) -> Result<Option<PutChunk>, Status> {
     tokio::time::timeout(STALL, stream.message())
@@ -126,9 +158,17 @@ async fn received(stream: &mut Streaming<PutChunk>) -> Result<Option<PutChunk>, 
 
 /// Reads as fast as the peer takes it, in a task of its own: a stream that nobody
 /// polls cannot notice that time passes.
-async fn send(mut download: Download, sender: mpsc::Sender<Result<Option<Vec<u8>>, ApiError>>) {
+async fn send(
+    mut download: Download,
+    sender: mpsc::Sender<Result<Option<Vec<u8>>, ApiError>>,
+    asked: Asked,
+) {
     loop {
-        let chunk = download.next().await.map_err(artifact_error);
+        let chunk = download.next().await;
+        if let Err(error) = &chunk {
+            asked.note(error).await;
+        }
+        let chunk = chunk.map_err(artifact_error);
         let last = !matches!(chunk, Ok(Some(_)));
         if sender.send_timeout(chunk, STALL).await.is_err() || last {
             return;

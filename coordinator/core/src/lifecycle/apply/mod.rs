@@ -32,8 +32,12 @@ impl State {
             } => self.take_study(spec, *digest, owner.as_ref(), plan, at, effects),
             Event::StudyReopened { study } => {
                 let study = self.find_study(study)?;
-                self.studies[study.row()].control = Control::Running;
-                self.revive_all(study, at);
+                self.take_up(study, &[Phase::GivenUp, Phase::Cancelled], at, effects);
+                Some(())
+            }
+            Event::StudyContinued { study } => {
+                let study = self.find_study(study)?;
+                self.take_up(study, &[Phase::Cancelled], at, effects);
                 Some(())
             }
             Event::StudyPaused { study } => self.control(study, Control::Paused, at),
@@ -68,6 +72,7 @@ impl State {
                     self.loads.remove(load);
                 }
                 self.workers.remove(worker);
+                self.unknown.remove(worker);
                 Some(())
             }
             Event::Leased { worker, attempts } => attempts.iter().try_for_each(|attempt| {
@@ -99,6 +104,7 @@ impl State {
                 checkpoint,
                 done,
             } => self.save_attempt(*attempt, *checkpoint, *done, effects),
+            Event::CheckpointLost { attempt } => self.lose_checkpoint(*attempt, effects),
             Event::Lost {
                 worker,
                 counted,
@@ -125,11 +131,11 @@ impl State {
             Event::Retried { tasks } => tasks.iter().try_for_each(|&key| {
                 let ix = self.find(key)?;
                 self.require(ix, Phase::GivenUp)?;
-                self.revive(ix, at);
+                self.revive(ix, at, effects);
                 Some(())
             }),
-            Event::Restored => {
-                self.restores += 1;
+            Event::Restored { floor } => {
+                self.restores.note(*floor, at);
                 Some(())
             }
             Event::Woken { tasks } => tasks.iter().try_for_each(|&key| {

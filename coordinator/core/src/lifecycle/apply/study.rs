@@ -1,5 +1,8 @@
 //! What happens to studies.
 
+use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+
 use reprise_domain::study::StudySpec;
 use reprise_domain::{Digest, StudyName};
 
@@ -46,9 +49,8 @@ impl State {
             };
             let stage = self.studies[study.row()].stage(&planned.stage);
             self.attach(study, stage, ix);
-            self.watch_anew(ix);
         }
-        self.revive_all(study, at);
+        self.take_up(study, &[Phase::GivenUp, Phase::Cancelled], at, effects);
         for ix in before {
             self.cancel_unless_wanted(ix, at, effects);
         }
@@ -117,16 +119,40 @@ impl State {
         for ix in tasks {
             self.cancel_unless_wanted(ix, at, effects);
         }
+        let mut inputs = BTreeSet::new();
         // A task comes after what it reads from, so readers go first.
         for row in (0..self.tasks.len()).rev() {
             let ix = TaskIx(row as u32);
             let task = self.task(ix);
             let is_wanted = task.interests().next().is_some();
             if !is_wanted && task.state.phase() != Phase::Deleted {
+                inputs.extend(task.input());
                 self.delete_task(ix, at, effects);
             }
         }
+        self.forget_deleted_readers(inputs);
+        let tasks = &self.tasks;
+        for worker in self.workers.values_mut() {
+            let is_known = |input: &TaskIx| tasks[*input].state.phase() != Phase::Deleted;
+            worker.inputs.retain(is_known);
+        }
+        self.tasks.free_deleted();
         Some(())
+    }
+
+    /// Forgets those readers of `inputs` that are deleted. Once for all of them: an
+    /// input may have a hundred thousand.
+    fn forget_deleted_readers(&mut self, inputs: BTreeSet<TaskIx>) {
+        let tasks = &self.tasks;
+        for input in inputs {
+            if let Entry::Occupied(mut readers) = self.dependents.entry(input) {
+                let is_known = |reader: &TaskIx| tasks[*reader].state.phase() != Phase::Deleted;
+                readers.get_mut().retain(is_known);
+                if readers.get().is_empty() {
+                    readers.remove();
+                }
+            }
+        }
     }
 
     fn delete_task(&mut self, ix: TaskIx, at: Timestamp, effects: &mut Effects) {
@@ -135,14 +161,6 @@ impl State {
         let task = self.task(ix);
         if task.state.phase() == Phase::Finished {
             effects.forgotten.push(task.key);
-        }
-        if let Some(input) = task.input()
-            && let Some(readers) = self.dependents.get_mut(&input)
-        {
-            readers.retain(|reader| *reader != ix);
-            if readers.is_empty() {
-                self.dependents.remove(&input);
-            }
         }
         self.transfer(ix, TaskState::Deleted, at);
         self.tasks.unlist(ix);
@@ -158,13 +176,20 @@ impl State {
         self.set(ix, TaskState::Cancelled, at);
     }
 
-    /// Starts all given up and cancelled tasks of a study afresh, inputs first, and
-    /// has those audited that are finished already.
-    pub(super) fn revive_all(&mut self, study: StudyIx, at: Timestamp) {
+    /// Lets a study run. Its tasks in the phases `revived` start afresh, inputs first,
+    /// and those that are finished already are audited.
+    pub(super) fn take_up(
+        &mut self,
+        study: StudyIx,
+        revived: &[Phase],
+        at: Timestamp,
+        effects: &mut Effects,
+    ) {
+        self.studies[study.row()].control = Control::Running;
         for position in 0..self.study(study).tasks.len() {
             let ix = self.study(study).tasks[position];
             match self.task(ix).state.phase() {
-                Phase::GivenUp | Phase::Cancelled => self.revive(ix, at),
+                phase if revived.contains(&phase) => self.revive(ix, at, effects),
                 Phase::Blocked => {
                     let entry = self.entry_state(self.task(ix).input());
                     self.set(ix, entry, at);
@@ -172,6 +197,7 @@ impl State {
                 Phase::Finished => self.plan_audit(ix, None, at),
                 _ => {}
             }
+            self.watch_anew(ix);
         }
         self.settle(study, at);
     }

@@ -38,13 +38,7 @@ impl State {
         self.set_checkpoint(ix, None, effects);
         let task = &mut self.tasks[ix];
         task.attempts = task.attempts.max(attempt.number);
-        let before = task.change(|extra| {
-            extra.avoid = None;
-            extra.before.take()
-        });
-        if let Some(before) = before.filter(|before| *before != result) {
-            effects.changed.push((attempt, before, result));
-        }
+        task.change(|extra| (extra.avoid, extra.before) = (None, None));
         self.set(ix, TaskState::Finished { result, seconds }, at);
         self.plan_audit(ix, lease.map(|lease| lease.worker), at);
         self.release_dependents(ix, at);
@@ -123,6 +117,17 @@ impl State {
         Some(())
     }
 
+    /// Forgets where a task can go on, because the file of it is gone.
+    pub(super) fn lose_checkpoint(
+        &mut self,
+        attempt: AttemptId,
+        effects: &mut Effects,
+    ) -> Option<()> {
+        let ix = self.find(attempt.task)?;
+        let known = self.task(ix).extra().checkpoint?;
+        (known.number == attempt.number).then(|| self.set_checkpoint(ix, None, effects))
+    }
+
     pub(super) fn lose(
         &mut self,
         worker: WorkerId,
@@ -162,8 +167,14 @@ impl State {
     }
 
     /// Starts a task afresh that was given up or cancelled, and unblocks what reads
-    /// from it.
-    pub(super) fn revive(&mut self, ix: TaskIx, at: Timestamp) {
+    /// from it. What it failed of may be in its checkpoint, unless it lacked nothing
+    /// but time.
+    pub(super) fn revive(&mut self, ix: TaskIx, at: Timestamp, effects: &mut Effects) {
+        if let TaskState::GivenUp(failure) = &self.task(ix).state
+            && failure.class != FailureClass::TimeLimit
+        {
+            self.set_checkpoint(ix, None, effects);
+        }
         self.tasks[ix].change(|extra| {
             (extra.failures, extra.lost, extra.avoid) = (0, 0, None);
         });
@@ -172,7 +183,7 @@ impl State {
         self.unblock_dependents(ix, at);
     }
 
-    /// Puts a task whose attempt has ended back into the queue.
+    /// Puts a task whose attempt has ended back into the queue, if it is wanted.
     fn put_back(&mut self, ix: TaskIx, at: Timestamp) {
         let next = self.next_state(ix);
         self.set(ix, next, at);

@@ -89,6 +89,14 @@ pub(super) struct FrozenLease {
     pub(super) cost: u32,
 }
 
+/// What comes last, since format 5.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Tail {
+    /// See `Restores`.
+    pub(super) number_floor: u32,
+    pub(super) restored: Option<Timestamp>,
+}
+
 /// Where the audit of a task stands. Comes after all tasks: few have one.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct FrozenAudits(pub(super) Vec<(u32, FrozenAudit)>);
@@ -99,7 +107,9 @@ pub(super) enum FrozenAudit {
     Running(Option<[u8; 16]>),
     Agreed,
     Differed,
+    /// Of format 4, which forgot who made the result.
     GivenUp,
+    GivenUpOf(Option<[u8; 16]>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use reprise_domain::WorkerId;
 
 use super::form::{
     FrozenAspect, FrozenAudit, FrozenAudits, FrozenCheckpoint, FrozenLease, FrozenState,
-    FrozenStudy, FrozenTask, FrozenWorker,
+    FrozenStudy, FrozenTask, FrozenWorker, Tail,
 };
 use super::json;
 use crate::lifecycle::state::State;
@@ -97,6 +97,13 @@ fn freeze_lease(lease: &Lease) -> FrozenLease {
     }
 }
 
+pub(super) fn freeze_tail(state: &State) -> Tail {
+    Tail {
+        number_floor: state.restores.floor,
+        restored: state.restores.at,
+    }
+}
+
 pub(super) fn freeze_audits(state: &State) -> FrozenAudits {
     let worker = |id: Option<WorkerId>| id.map(|id| *id.0.as_bytes());
     let tasks = (0..).zip(state.tasks.iter());
@@ -106,7 +113,7 @@ pub(super) fn freeze_audits(state: &State) -> FrozenAudits {
             Audit::Running { not } => FrozenAudit::Running(worker(not)),
             Audit::Agreed => FrozenAudit::Agreed,
             Audit::Differed => FrozenAudit::Differed,
-            Audit::GivenUp => FrozenAudit::GivenUp,
+            Audit::GivenUp { not } => FrozenAudit::GivenUpOf(worker(not)),
         };
         Some((ix, frozen))
     });

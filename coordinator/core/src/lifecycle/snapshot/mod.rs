@@ -6,7 +6,8 @@
 //! what no other part of the state determines. Specs travel in their canonical
 //! JSON, the rest as postcard.
 //!
-//! Format 3 has no audits, and is otherwise format 4.
+//! Format 3 has no audits, and is otherwise format 4. That has no tail, and is
+//! otherwise format 5.
 
 mod form;
 mod form2;
@@ -20,21 +21,24 @@ use serde::de::DeserializeOwned;
 
 use self::form::{FrozenTask, Head};
 use self::form2::{FrozenTask2, Head2};
-use self::freeze::{freeze_audits, freeze_study, freeze_task, freeze_worker};
-use self::thaw::{finish, thaw_audits, thaw_studies, thaw_task, thaw_worker};
+use self::freeze::{freeze_audits, freeze_study, freeze_tail, freeze_task, freeze_worker};
+use self::thaw::{finish, thaw_audits, thaw_studies, thaw_tail, thaw_task, thaw_worker};
 use super::core::Core;
 use super::settings::Settings;
 use super::state::State;
 use crate::scheduler::Mean;
 
 /// Version of the form in which snapshots are written.
-pub const SNAPSHOT_FORMAT: u32 = 4;
+pub const SNAPSHOT_FORMAT: u32 = 5;
 
 /// Versions that are read.
 const READ_FORMATS: RangeInclusive<u32> = 2..=SNAPSHOT_FORMAT;
 
 /// The first version that has audits.
 const WITH_AUDITS: u32 = 4;
+
+/// The first version that has a tail.
+const WITH_TAIL: u32 = 5;
 
 /// Bytes of a snapshot's digest, at its end.
 const DIGEST_BYTES: usize = 32;
@@ -80,13 +84,14 @@ impl Core {
                 .collect(),
             fair_clock: state.fair.clock(),
             leases: state.leases,
-            restores: state.restores,
+            restores: state.restores.count,
         };
         bytes = append(bytes, &head);
         for task in state.tasks.iter() {
             bytes = append(bytes, &freeze_task(task));
         }
         bytes = append(bytes, &freeze_audits(state));
+        bytes = append(bytes, &freeze_tail(state));
         let digest = blake3::hash(&bytes);
         bytes.extend_from_slice(digest.as_bytes());
         bytes
@@ -133,10 +138,15 @@ impl Core {
             rest = after;
         }
         if format >= WITH_AUDITS {
-            let (audits, _) = postcard::take_from_bytes(rest).map_err(damaged)?;
+            let (audits, after) = postcard::take_from_bytes(rest).map_err(damaged)?;
             thaw_audits(&mut state, audits)?;
+            rest = after;
         }
         finish(&mut state, &head)?;
+        if format >= WITH_TAIL {
+            let (tail, _) = postcard::take_from_bytes(rest).map_err(damaged)?;
+            thaw_tail(&mut state, &tail);
+        }
         Ok(Self { settings, state })
     }
 }

@@ -6,12 +6,14 @@ use reprise_domain::{ArchIndex, Capability, Digest, Failure, Seconds, Seed, Task
 
 use super::form::{
     FrozenAspect, FrozenAudit, FrozenAudits, FrozenLease, FrozenState, FrozenTask, FrozenWorker,
-    Head,
+    Head, Tail,
 };
 use super::{SnapshotError, damaged, parsed};
 use crate::Timestamp;
+use crate::lifecycle::restore::Restores;
 use crate::lifecycle::state::State;
 use crate::lifecycle::study::{Control, Study, StudyIx};
+use crate::lifecycle::table::TaskTable;
 use crate::lifecycle::task::{Audit, Interest, Lease, Saved, Task, TaskIx, TaskState};
 use crate::lifecycle::template::{Aspect, TemplateIx};
 use crate::lifecycle::worker::Worker;
@@ -77,7 +79,7 @@ pub(super) fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), Sn
         state.tasks.push_unlisted(task);
         return Ok(());
     }
-    let ix = state.add(task);
+    let ix = state.add(task, TaskTable::push);
     let next = match &frozen.state {
         FrozenState::Waiting => TaskState::Waiting,
         FrozenState::Ready => TaskState::Ready,
@@ -144,11 +146,18 @@ pub(super) fn thaw_audits(state: &mut State, audits: FrozenAudits) -> Result<(),
             FrozenAudit::Running(not) => Audit::Running { not: worker(not) },
             FrozenAudit::Agreed => Audit::Agreed,
             FrozenAudit::Differed => Audit::Differed,
-            FrozenAudit::GivenUp => Audit::GivenUp,
+            FrozenAudit::GivenUp => Audit::GivenUp { not: None },
+            FrozenAudit::GivenUpOf(not) => Audit::GivenUp { not: worker(not) },
         };
         state.place_audit(TaskIx(ix), Some(audit));
     }
     Ok(())
+}
+
+/// What only format 5 has.
+pub(super) fn thaw_tail(state: &mut State, tail: &Tail) {
+    state.restores.floor = tail.number_floor;
+    state.restores.at = tail.restored;
 }
 
 /// A lease, given back to its worker.
@@ -172,9 +181,10 @@ pub(super) fn finish(state: &mut State, head: &Head) -> Result<(), SnapshotError
     if state.classes.rows().len() != head.classes.len() {
         return Err(damaged("it has other classes of tasks"));
     }
+    state.tasks.free_deleted();
     state.classes.set_means(&head.classes);
     state.leases = head.leases;
-    state.restores = head.restores;
+    state.restores = Restores::of_count(head.restores);
     state.fair.set_clock(head.fair_clock);
     for (row, frozen) in head.studies.iter().enumerate() {
         let study = &mut state.studies[row];

@@ -1,6 +1,6 @@
 //! The cluster and its schedule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{
@@ -8,16 +8,16 @@ use reprise_core::lifecycle::{
 };
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::{OnFailure, StudySpec};
-use reprise_domain::{AttemptId, FailureClass, TaskKey};
+use reprise_domain::{AttemptId, AuditShare, Digest, FailureClass, TaskKey, WorkerId};
 
 use super::faults::Sabotage;
 use super::ledger::Ledger;
 use super::node::{Node, Order};
 use super::random::Random;
-use crate::fixtures::{embedded, limited, noops, offer, submission, worker};
+use crate::fixtures::{embedded, limited, noops, offer, seconds, submission, worker};
 
 /// Steps of a schedule while faults strike.
-const STEPS: usize = 300;
+const STEPS: usize = 400;
 
 /// A message to the coordinator.
 pub(super) enum Message {
@@ -26,6 +26,8 @@ pub(super) enum Message {
     Draining,
     Report(AttemptId, AttemptEnd),
     Checkpoint(AttemptId, ArtifactRef, u64),
+    /// The answer to a read of a checkpoint, whose file is gone.
+    CheckpointLost(AttemptId, Digest),
     Progress(AttemptId, Progress),
     /// The end of the session.
     Closed,
@@ -58,6 +60,14 @@ pub(crate) struct Cluster {
     /// Specs that clients submit while faults strike.
     pub(super) variants: Vec<StudySpec>,
     pub(super) faults: BTreeMap<&'static str, u64>,
+    /// Files of checkpoints that are stored.
+    pub(super) files: BTreeSet<(AttemptId, Digest)>,
+    /// Those of which the coordinator was told that they are not.
+    pub(super) told_lost: BTreeSet<(AttemptId, Digest)>,
+    /// Whether the journal is a backup that was put back.
+    pub(super) restored: bool,
+    /// Whether the step in hand deletes a study.
+    deleting: bool,
 }
 
 /// What broke, if anything.
@@ -69,20 +79,39 @@ impl Cluster {
             .map(|number| Node::new(worker(number), number as u32))
             .collect();
         let stops = |spec| StudySpec {
-            on_failure: OnFailure::StopAfter(2),
+            on_failure: OnFailure::Stop,
+            ..spec
+        };
+        // A cluster whose clock jumps passes these often.
+        let hurried = |spec| {
+            let mut spec = limited(spec);
+            if let Some(noop) = &mut spec.noop {
+                noop.limits.silence = Some(seconds(15.0));
+            }
+            spec
+        };
+        let of_its_own = |mut spec: StudySpec| {
+            if let Some(noop) = &mut spec.noop {
+                noop.hold_ms = 1;
+            }
+            spec
+        };
+        let audited = |spec| StudySpec {
+            audit: AuditShare::new(0.7).ok(),
             ..spec
         };
         let studies = vec![
             embedded("a", 2, 6),
             stops(embedded("b", 3, 4)),
-            limited(noops("c", 5)),
+            hurried(noops("c", 5)),
+            audited(of_its_own(noops("d", 6))),
         ];
         let mut variants = studies.clone();
         variants.extend([embedded("a", 1, 3), noops("b", 7), stops(noops("c", 3))]);
         Self {
             random: Random::new(seed),
             sabotage,
-            now: Timestamp(10_000_000),
+            now: Timestamp(1_800_000_000_000),
             core: Core::new(Settings::default()),
             journal: Vec::new(),
             snapshot: None,
@@ -96,6 +125,10 @@ impl Cluster {
             studies,
             variants,
             faults: BTreeMap::new(),
+            files: BTreeSet::new(),
+            told_lost: BTreeSet::new(),
+            restored: false,
+            deleting: false,
         }
     }
 
@@ -131,12 +164,13 @@ impl Cluster {
             174 => self.half_open(node)?,
             175..177 => self.crash_node(node),
             177..178 => self.drain(node),
-            178..187 => self.pass_time(),
-            187..191 => self.tick()?,
-            191..198 => self.client()?,
-            198 => match self.random.below(5) {
+            178..185 => self.pass_time(),
+            185..188 => self.tick()?,
+            188..198 => self.client()?,
+            198 => match self.random.below(8) {
+                5.. => self.lose_file(),
                 0 => self.lose_artifact()?,
-                1 if self.random.chance(60) => self.restore_backup()?,
+                1..3 => self.restore_backup()?,
                 _ => self.take_snapshot(),
             },
             _ => self.crash("coordinator crash after the record")?,
@@ -166,6 +200,7 @@ impl Cluster {
             self.ledger.enter(&event)?;
             self.note(&event);
             if let Event::StudyDeleted { .. } = event {
+                self.deleting = true;
                 let core = &self.core;
                 self.ledger.keep_known(|task| core.task(task).is_some());
             }
@@ -181,9 +216,12 @@ impl Cluster {
         if self.random.below(800) == 0 {
             return self.crash("coordinator crash after the record");
         }
-        step.actions
+        let acted = step
+            .actions
             .into_iter()
-            .try_for_each(|action| self.act(action))
+            .try_for_each(|action| self.act(action));
+        self.deleting = false;
+        acted
     }
 
     pub(super) fn note(&mut self, event: &Event) {
@@ -197,6 +235,11 @@ impl Cluster {
             {
                 self.strike("overrun attempt");
             }
+            Event::Audited { .. } => self.strike("audit"),
+            Event::CheckpointLost { .. } => self.strike("forgotten checkpoint"),
+            Event::Retried { .. } => self.strike("retried task"),
+            Event::StudyContinued { .. } => self.strike("continued study"),
+            Event::WorkerDrained { .. } => self.strike("drained worker"),
             Event::Reopened { .. } => self.strike("reopened task"),
             Event::StudyDeleted { .. } => self.strike("deleted study"),
             Event::Doubled { .. } => self.strike("doubled attempt"),
@@ -240,6 +283,16 @@ impl Cluster {
                 checkpoint,
             } => {
                 let needed = self.core.checkpoint(attempt.task);
+                self.files.remove(&(attempt, checkpoint.digest));
+                let is_lost = |needed: Checkpoint| {
+                    let file = (needed.attempt, needed.artifact.digest);
+                    self.told_lost.contains(&file) && !self.files.contains(&file)
+                };
+                if needed.is_some_and(is_lost) {
+                    return Err(format!(
+                        "the checkpoint of `{attempt}` is discarded for one that is lost"
+                    ));
+                }
                 let is_it =
                     |needed: Checkpoint| (needed.attempt, needed.artifact) == (attempt, checkpoint);
                 return if needed.is_some_and(is_it) {
@@ -250,7 +303,16 @@ impl Cluster {
                 };
             }
             Action::Nondeterminism { .. } => return Err(format!("{action:?}")),
+            Action::Reconnect { worker } => {
+                self.strike("work at a study that a backup lacked");
+                let node = self.nodes.iter().position(|node| node.id == worker);
+                let node = node.ok_or("a stranger")?;
+                self.sessions[node] = None;
+                self.break_session(node);
+                return Ok(());
+            }
         };
+        self.check_kept(id, &order)?;
         let node = self
             .nodes
             .iter()
@@ -264,6 +326,31 @@ impl Cluster {
             });
         }
         Ok(())
+    }
+
+    /// Work at a task that a restored journal does not know must not be thrown away.
+    fn check_kept(&self, id: WorkerId, order: &Order) -> Checked {
+        let (thrown, is_stop) = match order {
+            Order::Stop(attempts) if !self.deleting => (attempts.as_slice(), true),
+            Order::Acknowledge(attempt) => (std::slice::from_ref(attempt), false),
+            _ => return Ok(()),
+        };
+        let holder = self.nodes.iter().find(|node| node.id == id);
+        let is_work = |attempt: &&AttemptId| {
+            holder.is_some_and(|node| {
+                let spooled = node.spool.get(*attempt);
+                matches!(spooled, Some(AttemptEnd::Finished { .. }))
+                    || (is_stop && node.queue.contains(attempt))
+            })
+        };
+        let lost = thrown
+            .iter()
+            .filter(|attempt| self.restored && self.core.task(attempt.task).is_none())
+            .find(is_work);
+        match lost {
+            Some(attempt) => Err(format!("the work of `{attempt}` is thrown away")),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn tick(&mut self) -> Checked {
@@ -352,6 +439,18 @@ impl Cluster {
                 checkpoint,
                 done,
             }),
+            Message::CheckpointLost(attempt, checkpoint) => {
+                if self.sabotage == Some(Sabotage::KeepsLostCheckpoints) {
+                    self.told_lost.insert((attempt, checkpoint));
+                    return Ok(());
+                }
+                self.input(Input::CheckpointLost {
+                    attempt,
+                    checkpoint,
+                })?;
+                self.told_lost.insert((attempt, checkpoint));
+                Ok(())
+            }
             Message::Progress(attempt, progress) => self.input(Input::Progress {
                 worker,
                 attempt,
@@ -405,9 +504,10 @@ impl Cluster {
             body,
         }: Letter<Order>,
     ) {
-        let node = &mut self.nodes[node];
-        if node.alive && node.session == Some(session) {
-            node.obey(body);
+        let known = &mut self.nodes[node];
+        if known.alive && known.session == Some(session) {
+            known.obey(body);
+            self.begin(node);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reprise_core::lifecycle::TaskPhase;
+use reprise_core::lifecycle::{Input, TaskPhase};
 use reprise_domain::TaskKey;
 use reprise_domain::study::StudySpec;
 
@@ -23,6 +23,11 @@ impl Cluster {
             for node in 0..self.nodes.len() {
                 self.connect(node);
                 self.send(node, Message::Heartbeat);
+                let worker = self.nodes[node].id;
+                self.input(Input::Drain {
+                    worker,
+                    drained: false,
+                })?;
             }
             while !self.to_core.is_empty() {
                 let letter = self.to_core.remove(0);
@@ -55,9 +60,16 @@ impl Cluster {
         })
     }
 
+    fn is_done(&self, spec: &StudySpec) -> bool {
+        self.core.study(&spec.name).is_some_and(|view| view.done)
+    }
+
     fn is_finished(&self) -> bool {
-        self.tasks()
-            .all(|task| self.ledger.results.contains_key(&task))
+        // Audits come after the results.
+        self.studies.iter().all(|spec| self.is_done(spec))
+            && self
+                .tasks()
+                .all(|task| self.ledger.results.contains_key(&task))
     }
 
     pub(super) fn check_end(&self) -> Checked {
@@ -70,8 +82,7 @@ impl Cluster {
                 return Err(format!("`{task}` has the result of another task"));
             }
         }
-        let done = |spec: &StudySpec| self.core.study(&spec.name).is_some_and(|view| view.done);
-        if self.studies.iter().all(done) {
+        if self.studies.iter().all(|spec| self.is_done(spec)) {
             Ok(())
         } else {
             Err("all tasks have finished and a study has not".to_owned())

@@ -2,35 +2,42 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 29] = [
+pub(crate) const FAULTS: [&str; 36] = [
     "adopted attempt",
     "amended study",
+    "audit",
     "cancelled study",
     "checkpoint",
     "clock back",
     "clock forward",
     "collected late result",
+    "continued study",
     "coordinator crash after the record",
     "coordinator crash before the record",
     "deleted study",
     "discarded checkpoint",
     "doubled attempt",
     "drain",
+    "drained worker",
     "duplicate report",
     "failed attempt",
+    "forgotten checkpoint",
     "half-open session",
     "late result",
     "lost attempt",
+    "lost checkpoint",
     "overrun attempt",
     "paused study",
     "reopened task",
     "restart by snapshot",
     "restored backup",
+    "retried task",
     "returned attempt",
     "session break",
     "snapshot",
     "stale checkpoint",
     "stopped attempt",
+    "work at a study that a backup lacked",
     "worker crash",
 ];
 
@@ -43,6 +50,10 @@ pub(crate) enum Sabotage {
     MisattributesResults,
     /// Time passes without anybody telling the core.
     NeverTicks,
+    /// The results of one worker are not those of its tasks.
+    FalsifiesResults,
+    /// Nobody hears of a checkpoint whose file is gone.
+    KeepsLostCheckpoints,
     /// A restarted worker claims to hold attempts that it has lost.
     KeepsUnlisted,
 }

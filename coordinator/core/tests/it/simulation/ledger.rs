@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reprise_core::lifecycle::Event;
 use reprise_domain::{AttemptId, Digest, TaskKey, WorkerId};
+use uuid::Uuid;
 
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -14,10 +15,14 @@ pub(crate) struct Ledger {
     pub(crate) newest: BTreeMap<TaskKey, (u32, WorkerId)>,
     /// Attempts of each task that can win.
     live: BTreeMap<TaskKey, BTreeSet<u32>>,
+    /// Audits that run.
+    audits: BTreeMap<TaskKey, u32>,
     /// Results that were recorded.
     pub(crate) results: BTreeMap<TaskKey, Digest>,
-    /// Backups that were put back.
-    restores: u32,
+    /// Attempts that are made after a backup was put back have higher numbers.
+    floor: u32,
+    /// All attempts that were ever given out, whatever became of the journal.
+    pub(crate) given: BTreeSet<AttemptId>,
 }
 
 impl Ledger {
@@ -44,6 +49,8 @@ impl Ledger {
                 self.live.entry(attempt.task).or_default().extend(beside);
                 Ok(())
             }
+            Event::AuditBegun { worker, attempt } => self.begin_audit(*worker, *attempt),
+            Event::Audited { attempt, agrees } => self.end_audit(*attempt, *agrees),
             Event::Returned { attempt } | Event::Failed { attempt, .. } => {
                 self.end(*attempt);
                 Ok(())
@@ -73,20 +80,50 @@ impl Ledger {
             Event::Disputed { attempt, .. } => Err(format!(
                 "INV-7: `{attempt}` is disputed although results do not vary"
             )),
-            Event::Restored => {
-                self.restores += 1;
+            Event::Restored { floor } => {
+                self.floor = *floor;
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    fn lease(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
+    fn begin_audit(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
+        if !self.results.contains_key(&attempt.task) {
+            return Err(format!("`{attempt}` audits a task without a result"));
+        }
+        self.number(worker, attempt)?;
+        self.audits.insert(attempt.task, attempt.number);
+        Ok(())
+    }
+
+    fn end_audit(&mut self, attempt: AttemptId, agrees: bool) -> Result<(), String> {
+        let begun = self.audits.remove(&attempt.task);
+        if begun != Some(attempt.number) || !self.computed.contains(&attempt) {
+            return Err(format!("`{attempt}` is no audit, but {begun:?}"));
+        }
+        if agrees {
+            Ok(())
+        } else {
+            Err(format!("INV-7: the audit `{attempt}` differs"))
+        }
+    }
+
+    /// Notes that an attempt was given to a worker.
+    fn number(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
         let before = self.newest.insert(attempt.task, (attempt.number, worker));
-        let gap = self.restores << 20;
-        if attempt.number != before.map_or(0, |(number, _)| number).max(gap) + 1 {
+        let newest = before.map_or(0, |(number, _)| number);
+        if attempt.number != newest.max(self.floor) + 1 {
             return Err(format!("INV-3: `{attempt}` was leased after {before:?}"));
         }
+        if !self.given.insert(attempt) {
+            return Err(format!("INV-3: `{attempt}` was leased twice"));
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, worker: WorkerId, attempt: AttemptId) -> Result<(), String> {
+        self.number(worker, attempt)?;
         if self.results.contains_key(&attempt.task) {
             return Err(format!(
                 "INV-2: `{attempt}` was leased after its task had finished"
@@ -122,6 +159,8 @@ impl Ledger {
 
     /// Forgets what happened to tasks that were deleted.
     pub(crate) fn keep_known(&mut self, is_known: impl Fn(TaskKey) -> bool) {
+        self.audits.retain(|task, _| is_known(*task));
+        self.given.retain(|attempt| is_known(attempt.task));
         self.newest.retain(|task, _| is_known(*task));
         self.live.retain(|task, _| is_known(*task));
         self.results.retain(|task, _| is_known(*task));
@@ -131,11 +170,15 @@ impl Ledger {
     pub(crate) fn begun_anew(&mut self) -> Self {
         Self {
             computed: std::mem::take(&mut self.computed),
+            given: std::mem::take(&mut self.given),
             ..Self::default()
         }
     }
 
     fn end(&mut self, attempt: AttemptId) {
+        if self.audits.get(&attempt.task) == Some(&attempt.number) {
+            self.audits.remove(&attempt.task);
+        }
         self.live
             .entry(attempt.task)
             .or_default()
@@ -158,6 +201,10 @@ impl Ledger {
                 "INV-1: `{attempt}` won without having been finished"
             ));
         }
+        // It may be of an attempt from before its task was deleted.
+        let newest = self.newest.entry(attempt.task);
+        let newest = newest.or_insert((0, WorkerId(Uuid::nil())));
+        newest.0 = newest.0.max(attempt.number);
         match self.results.insert(attempt.task, result) {
             None => Ok(()),
             Some(_) => Err(format!("INV-2: `{attempt}` won a task that had finished")),

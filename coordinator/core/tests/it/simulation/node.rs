@@ -18,6 +18,8 @@ pub(crate) struct Node {
     pub(crate) spool: BTreeMap<AttemptId, AttemptEnd>,
     /// Attempts that it has lost in a crash.
     pub(crate) forgotten: BTreeSet<AttemptId>,
+    /// How far the attempts are that it runs.
+    pub(crate) done: BTreeMap<AttemptId, u64>,
     pub(crate) draining: bool,
     /// Whether this process was welcomed before.
     pub(crate) welcomed: bool,
@@ -41,6 +43,7 @@ impl Node {
             queue: Vec::new(),
             spool: BTreeMap::new(),
             forgotten: BTreeSet::new(),
+            done: BTreeMap::new(),
             draining: false,
             welcomed: false,
         }
@@ -52,10 +55,16 @@ impl Node {
         self.welcomed = false;
         self.draining = false;
         self.forgotten.extend(self.queue.drain(..));
+        self.done.clear();
         if disk_lost {
             self.forgotten
                 .extend(std::mem::take(&mut self.spool).into_keys());
         }
+    }
+
+    /// The attempts that its slots have.
+    pub(crate) fn running(&self) -> &[AttemptId] {
+        &self.queue[..self.queue.len().min(self.slots as usize)]
     }
 
     pub(crate) fn holding(&self) -> Vec<AttemptId> {

@@ -1,8 +1,9 @@
 //! What happens around the coordinator: workers, time and clients.
 
-use reprise_core::lifecycle::{AttemptEnd, Progress, StudyControl};
+use reprise_core::lifecycle::{Actor, AttemptEnd, Input, Progress, StudyControl, TaskPhase};
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, Digest, FailureClass};
+use reprise_domain::status::StudyState;
+use reprise_domain::{AttemptId, Digest, FailureClass, StudyName};
 
 use super::cluster::{Checked, Cluster, Message};
 use super::faults::Sabotage;
@@ -25,6 +26,7 @@ impl Cluster {
         }
         self.send(node, Message::Hello(holding));
         self.resend(node);
+        self.begin(node);
     }
 
     /// Reports everything again that was not acknowledged.
@@ -37,15 +39,26 @@ impl Cluster {
         }
     }
 
+    /// Says of the attempts that a worker runs that they have begun.
+    pub(super) fn begin(&mut self, node: usize) {
+        let known = &self.nodes[node];
+        let running: Vec<_> = known.running().to_vec();
+        for attempt in running {
+            self.send(node, Message::Progress(attempt, Progress::default()));
+        }
+    }
+
     /// Ends one of the attempts that a worker runs.
     pub(super) fn compute(&mut self, node: usize, faulty: bool) {
         let known = &mut self.nodes[node];
-        let running = known.queue.len().min(known.slots as usize);
+        let running = known.running().len();
         if !known.alive || running == 0 {
             return;
         }
         let place = self.random.place(running);
-        if faulty && self.random.chance(15) {
+        let attempt = self.nodes[node].queue[place];
+        self.fetch_checkpoint(node, attempt);
+        if faulty && self.random.chance(45) {
             let attempt = self.nodes[node].queue[place];
             self.checkpoint(node, attempt);
             return;
@@ -58,14 +71,18 @@ impl Cluster {
             _ if known.draining => AttemptEnd::Returned,
             0..8 => failed(FailureClass::Task),
             8..12 => failed(FailureClass::OutOfMemory),
-            12..14 => failed(FailureClass::Permanent),
-            14..16 => failed(FailureClass::WorkerLost),
-            16..22 => AttemptEnd::Returned,
+            12..17 => failed(FailureClass::Permanent),
+            17..19 => failed(FailureClass::WorkerLost),
+            19..24 => AttemptEnd::Returned,
             _ => {
                 self.ledger.computed.insert(attempt);
                 let time = [0.0, 0.01, 0.7, 100.0][self.random.place(4)];
+                let mut result = *attempt.task.0.as_bytes();
+                if self.sabotage == Some(Sabotage::FalsifiesResults) && node == 2 {
+                    result[0] ^= 1;
+                }
                 AttemptEnd::Finished {
-                    result: attempt.task.0,
+                    result: Digest::from_bytes(result),
                     seconds: seconds(time),
                 }
             }
@@ -74,10 +91,40 @@ impl Cluster {
         self.send(node, Message::Report(attempt, end));
     }
 
+    /// An attempt begins where an earlier one stood, if the file of that is there.
+    fn fetch_checkpoint(&mut self, node: usize, attempt: AttemptId) {
+        if self.nodes[node].done.contains_key(&attempt) {
+            return;
+        }
+        let given = self.core.checkpoint(attempt.task);
+        let mut done = 0;
+        if let Some(given) = given {
+            let file = (given.attempt, given.artifact.digest);
+            if self.files.contains(&file) {
+                done = given.done;
+            } else {
+                self.send(node, Message::CheckpointLost(file.0, file.1));
+            }
+        }
+        self.nodes[node].done.insert(attempt, done);
+    }
+
+    /// The file of a checkpoint is gone.
+    pub(super) fn lose_file(&mut self) {
+        let known = self.core.checkpoints();
+        let known = known.map(|known| (known.attempt, known.artifact.digest));
+        let stored: Vec<_> = known.filter(|file| self.files.contains(file)).collect();
+        if !stored.is_empty() {
+            self.strike("lost checkpoint");
+            let place = self.random.place(stored.len());
+            self.files.remove(&stored[place]);
+        }
+    }
+
     /// Says where an attempt stands; no two places are the same. Sometimes it is said
     /// late, after a further one.
     fn checkpoint(&mut self, node: usize, attempt: AttemptId) {
-        if self.random.chance(50) {
+        if self.random.chance(30) {
             let done = self.random.below(100);
             let progress = Progress { done, total: 100 };
             return self.send(node, Message::Progress(attempt, progress));
@@ -89,11 +136,15 @@ impl Cluster {
             digest: Digest::from_bytes(place),
             bytes: self.last_checkpoint,
         };
-        let mut done = self.last_checkpoint;
+        let ahead = 1 + self.random.below(20);
+        let done = self.nodes[node].done.entry(attempt).or_default();
+        *done += ahead;
+        let mut done = *done;
         if self.random.chance(20) {
             self.strike("stale checkpoint");
             done /= 2;
         }
+        self.files.insert((attempt, checkpoint.digest));
         self.send(node, Message::Checkpoint(attempt, checkpoint, done));
     }
 
@@ -132,7 +183,7 @@ impl Cluster {
         let place = self.random.place(self.variants.len());
         let spec = &self.variants[place];
         let study = spec.name.clone();
-        match self.random.below(10) {
+        match self.random.below(16) {
             0 if self.random.chance(30) => self.input(control(study, StudyControl::Delete)),
             0 => self.input(control(study, StudyControl::Cancel)),
             1 => self.input(control(study, StudyControl::Pause)),
@@ -147,6 +198,42 @@ impl Cluster {
                     self.strike("amended study");
                 }
                 self.input(input)
+            }
+            10..12 => {
+                let is_stopped = |study: &StudyName| {
+                    let known = self.core.study(study);
+                    known.is_some_and(|known| known.state == StudyState::Stopped)
+                };
+                let stopped = self.core.studies().find(|study| is_stopped(study));
+                let study = stopped.cloned().unwrap_or(study);
+                self.input(Input::Retry {
+                    study,
+                    tasks: Vec::new(),
+                    by: Actor::Admin,
+                })
+            }
+            12 => {
+                let finished = self.core.study_tasks(&study).into_iter().flatten();
+                let finished =
+                    finished.filter(|task| matches!(task.phase, TaskPhase::Finished { .. }));
+                let keys: Vec<_> = finished.map(|task| task.key).collect();
+                if keys.is_empty() {
+                    return Ok(());
+                }
+                let tasks = vec![keys[self.random.place(keys.len())]];
+                self.input(Input::Invalidate {
+                    study,
+                    tasks,
+                    by: Actor::Admin,
+                })
+            }
+            13..15 => {
+                let place = self.random.place(self.nodes.len());
+                let drained = self.random.chance(40);
+                self.input(Input::Drain {
+                    worker: self.nodes[place].id,
+                    drained,
+                })
             }
             _ => {
                 let input = submission(spec, false);

@@ -1,6 +1,8 @@
 //! Restarts of the coordinator: from its journal, from a snapshot, from an older
 //! backup; and files of results that are lost meanwhile.
 
+use std::time::Duration;
+
 use reprise_core::lifecycle::{Core, Event, Input, Settings};
 
 use super::cluster::{Checked, Cluster, is_leased};
@@ -20,11 +22,19 @@ impl Cluster {
     /// of the journal is put back.
     pub(super) fn restore_backup(&mut self) -> Checked {
         self.crash("restored backup")?;
-        let kept = self.random.place(self.journal.len() + 1);
+        // It takes somebody a while.
+        self.now = self.now.after(Duration::from_hours(1));
+        self.restored = true;
+        let mut kept = self.random.place(self.journal.len() + 1);
+        if self.random.chance(50) {
+            // A backup that is older than most studies.
+            kept = kept.min(self.random.place(20));
+        }
         self.journal.truncate(kept);
         let beyond = |(covered, _): &(usize, Vec<u8>)| *covered <= kept;
         self.snapshot = self.snapshot.take().filter(beyond);
         self.ledger = self.ledger.begun_anew();
+        let given = std::mem::take(&mut self.ledger.given);
         let mut core = Core::new(Settings::default());
         for (at, event) in &self.journal {
             core.replay(event, *at)
@@ -37,7 +47,14 @@ impl Cluster {
         }
         core.resume(self.now);
         self.core = core;
-        self.input(Input::Restored)
+        self.ledger.given.extend(given);
+        // Durable before the coordinator is started.
+        let step = self.core.handle(Input::Restored, self.now);
+        for event in step.map_err(|refusal| refusal.to_string())?.events {
+            self.ledger.enter(&event)?;
+            self.journal.push((self.now, event));
+        }
+        Ok(())
     }
 
     pub(super) fn take_snapshot(&mut self) {

@@ -1,0 +1,100 @@
+//! Deleted studies: what they leave behind, and what it costs.
+
+use std::time::Instant;
+
+use reprise_core::lifecycle::{Core, Input, Settings, StudyControl};
+use reprise_domain::ModelName;
+use reprise_domain::study::{Seeds, StudySpec};
+
+use crate::fixtures::{
+    control, embedded, empty, method, noops, pretraining, searches, submission, worker,
+};
+use crate::lab::Lab;
+
+#[test]
+fn deleting_many_readers_of_few_inputs_is_quicker_than_submitting_them() {
+    let methods = (0..30).map(|number| {
+        let mut method = method(&format!("dngo{number}"), Some(ModelName::Arch2vec));
+        if let reprise_domain::MethodSpec::Dngo { epochs, .. } = &mut method.method {
+            *epochs = 100 + number;
+        }
+        method
+    });
+    let many = |name: &str, trials| StudySpec {
+        pretrain: vec![pretraining(ModelName::Arch2vec, Seeds::range(1, 3))],
+        search: Some(searches(methods.clone().collect(), Seeds::range(1, trials))),
+        ..empty(name)
+    };
+    let small = many("small", 3);
+    let large = many("large", 200_000 / 30);
+    let mut lab = Lab::with(&small);
+    let begun = Instant::now();
+    let submission = submission(&large, false);
+    lab.core.handle(submission, lab.now).unwrap();
+    let submitted = begun.elapsed();
+    let tasks = lab.core.study(&large.name).unwrap().summary().tasks;
+    assert!(tasks.planned > 199_000, "{}", tasks.planned);
+    let begun = Instant::now();
+    lab.core
+        .handle(control(large.name, StudyControl::Delete), lab.now)
+        .unwrap();
+    let deleted = begun.elapsed();
+    assert!(
+        deleted * 2 < submitted,
+        "submitted in {submitted:?}, deleted in {deleted:?}"
+    );
+    // What the other study reads is found as before.
+    lab.core.check_invariants().unwrap();
+    lab.hello(worker(1), 9, &[]);
+    for pretraining in lab.lease() {
+        lab.finish(worker(1), pretraining, 7);
+    }
+    let ready = lab.core.study(&small.name).unwrap().summary().tasks.ready;
+    assert_eq!(ready, 90);
+}
+
+#[test]
+fn deleted_tasks_make_room_for_others() {
+    let settings = Settings {
+        most_tasks: 10,
+        ..Settings::default()
+    };
+    let mut core = Core::new(settings);
+    let now = reprise_core::Timestamp(1);
+    let mut sizes = Vec::new();
+    for _ in 0..100 {
+        let spec = noops("s", 6);
+        core.handle(submission(&spec, false), now).unwrap();
+        core.handle(control(spec.name, StudyControl::Delete), now)
+            .unwrap();
+        sizes.push(core.snapshot().len());
+    }
+    core.handle(submission(&noops("s", 11), false), now)
+        .unwrap_err();
+    // A study keeps its place, which takes some hundred bytes.
+    assert!(sizes[99] < sizes[0] + 100 * 1000, "{sizes:?}");
+}
+
+#[test]
+fn a_task_comes_after_what_it_reads_also_in_places_that_were_deleted() {
+    let mut lab = Lab::new();
+    for (round, trials) in [2, 9, 4, 1, 7, 3].into_iter().enumerate() {
+        let kept = embedded(&format!("kept{round}"), 1 + round as u64, trials);
+        let deleted = noops("deleted", 5 + round as u32);
+        lab.handle(submission(&deleted, false));
+        lab.handle(submission(&kept, false));
+        lab.handle(control(deleted.name, StudyControl::Delete));
+        lab.hello(worker(1), 3, &[]);
+        for attempt in lab.lease() {
+            lab.finish(worker(1), attempt, 7);
+        }
+        lab.handle(Input::Tick);
+        lab.restart();
+        lab.restart_by_snapshot();
+        if round % 2 == 1 {
+            let before = embedded(&format!("kept{}", round - 1), 1, 1).name;
+            lab.handle(control(before, StudyControl::Delete));
+        }
+    }
+    lab.restart_by_snapshot();
+}

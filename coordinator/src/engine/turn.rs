@@ -191,7 +191,11 @@ impl<'a> Turn<'a> {
     fn submit(&mut self, spec: StudySpec, amend: bool, by: Actor) -> Result<bool, SubmitError> {
         let known = self.engine.core.study(&spec.name).is_some();
         let space = spec.space;
-        let plan = plan(&spec, &|selection| architectures::select(space, selection))?;
+        let select = |selection: &_| {
+            // Without a space the planner refuses what it would be asked of.
+            space.map_or_else(Vec::new, |space| architectures::select(space, selection))
+        };
+        let plan = plan(&spec, &select)?;
         let digest = study_digest(&spec);
         self.handle(Input::Submit {
             spec,

@@ -1,6 +1,7 @@
 //! From a study's records to its files: tables, curves, runs, manifest.
 
 mod digits_table;
+mod experiment;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,8 +15,11 @@ use reprise_domain::study::StudySpec;
 use reprise_domain::{Stage, TaskResult, TaskSpec};
 use reprise_stats::curve::panels;
 use reprise_stats::export::{csv, json, latex, markdown, results_json, svg};
-use reprise_stats::table::{PretrainRow, pretrain_table, search_overview, search_table};
-use reprise_stats::{Run, RunSet, Table};
+use reprise_stats::table::{
+    PretrainRow, experiment_overview, experiment_runs, experiment_table, pretrain_table,
+    search_overview, search_table,
+};
+use reprise_stats::{LevelSet, Run, RunSet, Table};
 use serde_json::json;
 
 /// What a study found.
@@ -23,6 +27,7 @@ use serde_json::json;
 pub struct Report {
     sets: Vec<RunSet>,
     pretrained: Vec<PretrainRow>,
+    levels: Vec<LevelSet>,
     evaluations: Vec<String>,
     benchmark: Option<DigitsTable>,
     manifest: serde_json::Value,
@@ -43,20 +48,23 @@ impl Report {
         let mut report = Self {
             sets: Vec::new(),
             pretrained: Vec::new(),
+            levels: Vec::new(),
             evaluations: Vec::new(),
             benchmark: None,
             manifest: manifest(spec, records),
         };
         for (stage, members) in stages.into_values() {
-            report.stage(stage, &members)?;
+            report.stage(spec, stage, &members)?;
         }
         Ok(report)
     }
 
-    /// The main table for people: search results, else pretraining.
+    /// The main table for people: search results, else experiments, else pretraining.
     pub fn overview(&self) -> Option<Table> {
         if !self.sets.is_empty() {
             Some(search_overview(&self.sets))
+        } else if !self.levels.is_empty() {
+            Some(experiment_overview(&self.levels))
         } else if !self.pretrained.is_empty() {
             Some(pretrain_table(&self.pretrained))
         } else {
@@ -75,10 +83,12 @@ impl Report {
                 .with_context(|| format!("write `{}`", path.display()))
         };
         if let Some(overview) = self.overview() {
-            let full = if self.sets.is_empty() {
-                pretrain_table(&self.pretrained)
-            } else {
+            let full = if !self.sets.is_empty() {
                 search_table(&self.sets)
+            } else if !self.levels.is_empty() {
+                experiment_table(&self.levels)
+            } else {
+                pretrain_table(&self.pretrained)
             };
             write("table.csv", csv(&full))?;
             write("table.json", json(&full))?;
@@ -88,6 +98,15 @@ impl Report {
         if !self.pretrained.is_empty() {
             write("pretrain.csv", csv(&pretrain_table(&self.pretrained)))?;
             write("pretrain.md", markdown(&pretrain_table(&self.pretrained)))?;
+        }
+        if !self.levels.is_empty() {
+            write("experiments.csv", csv(&experiment_table(&self.levels)))?;
+            write("experiments.json", json(&experiment_table(&self.levels)))?;
+            write(
+                "experiments.md",
+                markdown(&experiment_overview(&self.levels)),
+            )?;
+            write("runs.csv", csv(&experiment_runs(&self.levels)))?;
         }
         if !self.sets.is_empty() {
             write("results.json", results_json(&self.sets))?;
@@ -110,7 +129,12 @@ impl Report {
         write("manifest.json", format!("{:#}\n", self.manifest))
     }
 
-    fn stage(&mut self, stage: &Stage, members: &[&TaskRecord]) -> anyhow::Result<()> {
+    fn stage(
+        &mut self,
+        spec: &StudySpec,
+        stage: &Stage,
+        members: &[&TaskRecord],
+    ) -> anyhow::Result<()> {
         match stage {
             Stage::Search { method, dataset } => {
                 let runs = members.iter().filter_map(|record| match result(record) {
@@ -146,6 +170,10 @@ impl Report {
                 self.benchmark = digits_table::digits_table(members);
             }
             Stage::Noop => {}
+            Stage::Experiment { experiment, level } => {
+                let found = experiment::level_set(spec, experiment, level, members)?;
+                self.levels.push(found);
+            }
         }
         Ok(())
     }

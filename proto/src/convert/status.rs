@@ -1,7 +1,8 @@
 //! Studies between wire and domain.
 
 use reprise_domain::status::{
-    Control, FailureGroup, Failures, StageStatus, StudyState, StudyStatus, StudySummary, TaskCounts,
+    Control, FailureGroup, Failures, StageStatus, StudyState, StudyStatus, StudySummary,
+    TaskCounts, Unserved,
 };
 use reprise_domain::{Seconds, StudyName};
 
@@ -140,6 +141,7 @@ impl From<&StudyStatus> for pb::StudyStatus {
             failures: status.failures.groups.iter().map(Into::into).collect(),
             other_failed_tasks: status.failures.other_tasks,
             workers_connected: status.workers_connected,
+            unserved: status.unserved.iter().map(Into::into).collect(),
         }
     }
 }
@@ -158,7 +160,26 @@ impl TryFrom<pb::StudyStatus> for StudyStatus {
                 other_tasks: status.other_failed_tasks,
             },
             workers_connected: status.workers_connected,
+            unserved: status.unserved.into_iter().map(Into::into).collect(),
         })
+    }
+}
+
+impl From<&Unserved> for pb::Unserved {
+    fn from(unserved: &Unserved) -> Self {
+        Self {
+            tasks: unserved.tasks,
+            needs: unserved.needs.clone(),
+        }
+    }
+}
+
+impl From<pb::Unserved> for Unserved {
+    fn from(unserved: pb::Unserved) -> Self {
+        Self {
+            tasks: unserved.tasks,
+            needs: unserved.needs,
+        }
     }
 }
 

@@ -144,7 +144,10 @@ fn check_study(state: &State, ix: StudyIx, study: &Study) -> Result<(), String> 
         counts[interest.stage as usize][phase as usize] += 1;
         open += u32::from(phase.is_open());
         match phase {
-            Phase::Ready => queue.insert(position, task.input()),
+            Phase::Ready => {
+                let stage = &study.stages[interest.stage as usize];
+                queue.insert(position, stage.requirement, task.input());
+            }
             Phase::GivenUp => {
                 given_up.insert(position);
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use reprise_domain::study::{OnFailure, StudySpec};
-use reprise_domain::{Digest, Seconds};
+use reprise_domain::{Digest, Requirement, Seconds};
 
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +107,8 @@ impl Study {
         // nearly always.
         let known = self.stages.iter().rposition(|tally| tally.stage == *stage);
         let row = known.unwrap_or_else(|| {
-            self.stages.push(Tally::new(stage.clone()));
+            let requirement = stage.requirement(&self.spec);
+            self.stages.push(Tally::new(stage.clone(), requirement));
             self.stages.len() - 1
         });
         row as u32
@@ -120,7 +121,9 @@ impl Study {
         tally.counts[phase as usize] += 1;
         self.open += u32::from(phase.is_open());
         match &task.state {
-            TaskState::Ready => self.queue.insert(position, task.input()),
+            TaskState::Ready => {
+                self.queue.insert(position, tally.requirement, task.input());
+            }
             TaskState::Finished { seconds, .. } => tally.seconds = tally.seconds + *seconds,
             TaskState::GivenUp(_) => {
                 self.given_up.insert(position);
@@ -142,7 +145,7 @@ impl Study {
         tally.counts[phase as usize] -= 1;
         self.open -= u32::from(phase.is_open());
         match state {
-            TaskState::Ready => self.queue.remove(position, input),
+            TaskState::Ready => self.queue.remove(position, tally.requirement, input),
             TaskState::Finished { seconds, .. } => {
                 let rest = tally.seconds.get() - seconds.get();
                 tally.seconds = Seconds::new(rest.max(0.0)).unwrap_or_default();
@@ -160,6 +163,7 @@ impl Study {
         spec.pretrain = Vec::new();
         spec.search = None;
         spec.evaluate = None;
+        spec.experiments = Vec::new();
         self.control = Control::Deleted;
         self.open = 0;
         self.stages = Vec::new();
@@ -183,6 +187,8 @@ impl Study {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tally {
     pub(crate) stage: Stage,
+    /// What a worker must have for its tasks.
+    pub(crate) requirement: Requirement,
     /// Tasks in each [`Phase`].
     pub(crate) counts: [u32; Phase::COUNT],
     /// Slot seconds of the finished ones.
@@ -190,9 +196,10 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn new(stage: Stage) -> Self {
+    fn new(stage: Stage, requirement: Requirement) -> Self {
         Self {
             stage,
+            requirement,
             counts: [0; Phase::COUNT],
             seconds: Seconds::ZERO,
         }

@@ -8,6 +8,7 @@ mod lab;
 mod lifecycle;
 mod limits;
 mod plan;
+mod programs;
 mod reopening;
 mod replay;
 mod scheduler;

@@ -4,10 +4,10 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// How much more than its share a single process may allocate: what it allocates and
-/// does not touch takes no memory, and many programs do that. The memory that is in use
-/// is watched beside it.
-const ALLOCATED: u64 = 2;
+/// What a single process may allocate beyond twice its share: what it allocates and does
+/// not touch takes no memory, and many programs do that. The memory that is in use is
+/// watched beside it; this is for what fills faster than anybody looks.
+const BEYOND: u64 = 1 << 30;
 
 /// Limits this process; says which limits these are.
 pub(super) fn apply(memory: Option<u64>, open_files: Option<u64>) -> io::Result<Vec<String>> {
@@ -19,7 +19,8 @@ pub(super) fn apply(memory: Option<u64>, open_files: Option<u64>) -> io::Result<
         layers.push("open files".to_owned());
     }
     if let Some(bytes) = memory {
-        lower(Resource::RLIMIT_DATA, bytes.saturating_mul(ALLOCATED))?;
+        let allocated = bytes.saturating_mul(2).saturating_add(BEYOND);
+        lower(Resource::RLIMIT_DATA, allocated)?;
         layers.push("memory".to_owned());
     }
     Ok(layers)

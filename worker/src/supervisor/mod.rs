@@ -40,7 +40,7 @@ pub(crate) const TERMINATE: u8 = b't';
 pub(crate) const KILL: u8 = b'k';
 
 /// Time between two looks at the memory of all processes.
-const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
+const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Shortest and longest wait between two looks at whether the program has ended: short
 /// programs are to be many, long ones to cost nothing.

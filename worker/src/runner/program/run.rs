@@ -245,8 +245,10 @@ impl Watch<'_, '_> {
             }
         };
         let status = self.process.finish(self.workspace);
+        // One that was ended may have been in the middle of a line.
+        let is_whole = matches!(told, Some(Told::Ended { code: Some(0), .. }));
         if self.fault.is_none() {
-            self.fault = self.look(true).err();
+            self.fault = self.look(is_whole).err();
         }
         self.ended(told, &status, arguments, started)
     }

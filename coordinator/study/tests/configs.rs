@@ -30,7 +30,7 @@ fn resolve(name: &str, text: &str) -> StudySpec {
             executable: false,
         })
     })
-    .unwrap();
+    .unwrap_or_else(|error| panic!("{}", error.report()));
     let digest = Digest::from_bytes([7; 32]);
     let benchmark = file.benchmark().and_then(|source| match *source {
         BenchmarkSource::Builtin(name) => Some(BenchmarkRef::Builtin { name, digest }),

@@ -262,9 +262,10 @@ impl Supervisor {
             std::thread::sleep(wait);
             wait = (wait * 2).min(LONGEST_WAIT);
         }
-        let immortal = match self.reap() {
-            true => tree::descendants().len(),
-            false => 0,
+        let immortal = if self.reap() {
+            tree::descendants().len()
+        } else {
+            0
         };
         (found.len(), immortal)
     }

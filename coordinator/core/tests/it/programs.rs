@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reprise_core::lifecycle::{Core, Input, Settings};
+use reprise_core::lifecycle::{Core, Input, Settings, StageView};
 use reprise_core::plan::{Plan, PlanError, Stage};
 use reprise_domain::program::{Needs, Scalar};
 use reprise_domain::status::Unserved;
@@ -179,7 +179,7 @@ fn a_snapshot_keeps_programs_and_who_may_have_them() {
         study
             .stages
             .iter()
-            .map(|stage| stage.status())
+            .map(StageView::status)
             .collect::<Vec<_>>()
     };
     assert_eq!(stages(&core), stages(&lab.core));

@@ -1,6 +1,6 @@
 //! The `experiments` section.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reprise_domain::Seconds;
 use reprise_domain::bounds::{program as bounds, study};
@@ -131,7 +131,7 @@ fn shipped(
     files: Option<&[String]>,
 ) -> Result<Vec<FileSource>, StudyFileError> {
     let section = path.key("files");
-    let mut known = BTreeMap::new();
+    let mut known = BTreeSet::new();
     let mut sources = Vec::new();
     for (index, file) in files.unwrap_or_default().iter().enumerate() {
         let path = section.index(index);
@@ -141,7 +141,7 @@ fn shipped(
                 .wrong(&path, bounds::PATH)
                 .with_hint(hint.to_owned()));
         }
-        if known.insert(file, ()).is_some() {
+        if !known.insert(file) {
             return Err(checker.wrong(&path, "every file once"));
         }
         sources.push(FileSource {

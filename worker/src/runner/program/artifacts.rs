@@ -24,7 +24,8 @@ pub(super) fn keep(
     paths.sort_unstable();
     let mut kept = Vec::with_capacity(paths.len());
     for path in paths {
-        let content = read(&directory.join(&path)).map_err(|error| wrong(&path, error))?;
+        let content =
+            read(&directory.join(&path)).map_err(|error| wrong(&path, error.to_string()))?;
         if content.len() as u64 > ARTIFACT_BYTES {
             let most = bounds::in_units(ARTIFACT_BYTES);
             return Err(wrong(&path, format!("has more than {most}")).into());
@@ -42,8 +43,8 @@ pub(super) fn keep(
 /// The paths of all files below a directory.
 fn list(directory: &Path, outer: &str, paths: &mut Vec<String>) -> Result<(), ProgramError> {
     let at = directory.join(outer);
-    for entry in fs::read_dir(at).map_err(|error| wrong(outer, error))? {
-        let entry = entry.map_err(|error| wrong(outer, error))?;
+    for entry in fs::read_dir(at).map_err(|error| wrong(outer, error.to_string()))? {
+        let entry = entry.map_err(|error| wrong(outer, error.to_string()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = match outer {
             "" => name,
@@ -56,7 +57,9 @@ fn list(directory: &Path, outer: &str, paths: &mut Vec<String>) -> Result<(), Pr
             ));
         }
         // Of the entry itself, not of what a link leads to.
-        let kind = entry.file_type().map_err(|error| wrong(&path, error))?;
+        let kind = entry
+            .file_type()
+            .map_err(|error| wrong(&path, error.to_string()))?;
         if kind.is_dir() {
             list(directory, &path, paths)?;
         } else if kind.is_file() {
@@ -80,9 +83,9 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-fn wrong(path: &str, why: impl ToString) -> ProgramError {
+fn wrong(path: &str, why: impl Into<String>) -> ProgramError {
     ProgramError::Artifact {
         path: reprise_domain::text::printable(path, 200),
-        why: why.to_string(),
+        why: why.into(),
     }
 }

@@ -238,12 +238,11 @@ fn unknown(place: &str, metric: &str, declared: &[String]) -> ProgramError {
         .map(|known| (strsim::damerau_levenshtein(known, metric), known))
         .min()
         .filter(|(distance, known)| *distance <= known.len() / 2);
-    let hint = match near {
-        Some((_, known)) => format!("did you mean `{known}`?"),
-        None => {
-            let names: Vec<_> = declared.iter().map(|name| format!("`{name}`")).collect();
-            format!("the study declares {}", names.join(", "))
-        }
+    let hint = if let Some((_, known)) = near {
+        format!("did you mean `{known}`?")
+    } else {
+        let names: Vec<_> = declared.iter().map(|name| format!("`{name}`")).collect();
+        format!("the study declares {}", names.join(", "))
     };
     ProgramError::UnknownMetric {
         place: place.to_owned(),
@@ -331,7 +330,7 @@ mod tests {
         let series = "{\"loss\":0.75,\"step\":1}\n{\"accuracy\":1.0,\"loss\":0.25,\"step\":2}\n";
         assert_eq!(text(bench.metrics.series()), series);
         assert_eq!(bench.metrics.steps(), 2);
-        assert_eq!(bench.metrics.last()["accuracy"], 0.5);
+        assert_eq!(bench.metrics.last().get("accuracy"), Some(&0.5));
         let mut other = Bench::new();
         other.metrics.restore(&bench.metrics.saved()).unwrap();
         assert_eq!(text(other.metrics.series()), series);

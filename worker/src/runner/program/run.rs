@@ -234,9 +234,10 @@ impl Watch<'_, '_> {
                 asked = Some(Instant::now());
                 self.process.terminate();
             }
-            let grace = match self.cancel.is_unwanted() {
-                true => SHORT_GRACE,
-                false => GRACE,
+            let grace = if self.cancel.is_unwanted() {
+                SHORT_GRACE
+            } else {
+                GRACE
             };
             let is_over = asked.is_some_and(|asked| asked.elapsed() > grace);
             if (is_over || self.fault.is_some()) && !killed {

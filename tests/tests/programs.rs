@@ -275,6 +275,12 @@ fn misbehaving(outside: &Path) -> Vec<(&'static str, String, FailureClass, &'sta
             "the program was ended by SIGSEGV",
         ),
         (
+            "patricide",
+            shell("kill -KILL $PPID; sleep 600"),
+            FailureClass::Task,
+            "the supervisor of the program ended before it: signal: 9",
+        ),
+        (
             "absent",
             "command: [no-such-program]".to_owned(),
             FailureClass::Task,

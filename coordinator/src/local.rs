@@ -48,27 +48,29 @@ pub enum Part {
     Machine,
 }
 
-/// The workers for this machine: one for each core, or one for the whole machine if
-/// it has a graphics card.
-pub fn parts() -> Vec<Part> {
+/// The workers for this machine: one for each core, or for as many as a task takes
+/// that takes most; or one for the whole machine if it has a graphics card.
+pub fn parts(most_cores: usize) -> Vec<Part> {
     let has_card = fs::read_dir(CARDS).is_ok_and(|mut cards| cards.next().is_some());
     if has_card {
         return vec![Part::Machine];
     }
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    vec![Part::Core; cores]
+    vec![Part::Core; (cores / most_cores.max(1)).max(1)]
 }
 
-/// Keeps one worker alive until `shutdown`; its log goes to its directory.
+/// Keeps one worker alive until `shutdown`; its log goes to its directory. It runs
+/// programs where `programs` says so.
 pub async fn keep_worker(
     program: PathBuf,
     part: Part,
+    programs: bool,
     url: String,
     directory: PathBuf,
     shutdown: CancellationToken,
 ) {
     while !shutdown.is_cancelled() {
-        match spawn(&program, part, &url, &directory) {
+        match spawn(&program, part, programs, &url, &directory) {
             Ok(mut child) => {
                 // Waiting for a child closes its input, which would tell it that
                 // this process has ended.
@@ -92,7 +94,13 @@ pub async fn keep_worker(
     }
 }
 
-fn spawn(program: &Path, part: Part, url: &str, directory: &Path) -> anyhow::Result<Child> {
+fn spawn(
+    program: &Path,
+    part: Part,
+    programs: bool,
+    url: &str,
+    directory: &Path,
+) -> anyhow::Result<Child> {
     fs::create_dir_all(directory).with_context(|| format!("make `{}`", directory.display()))?;
     let log_path = directory.join("log");
     let log = fs::OpenOptions::new()
@@ -106,6 +114,9 @@ fn spawn(program: &Path, part: Part, url: &str, directory: &Path) -> anyhow::Res
         .arg(directory);
     if part == Part::Core {
         command.args(["--slots", "1", "--device", "cpu"]);
+    }
+    if programs {
+        command.arg("--allow-programs");
     }
     // The credential among them may be for a coordinator elsewhere; this one is on
     // loopback and asks for none.

@@ -70,12 +70,14 @@ impl Reading {
             study: summary,
             stages,
             workers_connected,
+            unserved,
         } = self.standing(study).await?;
         Ok(StudyStatus {
             failures: self.failures(study).await?,
             study: summary,
             stages,
             workers_connected,
+            unserved,
         })
     }
 

@@ -14,14 +14,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use reprise_domain::{SpaceName, bounds};
+use reprise_domain::{Capability, SpaceName, bounds};
 use reprise_proto::credential::Credential;
+use reprise_torch::autoencoder::TorchDevice;
 use tokio_util::sync::CancellationToken;
 
 use self::device::DeviceArg;
 use self::fault::wrong_input;
 use crate::preemption::{NoticeSource, notice};
+use crate::runner::program::ProgramSettings;
 use crate::session::{Config, Service};
+use crate::supervisor::{self, SupervisorArgs};
 
 /// Slots that a coordinator lets a worker offer.
 const SLOTS: RangeInclusive<i64> =
@@ -59,6 +62,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run a program within limits; what a worker starts for each program.
+    #[command(hide = true)]
+    ExecProgram(SupervisorArgs),
     /// Convert a published checkpoint of the model to safetensors. Only its
     /// tensors are read; nothing in it is executed.
     Import {
@@ -107,10 +113,24 @@ struct WorkArgs {
     /// Who says that this machine is about to be taken away, besides SIGTERM.
     #[arg(long, value_enum, default_value_t = NoticeSource::Auto)]
     preemption: NoticeSource,
+    /// Run programs of studies: any command line that a client of the coordinator
+    /// submits, with this user's rights to read and to reach the network.
+    #[arg(long)]
+    allow_programs: bool,
     /// Leave when standard input closes: for a parent that must not leave
     /// workers behind.
     #[arg(long)]
     exit_with_parent: bool,
+}
+
+impl Cli {
+    /// Runs the command that needs no runtime, if it is that one.
+    pub fn supervise(&self) -> Option<ExitCode> {
+        match &self.command {
+            Some(Command::ExecProgram(args)) => Some(supervisor::run(args)),
+            _ => None,
+        }
+    }
 }
 
 /// Runs a parsed command line and tells its exit code.
@@ -137,6 +157,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 .context("write the space")
         }
         Some(Command::Selftest { fixture, json }) => model::selftest(&fixture, json),
+        Some(Command::ExecProgram(args)) => {
+            supervisor::run(&args);
+            Ok(())
+        }
         Some(Command::Import { checkpoint, out }) => model::import(&checkpoint, &out),
         None => work(cli.work).await,
     }
@@ -172,7 +196,19 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
         packs,
         checkpoint_interval: Duration::from_secs(args.checkpoint_every),
         directory: args.directory,
-        capability: provenance::offer(slots, device),
+        programs: args.allow_programs.then(|| ProgramSettings {
+            // Also when its file was replaced meanwhile.
+            launcher: "/proc/self/exe".into(),
+            cores: cores as u32,
+            card: match device {
+                TorchDevice::Cpu => None,
+                TorchDevice::Cuda(index) => Some(index),
+            },
+        }),
+        capability: Capability {
+            programs: args.allow_programs,
+            ..provenance::offer(slots, device)
+        },
     })?;
     let shutdown = CancellationToken::new();
     let orphaned = CancellationToken::new();

@@ -18,3 +18,4 @@ pub mod runner;
 pub mod session;
 pub mod slots;
 pub mod spool;
+pub mod supervisor;

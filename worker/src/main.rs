@@ -11,9 +11,17 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
+    // It limits the whole process, so it comes before there are threads.
+    if let Some(code) = cli.supervise() {
+        return code;
+    }
+    work(cli)
+}
+
+#[tokio::main]
+async fn work(cli: Cli) -> ExitCode {
     let filter = EnvFilter::try_from_env("REPRISE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

@@ -179,13 +179,14 @@ fn offer() -> Capability {
 fn study() -> StudySpec {
     StudySpec {
         name: "bench".parse().expect("a name"),
-        space: SpaceName::Nasbench201,
+        space: Some(SpaceName::Nasbench201),
         protocol: Protocol::Reference,
         quirks: Quirks::of(Protocol::Reference),
         pretrain: Vec::new(),
         search: None,
         evaluate: None,
         noop: None,
+        experiments: Vec::new(),
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
         audit: None,

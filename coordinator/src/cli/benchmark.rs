@@ -1,5 +1,6 @@
-//! Reads a study file and the benchmark that it names.
+//! Reads a study file, and the benchmark and the files that it names.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -12,14 +13,15 @@ use reprise_study::BenchmarkSource;
 
 use super::eprint_block;
 use super::exit::OrWrongInput as _;
+use super::shipping::ship;
 
-/// A study with the table that it searches, if it searches one that workers do
-/// not have.
+/// A study with what it needs stored before it is submitted.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) spec: StudySpec,
-    /// The table in the plain form, under its digest.
-    pub(super) table: Option<(Digest, Vec<u8>)>,
+    /// The table that it searches, in the plain form, if workers do not have it; and
+    /// the files that are shipped with its programs.
+    pub(super) artifacts: BTreeMap<Digest, Vec<u8>>,
 }
 
 /// Reads, checks and resolves a study file.
@@ -27,8 +29,9 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Loaded> {
     let text = read_text(path, reprise_study::MAX_BYTES as u64)
         .with_context(|| format!("read study `{}`", path.display()))
         .or_wrong_input()?;
-    let file = reprise_study::parse(&path.display().to_string(), &text)?;
+    let mut file = reprise_study::parse(&path.display().to_string(), &text)?;
     let base = path.parent().unwrap_or(Path::new(""));
+    let mut artifacts = ship(&mut file, base)?;
     let (builtin, table) = match file.benchmark() {
         Some(BenchmarkSource::Table(relative)) => {
             let path = base.join(relative);
@@ -51,9 +54,10 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Loaded> {
         .as_ref()
         .map(|(digest, _)| BenchmarkRef::Table { digest: *digest });
     let benchmark = builtin.or(stored);
+    artifacts.extend(table);
     Ok(Loaded {
         spec: file.resolve(benchmark)?,
-        table,
+        artifacts,
     })
 }
 

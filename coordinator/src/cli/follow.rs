@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use reprise_domain::StudyName;
-use reprise_domain::status::{Failures, StudyState, StudyStatus};
+use reprise_domain::status::{Failures, StudyState, StudyStatus, Unserved};
 use reprise_proto::status::ApiError;
 
 use super::eprint_block;
@@ -42,6 +42,9 @@ pub(super) async fn follow(
     progress.begin(first);
     say_if_held(first.study.state, study);
     let mut last = first.clone();
+    for line in unserved(first) {
+        progress.pause(&line);
+    }
     loop {
         match watch(client, study, &mut progress, &mut last).await {
             Ok(whole) => {
@@ -68,6 +71,16 @@ async fn watch(
 ) -> Result<StudyStatus, ApiError> {
     let mut watched = client.watch(study).await?;
     while let Some(status) = watched.next().await? {
+        // Their number changes with every task that ends.
+        let needs = |status: &StudyStatus| -> Vec<String> {
+            let unserved = status.unserved.iter();
+            unserved.map(|unserved| unserved.needs.clone()).collect()
+        };
+        if needs(&status) != needs(last) {
+            for line in unserved(&status) {
+                progress.pause(&line);
+            }
+        }
         if status.study.state != last.study.state {
             progress.pause("");
             say_if_held(status.study.state, study);
@@ -76,6 +89,18 @@ async fn watch(
         *last = status;
     }
     client.status(study).await
+}
+
+/// What no connected worker can run, and what to do about it.
+pub(super) fn unserved(status: &StudyStatus) -> Vec<String> {
+    let name = &status.study.name;
+    let line = |unserved: &Unserved| {
+        format!(
+            "{name}: {} tasks wait for a worker with {}; none of those connected ({}) has it",
+            unserved.tasks, unserved.needs, status.workers_connected
+        )
+    };
+    status.unserved.iter().map(line).collect()
 }
 
 /// Says why nothing moves.

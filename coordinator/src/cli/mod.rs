@@ -14,6 +14,7 @@ mod progress;
 mod remote;
 mod run;
 mod serve;
+mod shipping;
 mod signals;
 mod study;
 mod task;

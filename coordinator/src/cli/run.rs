@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use nix::unistd::{AccessFlags, access};
+use reprise_domain::study::StudySpec;
+use reprise_domain::text::printable;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +20,9 @@ use super::signals::Signals;
 use crate::client::Client;
 use crate::instance::{Config, Instance};
 use crate::local::{Part, keep_worker, parts, worker_program};
+
+/// Characters of a command that are shown.
+const LONGEST_COMMAND: usize = 1000;
 
 /// Arguments of `reprise run`.
 #[derive(Debug, Args)]
@@ -70,6 +75,33 @@ fn ensure_writable(directory: &Path) -> std::io::Result<()> {
     Ok(access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?)
 }
 
+/// Says which programs the workers of this machine are about to run: whoever starts a
+/// study that somebody else wrote sees it before.
+fn show_commands(spec: &StudySpec) {
+    for plan in &spec.experiments {
+        let command: Vec<_> = plan.command.iter().map(|word| quoted(word)).collect();
+        let line = printable(&command.join(" "), LONGEST_COMMAND);
+        let runs = plan.levels() * plan.seeds.len();
+        eprint_block(&format!("{}: runs `{line}`, {runs} times", plan.name));
+    }
+}
+
+/// A word as a shell would have it, where it is not one word anyway.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_=./,:{}+@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// Cores of the largest program.
+fn most_cores(spec: &StudySpec) -> usize {
+    let cores = spec.experiments.iter().map(|plan| plan.needs.cores);
+    cores.max().unwrap_or(1) as usize
+}
+
 /// Submits the study, keeps workers while it runs, and writes its tables.
 async fn attend(
     args: &RunArgs,
@@ -78,13 +110,14 @@ async fn attend(
     url: String,
     signals: &mut Signals,
 ) -> anyhow::Result<ExitCode> {
-    let Loaded { spec, table } = loaded;
+    let Loaded { spec, artifacts } = loaded;
+    show_commands(&spec);
     let mut client = Client::connect(&url, None).await?;
-    if let Some((digest, content)) = table {
+    for (digest, content) in artifacts {
         client
             .put_artifact(digest, &content)
             .await
-            .context("store the benchmark table")?;
+            .context("store the study's files")?;
     }
     let (resumed, _) = client.submit(&spec, args.amend).await?;
     let status = client.status(&spec.name).await?;
@@ -102,13 +135,15 @@ async fn attend(
         let program = worker_program()?;
         let parts = match args.workers {
             Some(workers) => vec![Part::Core; workers.max(1)],
-            None => parts(),
+            None => parts(most_cores(&spec)),
         };
+        let programs = !spec.experiments.is_empty();
         for (number, part) in parts.into_iter().enumerate() {
             let directory = args.state.join("workers").join(number.to_string());
             running.spawn(keep_worker(
                 program.clone(),
                 part,
+                programs,
                 url.clone(),
                 directory,
                 workers.clone(),

@@ -11,10 +11,11 @@ use reprise_domain::record::TaskRecord;
 use reprise_domain::status::{
     AuditCounts, Control, StudyState, StudyStatus, StudySummary, TaskCounts,
 };
-use reprise_domain::{TaskResult, Trajectory};
+use reprise_domain::{ProgramResult, TaskResult, Trajectory};
+use reprise_stats::format::exact;
 
 use super::benchmark::{Loaded, load};
-use super::follow::{WhenAway, failed, follow, verdict};
+use super::follow::{WhenAway, failed, follow, unserved, verdict};
 use super::output::{OutputArgs, Table, ago, print_json};
 use super::remote::{RemoteArgs, StudyArgs};
 use super::{eprint_block, export, print_block};
@@ -35,13 +36,13 @@ pub(super) struct SubmitArgs {
 }
 
 pub(super) async fn submit(args: &SubmitArgs) -> anyhow::Result<ExitCode> {
-    let Loaded { spec, table } = load(&args.study)?;
+    let Loaded { spec, artifacts } = load(&args.study)?;
     let mut client = args.remote.client().await?;
-    if let Some((digest, content)) = table {
+    for (digest, content) in artifacts {
         client
             .put_artifact(digest, &content)
             .await
-            .context("store the benchmark table")?;
+            .context("store the study's files")?;
     }
     let (resumed, study) = client.submit(&spec, args.amend).await?;
     if args.output.is_json() {
@@ -245,7 +246,21 @@ pub(super) fn in_short(result: &TaskResult) -> String {
             result.test.percent()
         ),
         TaskResult::Noop => "nothing".to_owned(),
+        TaskResult::Program(result) => measured(result),
     }
+}
+
+/// The metrics of a program, as many as fit a line.
+fn measured(result: &ProgramResult) -> String {
+    const SHOWN: usize = 4;
+    let shown = result.metrics.iter().take(SHOWN);
+    let mut texts: Vec<_> = shown
+        .map(|(name, value)| format!("{name} {}", exact(*value).unwrap_or_default()))
+        .collect();
+    if result.metrics.len() > SHOWN {
+        texts.push("…".to_owned());
+    }
+    texts.join(", ")
 }
 
 fn best(trajectory: &Trajectory) -> String {
@@ -353,5 +368,10 @@ fn counts(status: &StudyStatus) -> String {
         1 => "1 worker connected".to_owned(),
         more => format!("{more} workers connected"),
     };
-    format!("{}\n{workers}", table.text(true))
+    let mut text = format!("{}\n{workers}", table.text(true));
+    for line in unserved(status) {
+        text.push('\n');
+        text.push_str(&line);
+    }
+    text
 }

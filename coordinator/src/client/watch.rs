@@ -58,5 +58,6 @@ fn applied(known: Option<StudyStatus>, update: pb::StudyUpdate) -> Result<StudyS
         stages,
         failures: Failures::default(),
         workers_connected: update.workers_connected,
+        unserved: update.unserved.into_iter().map(Into::into).collect(),
     })
 }

@@ -145,7 +145,9 @@ pub struct Handle {
 /// The tasks of a study.
 pub(super) fn planned(spec: &StudySpec) -> Result<Plan, PlanError> {
     plan(spec, &|selection| {
-        architectures::select(spec.space, selection)
+        // Without a space the planner refuses what it would be asked of.
+        let space = spec.space;
+        space.map_or_else(Vec::new, |space| architectures::select(space, selection))
     })
 }
 

@@ -11,7 +11,7 @@ use reprise_core::lifecycle::{
     WorkerView,
 };
 use reprise_domain::record::{TaskFilter, Worker, WorkerState};
-use reprise_domain::status::{Control, StageStatus, StudySummary};
+use reprise_domain::status::{Control, StageStatus, StudySummary, Unserved};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{Digest, FailureClass, StudyName, TaskKey, TaskSpec, WorkerId};
 
@@ -41,6 +41,8 @@ pub struct Standing {
     pub stages: Vec<StageStatus>,
     /// Workers that are connected now.
     pub workers_connected: u32,
+    /// Ready tasks that none of them can run.
+    pub unserved: Vec<Unserved>,
 }
 
 /// Some of the failed tasks of a study.
@@ -71,6 +73,7 @@ impl Handle {
                 study: view.summary(),
                 stages: view.stages.iter().map(|stage| stage.status()).collect(),
                 workers_connected: core.connected_workers(),
+                unserved: core.unserved(&study),
             })
         })
         .await

@@ -4,6 +4,7 @@
 //! statistics need of it is kept.
 
 mod digits_table;
+mod experiment;
 mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +19,11 @@ use reprise_domain::record::{Outcome, TaskRecord, TaskStateKind};
 use reprise_domain::study::StudySpec;
 use reprise_stats::curve::panels;
 use reprise_stats::export::{csv, json, latex, markdown, results_json, svg};
-use reprise_stats::table::{PretrainRow, pretrain_table, search_overview, search_table};
-use reprise_stats::{RunSet, Table};
+use reprise_stats::table::{
+    PretrainRow, experiment_overview, experiment_runs, experiment_table, pretrain_table,
+    search_overview, search_table,
+};
+use reprise_stats::{LevelSet, RunSet, Table};
 use serde_json::json;
 
 use stages::Members;
@@ -29,6 +33,7 @@ use stages::Members;
 pub struct Report {
     sets: Vec<RunSet>,
     pretrained: Vec<PretrainRow>,
+    levels: Vec<LevelSet>,
     evaluations: Vec<String>,
     benchmark: Option<DigitsTable>,
     manifest: serde_json::Value,
@@ -94,11 +99,12 @@ impl<'a> Gathering<'a> {
             manifest: self.manifest(),
             sets: Vec::new(),
             pretrained: Vec::new(),
+            levels: Vec::new(),
             evaluations: Vec::new(),
             benchmark: None,
         };
         for members in self.stages.into_values() {
-            members.report(&mut report)?;
+            members.report(self.spec, &mut report)?;
         }
         Ok(report)
     }
@@ -123,10 +129,12 @@ impl<'a> Gathering<'a> {
 }
 
 impl Report {
-    /// The main table for people: search results, else pretraining.
+    /// The main table for people: search results, else experiments, else pretraining.
     pub fn overview(&self) -> Option<Table> {
         if !self.sets.is_empty() {
             Some(search_overview(&self.sets))
+        } else if !self.levels.is_empty() {
+            Some(experiment_overview(&self.levels))
         } else if !self.pretrained.is_empty() {
             Some(pretrain_table(&self.pretrained))
         } else {
@@ -140,10 +148,12 @@ impl Report {
         fs::create_dir_all(directory).with_context(|| format!("make `{}`", directory.display()))?;
         let mut files = Files::new(directory);
         if let Some(overview) = self.overview() {
-            let full = if self.sets.is_empty() {
-                pretrain_table(&self.pretrained)
-            } else {
+            let full = if !self.sets.is_empty() {
                 search_table(&self.sets)
+            } else if !self.levels.is_empty() {
+                experiment_table(&self.levels)
+            } else {
+                pretrain_table(&self.pretrained)
             };
             files.text("table.csv", &csv(&full))?;
             files.text("table.json", &json(&full))?;
@@ -154,6 +164,16 @@ impl Report {
             let table = pretrain_table(&self.pretrained);
             files.text("pretrain.csv", &csv(&table))?;
             files.text("pretrain.md", &markdown(&table))?;
+        }
+        if !self.levels.is_empty() {
+            let table = experiment_table(&self.levels);
+            files.text("experiments.csv", &csv(&table))?;
+            files.text("experiments.json", &json(&table))?;
+            files.text(
+                "experiments.md",
+                &markdown(&experiment_overview(&self.levels)),
+            )?;
+            files.text("runs.csv", &csv(&experiment_runs(&self.levels)))?;
         }
         if !self.sets.is_empty() {
             files.write("results.json", |out| results_json(&self.sets, out))?;

@@ -1,11 +1,13 @@
 //! What is kept of the records of one stage.
 
 use reprise_domain::record::{Outcome, TaskRecord};
+use reprise_domain::study::StudySpec;
 use reprise_domain::{Dataset, EvaluateSpec, Stage, TaskResult, TaskSpec};
 use reprise_stats::table::PretrainRow;
 use reprise_stats::{RunSet, Runs};
 
 use super::digits_table::Trainings;
+use super::experiment::Level;
 use super::{Report, is_failed};
 
 /// The records of a stage.
@@ -29,6 +31,8 @@ pub(super) enum Members {
         lines: Vec<String>,
         trainings: Trainings,
     },
+    /// Programs of a level of an experiment.
+    Experiment(Level),
     /// Tasks that find nothing.
     Noop,
 }
@@ -52,6 +56,9 @@ impl Members {
                 lines: Vec::new(),
                 trainings: Trainings::default(),
             },
+            Stage::Experiment { experiment, level } => {
+                Self::Experiment(Level::of(experiment, level))
+            }
             Stage::Noop => Self::Noop,
         }
     }
@@ -88,13 +95,14 @@ impl Members {
                     trainings.add(spec, outcome);
                 }
             }
+            Self::Experiment(level) => level.add(record),
             Self::Noop => {}
         }
         Ok(())
     }
 
     /// Adds what the stage found to a report.
-    pub(super) fn report(self, report: &mut Report) -> anyhow::Result<()> {
+    pub(super) fn report(self, spec: &StudySpec, report: &mut Report) -> anyhow::Result<()> {
         match self {
             Self::Search {
                 method,
@@ -111,6 +119,7 @@ impl Members {
                 report.evaluations.extend(lines);
                 report.benchmark = trainings.table();
             }
+            Self::Experiment(level) => report.levels.push(level.set(spec)?),
             Self::Noop => {}
         }
         Ok(())

@@ -216,6 +216,7 @@ const fn is_of_kind(spec: &TaskSpec, result: &TaskResult) -> bool {
             | (TaskSpec::Search(_), TaskResult::Search(_))
             | (TaskSpec::Evaluate(_), TaskResult::Evaluate(_))
             | (TaskSpec::Noop(_), TaskResult::Noop)
+            | (TaskSpec::Program(_), TaskResult::Program(_))
     )
 }
 

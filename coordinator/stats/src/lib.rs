@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod curve;
+pub mod experiment;
 pub mod export;
 pub mod format;
 pub mod hypothesis;
@@ -25,6 +26,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 
+pub use experiment::{LevelSet, ProgramRun};
 pub use sample::{Final, Incumbent, Run, RunSet, Runs, SampleError, Split};
 pub use summary::Summary;
 pub use table::{Cell, Column, Table};

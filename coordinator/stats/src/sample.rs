@@ -16,6 +16,28 @@ pub enum SampleError {
         /// The seed that occurs twice.
         seed: Seed,
     },
+    /// The same of a program's runs.
+    #[error("`{label}` has two runs of seed `{seed}`, expected one")]
+    DuplicateRun {
+        /// The experiment with its values.
+        label: String,
+        /// The seed that occurs twice.
+        seed: Seed,
+    },
+    /// More runs of a program ended than were planned.
+    #[error(
+        "`{label}` has `{finished}` finished and `{failed}` failed runs, more than the `{planned}` planned"
+    )]
+    MoreRunsThanPlanned {
+        /// The experiment with its values.
+        label: String,
+        /// Runs planned.
+        planned: usize,
+        /// Runs finished.
+        finished: usize,
+        /// Runs failed.
+        failed: usize,
+    },
     /// The columns of a trajectory differ in length.
     #[error("the trajectory with seed `{seed}` has columns of different length")]
     Ragged {

@@ -85,6 +85,18 @@ pub enum Problem {
         label: String,
         first: KeyPath,
     },
+    #[error("{path} has the name `{name}`, which {first} has already")]
+    DuplicateName {
+        path: KeyPath,
+        name: String,
+        first: KeyPath,
+    },
+    #[error("{path} is `{file}`, which cannot be shipped: {why}")]
+    File {
+        path: KeyPath,
+        file: String,
+        why: String,
+    },
     #[error("{path} searches the embedding of `{model}`, which the study does not pretrain")]
     NotPretrained { path: KeyPath, model: &'static str },
     #[error("{path} pretrains `{model}`, which {first} does already")]

@@ -10,6 +10,7 @@ use reprise_domain::{BuiltinBenchmark, Dataset, ModelName, Protocol, Recipe, Spa
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::experiment::ExperimentForm;
 use crate::value::{Architectures, Count, DurationText, Failures, Name, Numbers, PercentText};
 
 /// The one key that decides how the others are read.
@@ -26,13 +27,14 @@ pub(crate) struct Form {
     #[serde(rename = "version")]
     _version: IgnoredAny,
     pub(crate) name: String,
-    pub(crate) space: Name<SpaceName>,
+    pub(crate) space: Option<Name<SpaceName>>,
     pub(crate) protocol: Option<Name<Protocol>>,
     pub(crate) quirks: Option<BTreeMap<String, bool>>,
     pub(crate) benchmark: Option<BenchmarkForm>,
     pub(crate) pretrain: Option<Vec<PretrainForm>>,
     pub(crate) search: Option<SearchForm>,
     pub(crate) evaluate: Option<EvaluateForm>,
+    pub(crate) experiments: Option<Vec<ExperimentForm>>,
     pub(crate) noop: Option<NoopForm>,
     pub(crate) retry: Option<RetryForm>,
     pub(crate) on_failure: Option<Failures>,
@@ -191,6 +193,7 @@ pub(crate) struct RetryForm {
 mod tests {
     use super::*;
     use crate::check::quirk_names;
+    use crate::experiment::{LimitsForm, MetricForm, NeedsForm};
     use crate::value::{FirstUnique, StopAfter};
 
     /// The keys of `T`, from the message about a key that it does not have.
@@ -227,6 +230,10 @@ mod tests {
             ("`search.methods`", keys::<MethodForm>()),
             ("`evaluate`", keys::<EvaluateForm>()),
             ("`evaluate`", keys::<FirstUnique>()),
+            ("`experiments`", keys::<ExperimentForm>()),
+            ("`experiments[].metrics`", keys::<MetricForm>()),
+            ("`experiments[].needs`", keys::<NeedsForm>()),
+            ("`experiments[].limits`", keys::<LimitsForm>()),
             ("`noop`", keys::<NoopForm>()),
             ("`retry`", keys::<RetryForm>()),
             ("`on-failure`", keys::<StopAfter>()),

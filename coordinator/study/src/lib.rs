@@ -3,8 +3,9 @@
 //!
 //! Text comes in, a validated [`StudySpec`](reprise_domain::study::StudySpec)
 //! goes out. Reading files is not here: the caller brings the text, joins the
-//! paths of a [`BenchmarkSource`] to the study file's directory, and gives the
-//! digest of what it found there back to [`StudyFile::resolve`].
+//! paths of a [`BenchmarkSource`] and of shipped files to the study file's directory,
+//! and gives the digests of what it found there back to [`StudyFile::resolve`] and
+//! [`StudyFile::ship`].
 //!
 //! A study file passes four steps, and the first mistake ends the way:
 //!
@@ -20,6 +21,7 @@
 
 mod check;
 mod error;
+mod experiment;
 mod file;
 mod form;
 mod message;

@@ -54,6 +54,18 @@ impl KeyPath {
         Self(steps)
     }
 
+    /// This path, begun at `outer`.
+    pub(crate) fn within(self, outer: &Self) -> Self {
+        let mut steps = outer.0.clone();
+        steps.extend(self.0);
+        Self(steps)
+    }
+
+    /// Whether it is `outer` or leads on from there.
+    pub(crate) fn is_within(&self, outer: &Self) -> bool {
+        self.0.starts_with(&outer.0)
+    }
+
     fn step(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);

@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use reprise_domain::program::ShippedFile;
 use reprise_domain::study::{ArchSelection, MethodPlan, OnFailure, RetryPolicy, Seeds, StudySpec};
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
@@ -20,7 +21,16 @@ use reprise_study::{BenchmarkSource, parse};
 const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs");
 
 fn resolve(name: &str, text: &str) -> StudySpec {
-    let file = parse(name, text).unwrap_or_else(|error| panic!("{}", error.report()));
+    let mut file = parse(name, text).unwrap_or_else(|error| panic!("{}", error.report()));
+    file.ship(|path| {
+        Ok(ShippedFile {
+            path: path.to_owned(),
+            digest: Digest::from_bytes([7; 32]),
+            bytes: 1,
+            executable: false,
+        })
+    })
+    .unwrap_or_else(|error| panic!("{}", error.report()));
     let digest = Digest::from_bytes([7; 32]);
     let benchmark = file.benchmark().and_then(|source| match *source {
         BenchmarkSource::Builtin(name) => Some(BenchmarkRef::Builtin { name, digest }),

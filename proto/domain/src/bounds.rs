@@ -200,6 +200,105 @@ pub mod noop {
     pub const FAILURES: Whole = Whole::new(0, 1000);
 }
 
+/// Settings of programs. A specification travels with every attempt, so it is kept
+/// to some tens of kilobytes.
+pub mod program {
+    use super::Whole;
+
+    /// Arguments of a command, the program itself among them.
+    pub const ARGUMENTS: Whole = Whole::new(1, 256);
+    /// Bytes of all arguments together.
+    pub const COMMAND_BYTES: usize = 16 << 10;
+    /// Files that are shipped.
+    pub const FILES: usize = 100;
+    /// Bytes of all shipped files together.
+    pub const FILES_BYTES: u64 = super::ARTIFACT_BYTES;
+    /// Parameters.
+    pub const PARAMETERS: usize = 32;
+    /// Values of one factor.
+    pub const VALUES: usize = super::study::STAGES;
+    /// Characters of a value that is a text.
+    pub const VALUE_CHARS: usize = 200;
+    /// Metrics.
+    pub const METRICS: Whole = Whole::new(1, 64);
+    /// Characters of a unit.
+    pub const UNIT_CHARS: usize = 20;
+    /// Processor cores.
+    pub const CORES: Whole = Whole::new(1, super::worker::SLOTS.most);
+    /// Graphics cards.
+    pub const GPUS: Whole = Whole::new(0, 64);
+    /// Memory, in bytes: less holds no interpreter, more has no machine.
+    pub const MEMORY: Bytes = Bytes::new(16 << 20, 1 << 50);
+    /// Bytes of output.
+    pub const OUTPUT: Bytes = Bytes::new(1, 1 << 50);
+    /// Open files: less than these a program does not start with.
+    pub const OPEN_FILES: Whole = Whole::new(16, 1 << 20);
+    /// Steps that metrics are given of.
+    pub const STEPS: u64 = 100_000;
+    /// Bytes of the metrics that a program gives while it runs.
+    pub const METRIC_BYTES: u64 = 64 << 20;
+    /// Bytes of one line of them, and of the result.
+    pub const LINE_BYTES: usize = 64 << 10;
+    /// Files that a program leaves.
+    pub const ARTIFACTS: usize = 256;
+    /// What the name of a parameter or a metric is.
+    pub const NAME: &str =
+        "1 to 64 of `a-z`, `A-Z`, `0-9`, `-`, `_` and `.`, the first a letter or `_`";
+    /// What the path of a file is.
+    pub const PATH: &str =
+        "a relative path of at most 200 characters, without `.`, `..` and control characters";
+
+    /// Whether `name` is a [`NAME`].
+    pub fn is_name(name: &str) -> bool {
+        let is_first = |first: char| first.is_ascii_alphabetic() || first == '_';
+        let is_part = |part: char| part.is_ascii_alphanumeric() || "-_.".contains(part);
+        name.len() <= 64 && name.starts_with(is_first) && name.chars().all(is_part)
+    }
+
+    /// Whether `path` is a [`PATH`].
+    pub fn is_path(path: &str) -> bool {
+        let is_step = |step: &str| !matches!(step, "" | "." | "..");
+        path.chars().count() <= 200
+            && !path.contains(|c: char| c.is_control() || c == '\\')
+            && path.split('/').all(is_step)
+    }
+
+    /// Numbers of bytes with both ends.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Bytes {
+        /// The fewest.
+        pub least: u64,
+        /// The most.
+        pub most: u64,
+    }
+
+    impl Bytes {
+        const fn new(least: u64, most: u64) -> Self {
+            Self { least, most }
+        }
+
+        /// Whether `bytes` is one of them.
+        pub const fn contains(self, bytes: u64) -> bool {
+            self.least <= bytes && bytes <= self.most
+        }
+    }
+
+    impl std::fmt::Display for Bytes {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let (least, most) = (in_units(self.least), in_units(self.most));
+            write!(f, "a size from {least} to {most}")
+        }
+    }
+
+    /// A size in the largest unit that gives a whole number.
+    pub fn in_units(bytes: u64) -> String {
+        const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+        let powers = (bytes.trailing_zeros() / 10).min(4) as usize;
+        let powers = if bytes == 0 { 0 } else { powers };
+        format!("{} {}", bytes >> (10 * powers), UNITS[powers])
+    }
+}
+
 /// Settings of a whole study.
 pub mod study {
     use super::{Span, Whole};
@@ -284,6 +383,21 @@ mod tests {
         assert_eq!(most, 158);
         let bytes = |latent| 4 * 423_624 * u64::from(latent);
         assert!(bytes(most) < ARTIFACT_BYTES && bytes(most + 1) > ARTIFACT_BYTES - (1 << 20));
+    }
+
+    #[test]
+    fn paths_of_files_stay_below_their_directory() {
+        for path in ["a", "a/b.py", ".hidden", "a b", "é/..x"] {
+            assert!(program::is_path(path), "{path}");
+        }
+        for path in [
+            "", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\nb", "a\\b",
+        ] {
+            assert!(!program::is_path(path), "{path:?}");
+        }
+        assert!(!program::is_path(&"a".repeat(201)));
+        assert_eq!(program::in_units(4 << 30), "4 GiB");
+        assert_eq!(program::in_units(1000), "1000 B");
     }
 
     #[test]

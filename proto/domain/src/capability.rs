@@ -37,6 +37,9 @@ pub struct Capability {
     /// Memory that the worker may use, in bytes; 0 when it does not know.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub memory_bytes: u64,
+    /// Whether it runs programs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub programs: bool,
 }
 
 /// A compute device.
@@ -73,7 +76,7 @@ impl Default for Device {
     }
 }
 
-/// Numbers that are not known are left out.
+/// What is not known or not offered is left out.
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }

@@ -6,10 +6,12 @@
 //! whether the artifacts of a result exist.
 
 use crate::bounds;
+use crate::bounds::program as program_bounds;
 use crate::measure::{
     ArtifactRef, EpochMeasures, EvaluateResult, PretrainResult, SearchResult, TaskResult,
     Trajectory,
 };
+use crate::program::{ProgramResult, ProgramSpec};
 use crate::space::ArchIndex;
 use crate::task::{Budget, PretrainSpec, SearchSpec, TaskSpec};
 use crate::units::Seconds;
@@ -17,6 +19,9 @@ use crate::units::Seconds;
 /// What a fraction may exceed its range by: a mean of single-precision numbers is
 /// rounded.
 const ROUNDING: f64 = 1e-9;
+
+/// Characters of a name that messages repeat.
+const SHOWN: usize = 60;
 
 /// Why a result is not one of its task.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -101,6 +106,38 @@ pub enum Misfit {
         /// How many the space has.
         architectures: u32,
     },
+    /// A program gives a metric that its task does not declare, or lacks one.
+    #[error("the result {what} the metric `{metric}`")]
+    Metric {
+        /// `lacks` or `has not declared`.
+        what: &'static str,
+        /// The metric.
+        metric: String,
+    },
+    /// A metric is not a number.
+    #[error("the metric `{metric}` is {value}, expected a finite number")]
+    NotFinite {
+        /// The metric.
+        metric: String,
+        /// What it is.
+        value: f64,
+    },
+    /// There are more of something than may be.
+    #[error("the result has {found} {what}, expected at most {most}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many are there.
+        found: u64,
+        /// How many may be.
+        most: u64,
+    },
+    /// The name of a file that a program left cannot be one.
+    #[error("a file of the result has the wrong name `{path}`, or has it twice")]
+    Path {
+        /// The start of the name.
+        path: String,
+    },
     /// A count that is never zero is.
     #[error("`{count}` is 0, expected at least 1")]
     Zero {
@@ -117,6 +154,7 @@ impl TaskResult {
             Self::Search(_) => "search",
             Self::Evaluate(_) => "evaluate",
             Self::Noop => "noop",
+            Self::Program(_) => "program",
         }
     }
 }
@@ -132,6 +170,7 @@ impl TaskSpec {
             (Self::Search(spec), TaskResult::Search(result)) => search(spec, result),
             (Self::Evaluate(_), TaskResult::Evaluate(result)) => evaluate(result),
             (Self::Noop(_), TaskResult::Noop) => Ok(()),
+            (Self::Program(spec), TaskResult::Program(result)) => program(spec, result),
             _ => Err(Misfit::Kind {
                 found: result.kind(),
                 expected: self.kind(),
@@ -256,6 +295,50 @@ fn within(budget: Seconds, trajectory: &Trajectory) -> Result<(), Misfit> {
             });
         }
         spent = spent + cost;
+    }
+    Ok(())
+}
+
+fn program(spec: &ProgramSpec, result: &ProgramResult) -> Result<(), Misfit> {
+    let metric = |what, metric: &String| {
+        let metric = metric.chars().take(SHOWN).collect();
+        Err(Misfit::Metric { what, metric })
+    };
+    let found = &result.metrics;
+    if let Some(missing) = spec.metrics.iter().find(|name| !found.contains_key(*name)) {
+        return metric("lacks", missing);
+    }
+    if let Some(unknown) = found.keys().find(|name| !spec.metrics.contains(name)) {
+        return metric("has not declared", unknown);
+    }
+    if let Some((name, &value)) = found.iter().find(|(_, value)| !value.is_finite()) {
+        let metric = name.clone();
+        return Err(Misfit::NotFinite { metric, value });
+    }
+    for (what, found, most) in [
+        ("steps", result.steps, program_bounds::STEPS),
+        (
+            "files",
+            result.artifacts.len() as u64,
+            program_bounds::ARTIFACTS as u64,
+        ),
+    ] {
+        if found > most {
+            return Err(Misfit::TooMany { what, found, most });
+        }
+    }
+    if let Some(series) = result.series {
+        artifact("series", series, 1)?;
+    }
+    let mut before: Option<&str> = None;
+    for file in &result.artifacts {
+        let is_next = before.is_none_or(|before| before < file.path.as_str());
+        if !is_next || !program_bounds::is_path(&file.path) {
+            let path = file.path.chars().take(SHOWN).collect();
+            return Err(Misfit::Path { path });
+        }
+        artifact("file", file.content(), 0)?;
+        before = Some(&file.path);
     }
     Ok(())
 }

@@ -17,12 +17,14 @@ pub mod ids;
 pub mod limits;
 pub mod measure;
 pub mod outcome;
+pub mod program;
 pub mod protocol;
 pub mod record;
 pub mod space;
 pub mod stage;
 pub mod status;
 pub mod study;
+pub mod suit;
 pub mod task;
 pub mod text;
 pub mod units;
@@ -40,10 +42,12 @@ pub use measure::{
     EpochMeasures, EvaluateResult, PretrainResult, SearchResult, TaskResult, Trajectory, Usage,
 };
 pub use outcome::{AttemptOutcome, Failure, FailureClass};
+pub use program::{Factor, ProgramResult, ProgramSpec, Scalar};
 pub use protocol::{Protocol, Quirks};
 
 pub use space::{ArchIndex, Dataset, SpaceName};
 pub use stage::Stage;
+pub use suit::{Lack, Requirement};
 pub use task::{
     Budget, EncodingName, EvaluateSpec, MethodSpec, ModelName, NoopSpec, PretrainSpec, Recipe,
     SearchSpec, TaskSpec,

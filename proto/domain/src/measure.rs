@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Digest;
+use crate::program::ProgramResult;
 use crate::space::ArchIndex;
 use crate::units::{Accuracy, Seconds};
 
@@ -28,6 +29,8 @@ pub enum TaskResult {
     Evaluate(EvaluateResult),
     /// Of nothing.
     Noop,
+    /// Of a program.
+    Program(ProgramResult),
 }
 
 impl TaskResult {
@@ -35,6 +38,7 @@ impl TaskResult {
     pub fn artifacts(&self) -> Vec<ArtifactRef> {
         match self {
             Self::Pretrain(result) => vec![result.checkpoint, result.embedding],
+            Self::Program(result) => result.files(),
             Self::Search(_) | Self::Evaluate(_) | Self::Noop => Vec::new(),
         }
     }

@@ -5,8 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
+use crate::program::Factor;
 use crate::space::Dataset;
 use crate::study::StudySpec;
+use crate::suit::Requirement;
 use crate::task::ModelName;
 
 /// A part of a study that is counted and reported together.
@@ -31,6 +33,14 @@ pub enum Stage {
     Evaluate,
     /// The tasks that do nothing.
     Noop,
+    /// The runs of an experiment's program with one value of each of its factors.
+    Experiment {
+        /// The experiment's name.
+        experiment: String,
+        /// The values, in the order of the study.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        level: Vec<Factor>,
+    },
 }
 
 impl Stage {
@@ -45,14 +55,30 @@ impl Stage {
             }),
             Self::Evaluate => spec.evaluate.as_ref().map(|evaluate| evaluate.limits),
             Self::Noop => spec.noop.map(|noop| noop.limits),
+            Self::Experiment { experiment, .. } => {
+                let mut experiments = spec.experiments.iter();
+                let named = experiments.find(|known| known.name == *experiment);
+                named.map(|named| named.limits)
+            }
         };
         limits.unwrap_or_default()
     }
 
-    /// The method's label, where it has one.
+    /// What a worker must have to run the tasks of this stage.
+    pub fn requirement(&self, spec: &StudySpec) -> Requirement {
+        let Self::Experiment { experiment, .. } = self else {
+            return Requirement::None;
+        };
+        let mut experiments = spec.experiments.iter();
+        let named = experiments.find(|known| known.name == *experiment);
+        named.map_or(Requirement::None, |named| Requirement::Program(named.needs))
+    }
+
+    /// The method's label or the experiment's name, where it has one.
     pub fn method(&self) -> Option<&str> {
         match self {
             Self::Search { method, .. } => Some(method),
+            Self::Experiment { experiment, .. } => Some(experiment),
             Self::Pretrain { .. } | Self::Evaluate | Self::Noop => None,
         }
     }
@@ -65,6 +91,12 @@ impl fmt::Display for Stage {
             Self::Search { method, dataset } => write!(f, "{method} on {dataset}"),
             Self::Evaluate => f.write_str("evaluate"),
             Self::Noop => f.write_str("noop"),
+            Self::Experiment { experiment, level } => {
+                f.write_str(experiment)?;
+                level
+                    .iter()
+                    .try_for_each(|Factor { name, value }| write!(f, " {name}={value}"))
+            }
         }
     }
 }

@@ -55,6 +55,19 @@ pub struct StudyStatus {
     pub failures: Failures,
     /// Workers that are connected now.
     pub workers_connected: u32,
+    /// Ready tasks that no worker which is connected can run, by what they need; empty
+    /// while none is connected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unserved: Vec<Unserved>,
+}
+
+/// Ready tasks that no connected worker can run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unserved {
+    /// How many.
+    pub tasks: u64,
+    /// What a worker must have for them, in words.
+    pub needs: String,
 }
 
 impl StudyStatus {

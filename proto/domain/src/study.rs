@@ -10,6 +10,7 @@ use crate::audit::AuditShare;
 use crate::benchmark::BenchmarkRef;
 use crate::ids::StudyName;
 use crate::limits::Limits;
+use crate::program::{Goal, Needs, ProgramLimits, Scalar, ShippedFile};
 use crate::protocol::{Protocol, Quirks};
 use crate::space::{ArchIndex, Dataset, SpaceName};
 use crate::task::{Budget, MethodSpec, ModelName, ModelSizes, Recipe};
@@ -20,8 +21,9 @@ use crate::units::{Seconds, Seed};
 pub struct StudySpec {
     /// Its name.
     pub name: StudyName,
-    /// The space that everything in it is about.
-    pub space: SpaceName,
+    /// The space that everything in it is about; none in a study of programs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<SpaceName>,
     /// The protocol it started from, for people; `quirks` decides.
     pub protocol: Protocol,
     /// The quirks in force.
@@ -34,6 +36,9 @@ pub struct StudySpec {
     pub evaluate: Option<EvaluatePlan>,
     /// Tasks that do nothing.
     pub noop: Option<NoopPlan>,
+    /// Programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub experiments: Vec<ExperimentPlan>,
     /// How failing tasks are retried.
     pub retry: RetryPolicy,
     /// What a failed task means for the rest.
@@ -196,6 +201,68 @@ pub struct NoopPlan {
     /// How long an attempt may take.
     #[serde(default, skip_serializing_if = "Limits::is_none")]
     pub limits: Limits,
+}
+
+/// A program that is run with every combination of its factors' values and every
+/// seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentPlan {
+    /// Its name in tables; unique in the study.
+    pub name: String,
+    /// The program and its arguments, with placeholders.
+    pub command: Vec<String>,
+    /// Files that its directory has when it starts, by ascending path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<ShippedFile>,
+    /// Its factors, in the order of the tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grid: Vec<GridFactor>,
+    /// The metrics that it gives, in the order of the tables.
+    pub metrics: Vec<MetricPlan>,
+    /// What a worker must have to run it.
+    #[serde(default)]
+    pub needs: Needs,
+    /// What an attempt may use.
+    #[serde(default, skip_serializing_if = "ProgramLimits::is_none")]
+    pub uses: ProgramLimits,
+    /// Repetition seeds.
+    pub seeds: Seeds,
+    /// How long an attempt may take.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
+}
+
+impl ExperimentPlan {
+    /// How many combinations of values there are; saturates.
+    pub fn levels(&self) -> usize {
+        let lengths = self.grid.iter().map(|factor| factor.values.len());
+        lengths.fold(1, usize::saturating_mul)
+    }
+}
+
+/// A parameter with all its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GridFactor {
+    /// The parameter's name.
+    pub name: String,
+    /// Its values, in the order of the tables.
+    pub values: Vec<Scalar>,
+}
+
+/// A metric as tables show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricPlan {
+    /// Its name, by which the program gives it.
+    pub name: String,
+    /// Its unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Which of its values are better, where that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<Goal>,
 }
 
 /// How failing tasks are retried.

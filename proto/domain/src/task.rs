@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::benchmark::BenchmarkRef;
 use crate::ids::TaskKey;
+use crate::program::ProgramSpec;
 use crate::protocol::{PretrainQuirks, SearchQuirks};
 use crate::space::{ArchIndex, Dataset, SpaceName};
 use crate::units::{Seconds, Seed};
@@ -23,6 +24,8 @@ pub enum TaskSpec {
     Evaluate(EvaluateSpec),
     /// Nothing: measures the orchestrator.
     Noop(NoopSpec),
+    /// A program of somebody's own.
+    Program(ProgramSpec),
 }
 
 impl TaskSpec {
@@ -33,13 +36,14 @@ impl TaskSpec {
             Self::Search(_) => "search",
             Self::Evaluate(_) => "evaluate",
             Self::Noop(_) => "noop",
+            Self::Program(_) => "program",
         }
     }
 
     /// Whether results of this kind refer to artifacts.
     pub const fn makes_artifacts(&self) -> bool {
         match self {
-            Self::Pretrain(_) => true,
+            Self::Pretrain(_) | Self::Program(_) => true,
             Self::Search(_) | Self::Evaluate(_) | Self::Noop(_) => false,
         }
     }
@@ -51,6 +55,7 @@ impl TaskSpec {
             Self::Search(spec) => spec.seed,
             Self::Evaluate(spec) => spec.seed,
             Self::Noop(spec) => spec.seed,
+            Self::Program(spec) => spec.seed,
         }
     }
 
@@ -71,7 +76,11 @@ impl TaskSpec {
     /// it when a change of code changes results, so that old ones are not reused.
     pub const fn algorithm_version(&self) -> u32 {
         match self {
-            Self::Pretrain(_) | Self::Search(_) | Self::Evaluate(_) | Self::Noop(_) => 1,
+            Self::Pretrain(_)
+            | Self::Search(_)
+            | Self::Evaluate(_)
+            | Self::Noop(_)
+            | Self::Program(_) => 1,
         }
     }
 }
@@ -97,6 +106,7 @@ impl fmt::Display for TaskSpec {
                 )
             }
             Self::Noop(spec) => write!(f, "noop {}", spec.seed),
+            Self::Program(spec) => spec.fmt(f),
         }
     }
 }

@@ -3,7 +3,7 @@
 use reprise_domain::record::{
     AttemptRecord, AttemptState, Outcome, Task, TaskDetail, TaskRecord, TaskState, TaskStateKind,
 };
-use reprise_domain::{Failure, FailureClass, Stage};
+use reprise_domain::{Factor, Failure, FailureClass, Scalar, Stage};
 
 use super::status::study_name;
 use super::{
@@ -27,6 +27,10 @@ impl From<&Stage> for pb::Stage {
             }),
             Stage::Evaluate => Wire::Evaluate(pb::EvaluateStage {}),
             Stage::Noop => Wire::Noop(pb::NoopStage {}),
+            Stage::Experiment { experiment, level } => Wire::Experiment(pb::ExperimentStage {
+                experiment: experiment.clone(),
+                level: level.iter().map(Into::into).collect(),
+            }),
         };
         Self {
             name,
@@ -49,7 +53,49 @@ pub fn stage(stage: pb::Stage) -> Result<Stage, ConvertError> {
         },
         Wire::Evaluate(_) => Stage::Evaluate,
         Wire::Noop(_) => Stage::Noop,
+        Wire::Experiment(stage) => Stage::Experiment {
+            experiment: stage.experiment,
+            level: stage
+                .level
+                .into_iter()
+                .map(Factor::try_from)
+                .collect::<Result<_, _>>()?,
+        },
     })
+}
+
+impl From<&Factor> for pb::Factor {
+    fn from(factor: &Factor) -> Self {
+        use pb::factor::Value;
+        let value = match &factor.value {
+            Scalar::Flag(flag) => Value::Flag(*flag),
+            Scalar::Whole(number) => Value::Whole(*number),
+            Scalar::Real(number) => Value::Real(*number),
+            Scalar::Text(text) => Value::Text(text.clone()),
+        };
+        Self {
+            name: factor.name.clone(),
+            value: Some(value),
+        }
+    }
+}
+
+impl TryFrom<pb::Factor> for Factor {
+    type Error = ConvertError;
+
+    fn try_from(factor: pb::Factor) -> Result<Self, ConvertError> {
+        use pb::factor::Value;
+        let value = match required("stage.experiment.level.value", factor.value)? {
+            Value::Flag(flag) => Scalar::Flag(flag),
+            Value::Whole(number) => Scalar::Whole(number),
+            Value::Real(number) => Scalar::Real(number),
+            Value::Text(text) => Scalar::Text(text),
+        };
+        Ok(Self {
+            name: factor.name,
+            value,
+        })
+    }
 }
 
 impl From<&Task> for pb::Task {

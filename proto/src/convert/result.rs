@@ -35,6 +35,22 @@ impl From<&TaskResult> for pb::TaskResult {
                 flops: result.flops,
             }),
             TaskResult::Noop => Wire::Noop(pb::NoopResult {}),
+            TaskResult::Program(result) => {
+                let metrics = result.metrics.iter().map(|(name, value)| pb::Metric {
+                    name: name.clone(),
+                    value: *value,
+                });
+                let artifacts = result.artifacts.iter().map(|file| pb::NamedArtifact {
+                    path: file.path.clone(),
+                    artifact: Some(file.content().into()),
+                });
+                Wire::Program(pb::ProgramResult {
+                    metrics: metrics.collect(),
+                    steps: result.steps,
+                    series: result.series.map(Into::into),
+                    artifacts: artifacts.collect(),
+                })
+            }
         };
         Self {
             result: Some(result),

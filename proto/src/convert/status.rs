@@ -2,7 +2,7 @@
 
 use reprise_domain::status::{
     AuditCounts, Control, FailureGroup, Failures, StageStatus, StudyState, StudyStatus,
-    StudySummary, TaskCounts,
+    StudySummary, TaskCounts, Unserved,
 };
 use reprise_domain::{Seconds, StudyName};
 
@@ -167,6 +167,7 @@ impl From<&StudyStatus> for pb::StudyStatus {
             failures: status.failures.groups.iter().map(Into::into).collect(),
             other_failed_tasks: status.failures.other_tasks,
             workers_connected: status.workers_connected,
+            unserved: status.unserved.iter().map(Into::into).collect(),
         }
     }
 }
@@ -185,7 +186,26 @@ impl TryFrom<pb::StudyStatus> for StudyStatus {
                 other_tasks: status.other_failed_tasks,
             },
             workers_connected: status.workers_connected,
+            unserved: status.unserved.into_iter().map(Into::into).collect(),
         })
+    }
+}
+
+impl From<&Unserved> for pb::Unserved {
+    fn from(unserved: &Unserved) -> Self {
+        Self {
+            tasks: unserved.tasks,
+            needs: unserved.needs.clone(),
+        }
+    }
+}
+
+impl From<pb::Unserved> for Unserved {
+    fn from(unserved: pb::Unserved) -> Self {
+        Self {
+            tasks: unserved.tasks,
+            needs: unserved.needs,
+        }
     }
 }
 

@@ -1078,17 +1078,17 @@ pub mod artifact_service_server {
     }
 }
 /// A part of a study that is counted and reported together.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Stage {
     /// Its name, for people.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    #[prost(oneof = "stage::Stage", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "stage::Stage", tags = "2, 3, 4, 5, 6")]
     pub stage: ::core::option::Option<stage::Stage>,
 }
 /// Nested message and enum types in `Stage`.
 pub mod stage {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Stage {
         #[prost(message, tag = "2")]
         Pretrain(super::PretrainStage),
@@ -1098,6 +1098,8 @@ pub mod stage {
         Evaluate(super::EvaluateStage),
         #[prost(message, tag = "5")]
         Noop(super::NoopStage),
+        #[prost(message, tag = "6")]
+        Experiment(super::ExperimentStage),
     }
 }
 /// The seeds of one pretraining entry.
@@ -1126,7 +1128,39 @@ pub struct EvaluateStage {}
 /// Tasks that do nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NoopStage {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// The runs of an experiment's program with one value of each of its factors.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExperimentStage {
+    /// The experiment's name.
+    #[prost(string, tag = "1")]
+    pub experiment: ::prost::alloc::string::String,
+    /// The values, in the order of the study.
+    #[prost(message, repeated, tag = "2")]
+    pub level: ::prost::alloc::vec::Vec<Factor>,
+}
+/// A parameter with one of its values.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Factor {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(oneof = "factor::Value", tags = "2, 3, 4, 5")]
+    pub value: ::core::option::Option<factor::Value>,
+}
+/// Nested message and enum types in `Factor`.
+pub mod factor {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Value {
+        #[prost(bool, tag = "2")]
+        Flag(bool),
+        #[prost(int64, tag = "3")]
+        Whole(i64),
+        #[prost(double, tag = "4")]
+        Real(f64),
+        #[prost(string, tag = "5")]
+        Text(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Task {
     /// Its key, 32 bytes: a digest of all that decides its result.
     #[prost(bytes = "vec", tag = "1")]
@@ -1211,7 +1245,7 @@ pub struct Usage {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskResult {
-    #[prost(oneof = "task_result::Result", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "task_result::Result", tags = "1, 2, 3, 4, 5")]
     pub result: ::core::option::Option<task_result::Result>,
 }
 /// Nested message and enum types in `TaskResult`.
@@ -1226,6 +1260,8 @@ pub mod task_result {
         Evaluate(super::EvaluateResult),
         #[prost(message, tag = "4")]
         Noop(super::NoopResult),
+        #[prost(message, tag = "5")]
+        Program(super::ProgramResult),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1308,6 +1344,39 @@ pub struct EvaluateResult {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NoopResult {}
+/// What a program found.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProgramResult {
+    /// Its metrics by ascending name.
+    #[prost(message, repeated, tag = "1")]
+    pub metrics: ::prost::alloc::vec::Vec<Metric>,
+    /// Steps that it gave metrics of while it ran.
+    #[prost(uint64, tag = "2")]
+    pub steps: u64,
+    /// These metrics as JSON lines by ascending step, if there are any.
+    #[prost(message, optional, tag = "3")]
+    pub series: ::core::option::Option<Artifact>,
+    /// Files that it left, by ascending path.
+    #[prost(message, repeated, tag = "4")]
+    pub artifacts: ::prost::alloc::vec::Vec<NamedArtifact>,
+}
+/// A number that a program gives.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Metric {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(double, tag = "2")]
+    pub value: f64,
+}
+/// A file that a program left.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NamedArtifact {
+    /// Its path below the directory for artifacts.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub artifact: ::core::option::Option<Artifact>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum TaskState {
@@ -1482,6 +1551,20 @@ pub struct StudyStatus {
     /// Workers that are connected now.
     #[prost(uint32, tag = "5")]
     pub workers_connected: u32,
+    /// Ready tasks that no connected worker can run, by what they need; empty while no
+    /// worker is connected.
+    #[prost(message, repeated, tag = "6")]
+    pub unserved: ::prost::alloc::vec::Vec<Unserved>,
+}
+/// Ready tasks that no connected worker can run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unserved {
+    /// How many.
+    #[prost(uint64, tag = "1")]
+    pub tasks: u64,
+    /// What a worker must have for them, in words.
+    #[prost(string, tag = "2")]
+    pub needs: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StudyUpdate {
@@ -1493,6 +1576,9 @@ pub struct StudyUpdate {
     /// Workers that are connected now.
     #[prost(uint32, tag = "3")]
     pub workers_connected: u32,
+    /// As in StudyStatus.
+    #[prost(message, repeated, tag = "4")]
+    pub unserved: ::prost::alloc::vec::Vec<Unserved>,
 }
 /// A study in a line.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -28,6 +28,8 @@ pub(super) fn offer(slots: u32, device: TorchDevice) -> Capability {
         driver: printable(&driver.unwrap_or_default(), LONGEST_NAME),
         cores: thread::available_parallelism().map_or(0, |cores| cores.get() as u32),
         memory_bytes: memory(),
+        // Whoever starts the worker says so.
+        programs: false,
     }
 }
 

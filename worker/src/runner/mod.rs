@@ -5,6 +5,7 @@ mod evaluate;
 mod noop;
 pub(crate) mod pack;
 mod pretrain;
+pub mod program;
 mod search;
 mod spaces;
 
@@ -16,6 +17,7 @@ use crate::checkpoints::Checkpoints;
 use crate::logs::Logs;
 use crate::slots::{Assignment, Cancel};
 use benchmarks::Benchmarks;
+use program::{ProgramError, Programs};
 
 /// What all slots of a worker share.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Runner {
     logs: Logs,
     benchmarks: Benchmarks,
     embeddings: search::Embeddings,
+    /// Absent where programs are not allowed.
+    programs: Option<Programs>,
 }
 
 /// A task that is done.
@@ -45,6 +49,9 @@ pub enum RunError {
     /// An artifact cannot be had.
     #[error(transparent)]
     Artifact(ArtifactError),
+    /// A program gave no result.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// It failed; trying again may help.
     #[error("{doing}")]
     Failed {
@@ -70,6 +77,7 @@ impl RunError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Impossible { .. } => FailureClass::Permanent,
+            Self::Program(error) => error.class(),
             Self::Artifact(ArtifactError::Fetch { source, .. })
                 if matches!(source.code, ErrorCode::NotFound | ErrorCode::Corrupt) =>
             {
@@ -121,7 +129,15 @@ impl Runner {
             logs,
             benchmarks: Benchmarks::default(),
             embeddings: search::Embeddings::default(),
+            programs: None,
         }
+    }
+
+    /// The same, which runs programs.
+    #[must_use]
+    pub(crate) fn with_programs(mut self, programs: Option<Programs>) -> Self {
+        self.programs = programs;
+        self
     }
 
     /// Notes that an attempt begins.
@@ -145,6 +161,7 @@ impl Runner {
             TaskSpec::Evaluate(spec) => evaluate::run(spec, &assignment.progress, cancel),
             TaskSpec::Pretrain(spec) => self.pretrain(spec, assignment, cancel),
             TaskSpec::Search(spec) => self.search(spec, assignment, cancel),
+            TaskSpec::Program(spec) => self.program(spec, assignment, cancel),
         }?;
         fitting(&assignment.spec, done)
     }

@@ -11,6 +11,7 @@ use reprise_proto::status::ApiError;
 use crate::artifacts::ArtifactError;
 use crate::identity::HomeError;
 use crate::packing::Packs;
+use crate::runner::program::ProgramSettings;
 use crate::spool::SpoolError;
 
 /// What a worker is started with.
@@ -29,6 +30,8 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// Its own directory: identity, spool, checkpoints and caches.
     pub directory: PathBuf,
+    /// What it runs programs with, if it runs any.
+    pub programs: Option<ProgramSettings>,
     /// What it offers.
     pub capability: Capability,
 }
@@ -49,6 +52,15 @@ pub enum SessionError {
     #[error("use the logs in `{path}`")]
     Logs {
         /// Which directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The directories of programs cannot be used.
+    #[error("use the directories of programs in `{path}`")]
+    Programs {
+        /// Where they are.
         path: PathBuf,
         /// Why not.
         #[source]

@@ -19,6 +19,7 @@ use crate::checkpoints::{Announced, Checkpoints};
 use crate::identity::Home;
 use crate::logs::Logs;
 use crate::runner::Runner;
+use crate::runner::program::Programs;
 use crate::slots::{Assignment, Cancel, Ended, Slots};
 use crate::spool::Spool;
 
@@ -100,7 +101,17 @@ impl Service {
             path: logs_at,
             source,
         })?;
+        let programs_at = home.directory.join("programs");
+        let programs = config.programs.clone();
+        let programs = programs.map(|settings| Programs::open(&programs_at, settings));
+        let programs = programs
+            .transpose()
+            .map_err(|source| SessionError::Programs {
+                path: programs_at,
+                source,
+            })?;
         let runner = Runner::new(artifacts.clone(), checkpoints, logs.clone());
+        let runner = runner.with_programs(programs);
         let runner = Arc::new(runner);
         let slots = Slots::start(config.threads, config.packs, &runner, move |end| {
             drop(sender.send(FromSlot::Ended(end)));

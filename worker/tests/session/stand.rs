@@ -154,6 +154,7 @@ impl Stand {
             packs: None,
             checkpoint_interval: interval,
             directory: directory.to_owned(),
+            programs: None,
             capability: Capability {
                 slots: 1,
                 host: "stand".to_owned(),

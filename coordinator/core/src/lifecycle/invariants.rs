@@ -166,7 +166,10 @@ fn check_study(state: &State, ix: StudyIx, study: &Study) -> Result<(), String> 
             *counter(&mut audits, audit) += 1;
         }
         match phase {
-            Phase::Ready => queue.insert(position, task.input()),
+            Phase::Ready => {
+                let stage = &study.stages[interest.stage as usize];
+                queue.insert(position, stage.requirement, task.input());
+            }
             Phase::GivenUp => {
                 given_up.insert(position);
             }

@@ -5,7 +5,7 @@
 use std::ops::Bound;
 
 use reprise_domain::record::{Task, TaskFilter, TaskState, TaskStateKind};
-use reprise_domain::status::StudySummary;
+use reprise_domain::status::{StudySummary, Unserved};
 use reprise_domain::{
     AttemptId, Dataset, Digest, Failure, FailureClass, StudyName, TaskKey, TaskSpec, WorkerId,
 };
@@ -250,6 +250,33 @@ impl Core {
         workers.filter(|worker| worker.is_connected()).count() as u32
     }
 
+    /// Ready tasks of a study that no connected worker can run, by what they need;
+    /// none while no worker is connected.
+    pub fn unserved(&self, study: &StudyName) -> Vec<Unserved> {
+        let workers = self.state.workers.values();
+        let workers: Vec<_> = workers.filter(|worker| worker.is_connected()).collect();
+        let Some(study) = self.state.find_study(study).filter(|_| !workers.is_empty()) else {
+            return Vec::new();
+        };
+        let study = self.state.study(study);
+        let lacking = study.queue.requirements().filter(|required| {
+            let mut lacks = workers
+                .iter()
+                .map(|worker| worker.capability.lack(*required));
+            lacks.all(|lack| lack.is_some())
+        });
+        lacking
+            .map(|required| {
+                let stages = study.stages.iter();
+                let needing = stages.filter(|stage| stage.requirement == required);
+                Unserved {
+                    tasks: needing.map(|stage| stage.count(Phase::Ready)).sum(),
+                    needs: required.to_string(),
+                }
+            })
+            .collect()
+    }
+
     /// A worker that is known.
     pub fn worker(&self, id: WorkerId) -> Option<WorkerView<'_>> {
         let worker = self.state.workers.get(&id)?;
@@ -317,7 +344,7 @@ impl<'a> Wanted<'a> {
         let dataset = match spec {
             TaskSpec::Search(spec) => Some(spec.dataset),
             TaskSpec::Evaluate(spec) => Some(spec.dataset),
-            TaskSpec::Pretrain(_) | TaskSpec::Noop(_) => None,
+            TaskSpec::Pretrain(_) | TaskSpec::Noop(_) | TaskSpec::Program(_) => None,
         };
         let wanted = self.filter.dataset.as_deref();
         wanted.is_none() || wanted == dataset.map(Dataset::as_str)

@@ -48,18 +48,18 @@ impl Core {
         found
     }
 
-    /// Benchmark tables that studies search.
+    /// Files that clients stored for their studies: benchmark tables, and what is
+    /// shipped with programs.
     pub fn tables(&self) -> HashSet<Digest> {
-        let specs = self
-            .studies()
-            .filter_map(|name| self.study(name))
-            .map(|study| study.spec);
-        specs
-            .filter_map(|spec| spec.search.as_ref())
-            .filter_map(|search| match search.benchmark {
-                BenchmarkRef::Table { digest } => Some(digest),
-                _ => None,
-            })
-            .collect()
+        let mut found = HashSet::new();
+        for study in self.studies().filter_map(|name| self.study(name)) {
+            let table = study.spec.search.as_ref().map(|search| search.benchmark);
+            if let Some(BenchmarkRef::Table { digest }) = table {
+                found.insert(digest);
+            }
+            let shipped = study.spec.experiments.iter().flat_map(|plan| &plan.files);
+            found.extend(shipped.map(|file| file.digest));
+        }
+        found
     }
 }

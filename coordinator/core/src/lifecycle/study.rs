@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use reprise_domain::status::AuditCounts;
 use reprise_domain::study::{OnFailure, StudySpec};
-use reprise_domain::{Digest, Seconds};
+use reprise_domain::{Digest, Requirement, Seconds};
 
 use serde::{Deserialize, Serialize};
 
@@ -117,7 +117,8 @@ impl Study {
         // nearly always.
         let known = self.stages.iter().rposition(|tally| tally.stage == *stage);
         let row = known.unwrap_or_else(|| {
-            self.stages.push(Tally::new(stage.clone()));
+            let requirement = stage.requirement(&self.spec);
+            self.stages.push(Tally::new(stage.clone(), requirement));
             self.stages.len() - 1
         });
         row as u32
@@ -130,7 +131,9 @@ impl Study {
         tally.counts[phase as usize] += 1;
         self.open += u32::from(phase.is_open());
         match &task.state {
-            TaskState::Ready => self.queue.insert(position, task.input()),
+            TaskState::Ready => {
+                self.queue.insert(position, tally.requirement, task.input());
+            }
             TaskState::Finished { seconds, .. } => tally.seconds = tally.seconds + *seconds,
             TaskState::GivenUp(_) => {
                 self.given_up.insert(position);
@@ -152,7 +155,7 @@ impl Study {
         tally.counts[phase as usize] -= 1;
         self.open -= u32::from(phase.is_open());
         match state {
-            TaskState::Ready => self.queue.remove(position, input),
+            TaskState::Ready => self.queue.remove(position, tally.requirement, input),
             TaskState::Finished { seconds, .. } => {
                 let rest = tally.seconds.get() - seconds.get();
                 tally.seconds = Seconds::new(rest.max(0.0)).unwrap_or_default();
@@ -170,6 +173,7 @@ impl Study {
         spec.pretrain = Vec::new();
         spec.search = None;
         spec.evaluate = None;
+        spec.experiments = Vec::new();
         self.control = Control::Deleted;
         self.open = 0;
         self.audits = AuditCounts::default();
@@ -194,6 +198,8 @@ impl Study {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tally {
     pub(crate) stage: Stage,
+    /// What a worker must have for its tasks.
+    pub(crate) requirement: Requirement,
     /// Tasks in each [`Phase`].
     pub(crate) counts: [u32; Phase::COUNT],
     /// Slot seconds of the finished ones.
@@ -201,9 +207,10 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn new(stage: Stage) -> Self {
+    fn new(stage: Stage, requirement: Requirement) -> Self {
         Self {
             stage,
+            requirement,
             counts: [0; Phase::COUNT],
             seconds: Seconds::ZERO,
         }

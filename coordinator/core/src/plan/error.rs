@@ -8,7 +8,9 @@ use super::Stage;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The study asks for nothing.
-    #[error("the study has no tasks: expected `pretrain`, `search`, `evaluate` or `noop` entries")]
+    #[error(
+        "the study has no tasks: expected `pretrain`, `search`, `evaluate`, `experiments` or `noop` entries"
+    )]
     NoTasks,
     /// The study asks for more than the coordinator holds.
     #[error("the study has more than `{limit}` tasks")]
@@ -19,10 +21,23 @@ pub enum PlanError {
     /// The study has more stages than can be reported on.
     #[error("the study has `{stages}` stages: expected at most `{limit}`")]
     TooManyStages {
-        /// Its pretraining entries, and its methods times its data sets.
+        /// Its pretraining entries, its methods times its data sets, and the levels of
+        /// its experiments.
         stages: usize,
         /// The most that a study may have.
         limit: usize,
+    },
+    /// Something is about a space, and the study names none.
+    #[error("the study has no `space`, which {section} is about")]
+    NoSpace {
+        /// The part of the study.
+        section: &'static str,
+    },
+    /// Two experiments would share their rows of the tables.
+    #[error("two experiments have the name `{name}`: expected each name once")]
+    RepeatedExperiment {
+        /// The name.
+        name: String,
     },
     /// A method searches an embedding that the study does not make.
     #[error(

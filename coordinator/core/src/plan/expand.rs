@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use reprise_domain::study::{
-    ArchSelection, EvaluatePlan, NoopPlan, PretrainPlan, SearchPlan, Seeds, StudySpec,
+    ArchSelection, EvaluatePlan, ExperimentPlan, NoopPlan, PretrainPlan, SearchPlan, Seeds,
+    StudySpec,
 };
 use reprise_domain::{
-    ArchIndex, EncodingName, EvaluateSpec, ModelName, NoopSpec, PretrainSpec, SearchSpec, Seed,
-    TaskKey, TaskSpec,
+    ArchIndex, EncodingName, EvaluateSpec, Factor, ModelName, NoopSpec, PretrainSpec, ProgramSpec,
+    SearchSpec, Seed, SpaceName, TaskKey, TaskSpec,
 };
 
 use super::tasks::{Builder, PlannedKeys};
@@ -31,7 +32,9 @@ pub fn plan(
     let searched = search.map_or(0, |search| {
         search.methods.len().saturating_mul(search.datasets.len())
     });
+    let levels = study.experiments.iter().map(ExperimentPlan::levels);
     let stages = study.pretrain.len().saturating_add(searched);
+    let stages = levels.fold(stages, usize::saturating_add);
     if stages > MAX_STAGES {
         return Err(PlanError::TooManyStages {
             stages,
@@ -55,6 +58,13 @@ pub fn plan(
     if let Some(noop) = study.noop {
         expansion.noop(noop)?;
     }
+    if let Some(name) = first_repeated(study.experiments.iter().map(|plan| &plan.name)) {
+        let name = name.clone();
+        return Err(PlanError::RepeatedExperiment { name });
+    }
+    for plan in &study.experiments {
+        expansion.experiment(plan)?;
+    }
     expansion.finish()
 }
 
@@ -74,10 +84,11 @@ impl Expansion<'_> {
         };
         check_seeds(&plan.seeds, &stage.to_string())?;
         self.reserve([plan.seeds.len()])?;
+        let space = self.space("`pretrain`")?;
         let mut keys = Vec::with_capacity(plan.seeds.len());
         for seed in plan.seeds.iter() {
             let spec = PretrainSpec {
-                space: self.study.space,
+                space,
                 model: plan.model,
                 sizes: plan.sizes,
                 epochs: plan.epochs,
@@ -107,6 +118,7 @@ impl Expansion<'_> {
             });
         }
         self.reserve([plan.methods.len(), plan.datasets.len(), plan.seeds.len()])?;
+        let space = self.space("`search`")?;
         for method in &plan.methods {
             let encodings = self.encodings(&method.label, method.encoding)?;
             for entry in &plan.datasets {
@@ -116,7 +128,7 @@ impl Expansion<'_> {
                 };
                 for (position, seed) in plan.seeds.iter().enumerate() {
                     let spec = SearchSpec {
-                        space: self.study.space,
+                        space,
                         dataset: entry.dataset,
                         benchmark: plan.benchmark,
                         method: method.method,
@@ -161,10 +173,11 @@ impl Expansion<'_> {
     ) -> Result<(), PlanError> {
         check_seeds(&plan.seeds, "evaluate")?;
         self.reserve([architectures.len(), plan.seeds.len()])?;
+        let space = self.space("`evaluate`")?;
         for &arch in architectures {
             for seed in plan.seeds.iter() {
                 let spec = EvaluateSpec {
-                    space: self.study.space,
+                    space,
                     arch,
                     dataset: plan.dataset,
                     recipe: plan.recipe,
@@ -187,6 +200,43 @@ impl Expansion<'_> {
             self.push(TaskSpec::Noop(spec), Stage::Noop);
         }
         Ok(())
+    }
+
+    /// Every combination of the factors' values, the last factor's first, with every
+    /// seed.
+    fn experiment(&mut self, plan: &ExperimentPlan) -> Result<(), PlanError> {
+        check_seeds(&plan.seeds, &format!("experiment `{}`", plan.name))?;
+        self.reserve([plan.levels(), plan.seeds.len()])?;
+        let mut metrics: Vec<String> = plan.metrics.iter().map(|m| m.name.clone()).collect();
+        metrics.sort_unstable();
+        for place in 0..plan.levels() {
+            let level = level(plan, place);
+            let parameters = level.iter().cloned();
+            let mut spec = ProgramSpec {
+                command: plan.command.clone(),
+                files: plan.files.clone(),
+                parameters: parameters
+                    .map(|Factor { name, value }| (name, value))
+                    .collect(),
+                metrics: metrics.clone(),
+                needs: plan.needs,
+                limits: plan.uses,
+                seed: Seed(0),
+            };
+            let stage = Stage::Experiment {
+                experiment: plan.name.clone(),
+                level,
+            };
+            for seed in plan.seeds.iter() {
+                spec.seed = seed;
+                self.push(TaskSpec::Program(spec.clone()), stage.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn space(&self, section: &'static str) -> Result<SpaceName, PlanError> {
+        self.study.space.ok_or(PlanError::NoSpace { section })
     }
 
     /// Checks the number of tasks before any of them takes memory.
@@ -225,6 +275,21 @@ impl Expansion<'_> {
         }
         Ok(plan)
     }
+}
+
+/// One of the combinations of the factors' values.
+fn level(plan: &ExperimentPlan, mut place: usize) -> Vec<Factor> {
+    let mut level: Vec<Factor> = Vec::with_capacity(plan.grid.len());
+    for factor in plan.grid.iter().rev() {
+        let count = factor.values.len();
+        level.push(Factor {
+            name: factor.name.clone(),
+            value: factor.values[place % count].clone(),
+        });
+        place /= count;
+    }
+    level.reverse();
+    level
 }
 
 fn check_seeds(seeds: &Seeds, sweep: &str) -> Result<(), PlanError> {

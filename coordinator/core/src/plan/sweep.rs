@@ -34,6 +34,7 @@ pub(crate) fn filled(
             spec.arch = arch.unwrap_or(spec.arch);
         }
         TaskSpec::Noop(spec) => spec.seed = seed,
+        TaskSpec::Program(spec) => spec.seed = seed,
     }
     spec
 }
@@ -42,6 +43,8 @@ pub(crate) fn filled(
 pub(crate) const fn arch(spec: &TaskSpec) -> Option<ArchIndex> {
     match spec {
         TaskSpec::Evaluate(spec) => Some(spec.arch),
-        TaskSpec::Pretrain(_) | TaskSpec::Search(_) | TaskSpec::Noop(_) => None,
+        TaskSpec::Pretrain(_) | TaskSpec::Search(_) | TaskSpec::Noop(_) | TaskSpec::Program(_) => {
+            None
+        }
     }
 }

@@ -18,7 +18,8 @@ impl State {
     /// leased.
     pub(crate) fn assign(&mut self, at: Timestamp) -> Step {
         let mut step = Step::default();
-        // Those for whom nothing is ready but what was taken from them.
+        // Those for whom nothing is ready but what was taken from them, or what they
+        // lack something for.
         let mut unsuited = BTreeSet::new();
         loop {
             let mut workers = self.loads.order();
@@ -89,14 +90,17 @@ impl State {
 
     /// The task that `worker` does best next.
     fn choose(&self, worker: WorkerId) -> Option<TaskIx> {
-        let inputs = &self.workers.get(&worker)?.inputs;
+        let known = self.workers.get(&worker)?;
+        let has = |required| known.capability.lack(required).is_none();
+        let inputs = &known.inputs;
         let is_alone = self.loads.len() == 1;
         self.fair.order().find_map(|study| {
             let study = &self.studies[study.row()];
             let task = |position: u32| self.task(study.tasks[position as usize]);
             let input = |position| task(position).input();
             let suits = |position| is_alone || task(position).extra().avoid != Some(worker);
-            let position = study.queue.pick(inputs.iter().copied(), input, suits)?;
+            let inputs = inputs.iter().copied();
+            let position = study.queue.pick(inputs, has, input, suits)?;
             Some(study.tasks[position as usize])
         })
     }

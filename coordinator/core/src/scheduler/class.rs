@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
-use reprise_domain::{Budget, Dataset, EncodingName, ModelName, Recipe, SpaceName, TaskSpec};
+use reprise_domain::{
+    Budget, Dataset, EncodingName, ModelName, ProgramSpec, Recipe, SpaceName, TaskSpec,
+};
 
 use super::rate::Mean;
 
@@ -31,6 +33,10 @@ enum Class {
     },
     Noop {
         hold: u32,
+    },
+    /// One of so many that experiments and their levels are told apart nearly always.
+    Program {
+        bucket: u16,
     },
 }
 
@@ -58,8 +64,27 @@ impl Class {
             TaskSpec::Noop(spec) => Self::Noop {
                 hold: magnitude(u64::from(spec.hold_ms)),
             },
+            TaskSpec::Program(spec) => Self::Program {
+                bucket: bucket(spec),
+            },
         }
     }
+}
+
+/// What is run with which parameters, as a number of few bits: there may be as many
+/// different programs as people think of, but no more classes than their table holds.
+fn bucket(spec: &ProgramSpec) -> u16 {
+    const BUCKETS: u16 = 1 << 12;
+    let mut hasher = blake3::Hasher::new();
+    for argument in &spec.command {
+        hasher.update(argument.as_bytes());
+    }
+    for (name, value) in &spec.parameters {
+        hasher.update(name.as_bytes());
+        hasher.update(value.to_string().as_bytes());
+    }
+    let [a, b, ..] = *hasher.finalize().as_bytes();
+    u16::from_le_bytes([a, b]) % BUCKETS
 }
 
 /// How many binary digits a size has.

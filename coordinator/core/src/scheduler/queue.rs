@@ -1,6 +1,9 @@
-//! The ready tasks of one study.
+//! The ready tasks of one study, apart by what a worker must have for them: whoever
+//! lacks it does not look at them one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use reprise_domain::Requirement;
 
 use super::positions::Positions;
 use crate::lifecycle::TaskIx;
@@ -8,8 +11,8 @@ use crate::lifecycle::TaskIx;
 /// Ready tasks by their position in the plan.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct ReadyQueue {
-    /// All of them.
-    order: Positions,
+    /// All of them; no list is empty.
+    order: BTreeMap<Requirement, Positions>,
     /// Those that read an input, by input.
     readers: BTreeMap<TaskIx, BTreeSet<u32>>,
 }
@@ -19,17 +22,37 @@ impl ReadyQueue {
         self.order.is_empty()
     }
 
-    /// Adds a task with the input that it reads.
-    pub(crate) fn insert(&mut self, position: u32, input: Option<TaskIx>) {
-        self.order.insert(position);
+    /// What is required for the tasks in it.
+    pub(crate) fn requirements(&self) -> impl Iterator<Item = Requirement> {
+        self.order.keys().copied()
+    }
+
+    /// Adds a task with what it requires and the input that it reads.
+    pub(crate) fn insert(
+        &mut self,
+        position: u32,
+        requirement: Requirement,
+        input: Option<TaskIx>,
+    ) {
+        self.order.entry(requirement).or_default().insert(position);
         if let Some(input) = input {
             self.readers.entry(input).or_default().insert(position);
         }
     }
 
-    /// Takes out a task that reads `input`.
-    pub(crate) fn remove(&mut self, position: u32, input: Option<TaskIx>) {
-        self.order.remove(position);
+    /// Takes out a task that requires and reads this.
+    pub(crate) fn remove(
+        &mut self,
+        position: u32,
+        requirement: Requirement,
+        input: Option<TaskIx>,
+    ) {
+        if let Some(order) = self.order.get_mut(&requirement) {
+            order.remove(position);
+            if order.is_empty() {
+                self.order.remove(&requirement);
+            }
+        }
         let Some(input) = input else {
             return;
         };
@@ -42,8 +65,8 @@ impl ReadyQueue {
     }
 
     /// The position that a worker which has `inputs` at hand does best next;
-    /// `input_of` says what the task at a position reads, `suits` whether the worker
-    /// may have it.
+    /// `has` says whether it has what is required, `input_of` what the task at a
+    /// position reads, `suits` whether the worker may have it.
     ///
     /// Plan order, except that one reader may go before another reader whose
     /// input is not at hand. Tasks without inputs keep their place: pretraining,
@@ -51,34 +74,40 @@ impl ReadyQueue {
     pub(crate) fn pick(
         &self,
         inputs: impl IntoIterator<Item = TaskIx>,
+        has: impl Fn(Requirement) -> bool,
         input_of: impl Fn(u32) -> Option<TaskIx>,
         suits: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        let head = self.first_that(&suits)?;
+        let orders = self.order.iter().filter(|(required, _)| has(**required));
+        let heads = orders.filter_map(|(_, order)| first_that(order, &suits));
+        let head = heads.min()?;
         if input_of(head).is_none() {
             return Some(head);
         }
+        // What reads an input requires nothing: the head is one of these.
         let at_hand = inputs
             .into_iter()
             .filter_map(|input| self.readers.get(&input))
             .find_map(|readers| readers.iter().find(|position| suits(**position)));
         at_hand.copied().or(Some(head))
     }
+}
 
-    fn first_that(&self, suits: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut next = self.order.first();
-        while let Some(position) = next {
-            if suits(position) {
-                return Some(position);
-            }
-            next = self.order.first_from(position + 1);
+fn first_that(order: &Positions, suits: impl Fn(u32) -> bool) -> Option<u32> {
+    let mut next = order.first();
+    while let Some(position) = next {
+        if suits(position) {
+            return Some(position);
         }
-        None
+        next = order.first_from(position + 1);
     }
+    None
 }
 
 #[cfg(test)]
 mod tests {
+    use reprise_domain::program::Needs;
+
     use super::*;
 
     const A: TaskIx = TaskIx(100);
@@ -87,11 +116,12 @@ mod tests {
     fn check(ready: &[(u32, Option<TaskIx>)], at_hand: &[TaskIx], expected: Option<u32>) {
         let mut queue = ReadyQueue::default();
         for &(position, input) in ready {
-            queue.insert(position, input);
+            queue.insert(position, Requirement::None, input);
         }
         assert_eq!(
             queue.pick(
                 at_hand.iter().copied(),
+                |_| true,
                 |position| {
                     let task = ready.iter().find(|(ready, _)| *ready == position);
                     task.and_then(|(_, input)| *input)
@@ -102,7 +132,7 @@ mod tests {
             "{ready:?} {at_hand:?}"
         );
         for &(position, input) in ready {
-            queue.remove(position, input);
+            queue.remove(position, Requirement::None, input);
         }
         assert_eq!(queue, ReadyQueue::default());
     }
@@ -122,11 +152,28 @@ mod tests {
     fn what_a_worker_may_not_have_is_passed_over() {
         let mut queue = ReadyQueue::default();
         for position in [1, 200] {
-            queue.insert(position, None);
+            queue.insert(position, Requirement::None, None);
         }
-        let pick = |allowed: &[u32]| queue.pick([], |_| None, |place| allowed.contains(&place));
+        let pick = |allowed: &[u32]| {
+            let suits = |place| allowed.contains(&place);
+            queue.pick([], |_| true, |_| None, suits)
+        };
         assert_eq!(pick(&[1, 200]), Some(1));
         assert_eq!(pick(&[200]), Some(200));
         assert_eq!(pick(&[]), None);
+    }
+
+    #[test]
+    fn what_a_worker_lacks_something_for_is_passed_over() {
+        let program = Requirement::Program(Needs::default());
+        let mut queue = ReadyQueue::default();
+        queue.insert(1, program, None);
+        queue.insert(2, Requirement::None, None);
+        let pick = |has: &[Requirement]| queue.pick([], |r| has.contains(&r), |_| None, |_| true);
+        assert_eq!(pick(&[program, Requirement::None]), Some(1));
+        assert_eq!(pick(&[Requirement::None]), Some(2));
+        assert_eq!(pick(&[]), None);
+        queue.remove(1, program, None);
+        assert!(queue.requirements().eq([Requirement::None]));
     }
 }

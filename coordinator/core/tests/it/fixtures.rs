@@ -2,10 +2,11 @@
 
 use reprise_core::lifecycle::{Actor, Input, StudyControl};
 use reprise_core::plan::{Plan, plan, study_digest};
+use reprise_domain::program::{Needs, ProgramLimits, Scalar};
 use reprise_domain::protocol::{Protocol, Quirks};
 use reprise_domain::study::{
-    DatasetBudget, MethodPlan, NoopPlan, OnFailure, PretrainPlan, RetryPolicy, SearchPlan, Seeds,
-    StudySpec,
+    DatasetBudget, ExperimentPlan, GridFactor, MethodPlan, MetricPlan, NoopPlan, OnFailure,
+    PretrainPlan, RetryPolicy, SearchPlan, Seeds, StudySpec,
 };
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
@@ -18,13 +19,14 @@ use uuid::Uuid;
 pub(crate) fn empty(name: &str) -> StudySpec {
     StudySpec {
         name: name.parse().unwrap(),
-        space: SpaceName::Nasbench201,
+        space: Some(SpaceName::Nasbench201),
         protocol: Protocol::Reference,
         quirks: Quirks::of(Protocol::Reference),
         pretrain: Vec::new(),
         search: None,
         evaluate: None,
         noop: None,
+        experiments: Vec::new(),
         retry: RetryPolicy::default(),
         on_failure: OnFailure::Continue,
         audit: None,
@@ -102,6 +104,28 @@ pub(crate) fn searches(methods: Vec<MethodPlan>, seeds: Seeds) -> SearchPlan {
         },
         methods,
         seeds,
+    }
+}
+
+/// A program that is run with two sizes and so many seeds.
+pub(crate) fn experiment(name: &str, seeds: u64) -> ExperimentPlan {
+    ExperimentPlan {
+        name: name.to_owned(),
+        command: ["train", "{size}", "{seed}"].map(str::to_owned).to_vec(),
+        files: Vec::new(),
+        grid: vec![GridFactor {
+            name: "size".to_owned(),
+            values: vec![Scalar::Whole(8), Scalar::Whole(16)],
+        }],
+        metrics: vec![MetricPlan {
+            name: "loss".to_owned(),
+            unit: None,
+            goal: None,
+        }],
+        needs: Needs::default(),
+        uses: ProgramLimits::default(),
+        seeds: Seeds::range(1, seeds),
+        limits: Limits::NONE,
     }
 }
 

@@ -11,6 +11,7 @@ mod lab;
 mod lifecycle;
 mod limits;
 mod plan;
+mod programs;
 mod reopening;
 mod replay;
 mod restores;

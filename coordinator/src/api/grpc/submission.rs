@@ -1,5 +1,5 @@
 //! What a submitted study must be before it reaches the engine: within all bounds,
-//! and on a benchmark that this coordinator has. Specs come from anywhere, so
+//! and on a benchmark and with files that this coordinator has. Specs come from anywhere, so
 //! nothing that a study file checks is taken for granted.
 
 use std::fmt::Write as _;
@@ -17,17 +17,24 @@ const LISTED: usize = 5;
 /// Refuses a study that could not be run.
 pub(super) async fn check(spec: &StudySpec, artifacts: &ArtifactStore) -> Result<(), ApiError> {
     spec.check().map_err(|problems| refused(&problems))?;
+    for (index, plan) in spec.experiments.iter().enumerate() {
+        for (place, file) in plan.files.iter().enumerate() {
+            if !is_stored(artifacts, file.digest).await? {
+                return Err(refused(&[SpecProblem {
+                    path: format!("experiments[{index}].files[{place}].digest"),
+                    found: format!("`{}`", file.digest),
+                    expected: "the digest of a file that is stored, so put it first".to_owned(),
+                }]));
+            }
+        }
+    }
     let Some(search) = &spec.search else {
         return Ok(());
     };
     let problem = match search.benchmark {
         BenchmarkRef::Train { .. } => return Ok(()),
         BenchmarkRef::Table { digest } => {
-            let is_stored = artifacts.has(Area::Shared, digest).await.map_err(|error| {
-                tracing::warn!(%digest, error = &error as &dyn std::error::Error, "look a table up");
-                ApiError::new(ErrorCode::Unavailable, "the artifact store cannot be read")
-            })?;
-            if is_stored {
+            if is_stored(artifacts, digest).await? {
                 return Ok(());
             }
             SpecProblem {
@@ -48,6 +55,13 @@ pub(super) async fn check(spec: &StudySpec, artifacts: &ArtifactStore) -> Result
         },
     };
     Err(refused(&[problem]))
+}
+
+async fn is_stored(artifacts: &ArtifactStore, digest: Digest) -> Result<bool, ApiError> {
+    artifacts.has(Area::Shared, digest).await.map_err(|error| {
+        tracing::warn!(%digest, error = &error as &dyn std::error::Error, "look a file up");
+        ApiError::new(ErrorCode::Unavailable, "the artifact store cannot be read")
+    })
 }
 
 /// The digest of a builtin table, whose reading takes some milliseconds.

@@ -135,6 +135,7 @@ fn difference(sent: Option<&Standing>, now: &Standing) -> Option<StudyUpdate> {
             .map(|(place, stage)| stage_status(place, stage))
             .collect(),
         workers_connected: now.workers_connected,
+        unserved: now.unserved.iter().map(Into::into).collect(),
     })
 }
 
@@ -170,6 +171,7 @@ mod tests {
             },
             stages: running.map(stage).to_vec(),
             workers_connected: 1,
+            unserved: Vec::new(),
         }
     }
 

@@ -83,7 +83,9 @@ impl Shape {
             Cell::Text(text) => vec![inert(text)],
             Cell::Count(count) => vec![count.to_string()],
             Cell::Number(value) => vec![number(Some(*value))],
-            Cell::Probability(p) => vec![exact(*p).unwrap_or_default()],
+            Cell::Probability(value) | Cell::Exact(value) => {
+                vec![exact(*value).unwrap_or_default()]
+            }
             Cell::Estimate(estimate) => vec![
                 number(Some(estimate.mean)),
                 number(estimate.std),

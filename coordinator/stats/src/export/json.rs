@@ -58,7 +58,7 @@ impl<'a> ColumnView<'a> {
             key: column.key(),
             name: &column.name,
             group: column.group.as_deref(),
-            unit: column.unit,
+            unit: column.unit.as_deref(),
             precision: column.precision,
         }
     }
@@ -110,7 +110,9 @@ impl Serialize for CellView<'_> {
             Cell::Text(text) => serializer.serialize_str(text),
             Cell::Count(count) => serializer.serialize_u64(*count),
             // The library writes null for a number that is not finite.
-            Cell::Number(value) | Cell::Probability(value) => serializer.serialize_f64(*value),
+            Cell::Number(value) | Cell::Exact(value) | Cell::Probability(value) => {
+                serializer.serialize_f64(*value)
+            }
             Cell::Estimate(estimate) => {
                 let mut map = serializer.serialize_map(None)?;
                 map.serialize_entry("mean", &estimate.mean)?;

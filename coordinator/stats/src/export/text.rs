@@ -1,6 +1,6 @@
 //! What the two exporters for people have in common: a cell as text.
 
-use crate::format::{fixed, probability};
+use crate::format::{exact, fixed, probability};
 use crate::table::{Cell, Column, Estimate};
 
 /// How an exporter writes what is not a plain number.
@@ -24,6 +24,7 @@ impl Notation {
             Cell::Text(text) => (self.escape)(text),
             Cell::Count(count) => count.to_string(),
             Cell::Number(value) => number(fixed(*value, precision)),
+            Cell::Exact(value) => number(exact(*value)),
             Cell::Probability(p) => {
                 number(probability(*p, precision).map(|text| (self.escape)(&text)))
             }
@@ -57,7 +58,7 @@ pub(super) fn is_numeric(rows: &[Vec<Cell>], column: usize) -> bool {
 
 /// The heading of a column with its unit.
 pub(super) fn heading(column: &Column) -> String {
-    match column.unit {
+    match &column.unit {
         Some(unit) => format!("{} ({unit})", column.name),
         None => column.name.clone(),
     }

@@ -3,6 +3,7 @@
 
 pub mod compare;
 pub mod curves;
+pub mod experiment;
 pub mod model;
 pub mod pairwise;
 pub mod pretrain;
@@ -11,6 +12,7 @@ pub mod search;
 
 pub use compare::{Comparison, Criterion, Published, compare, compare_table};
 pub use curves::curve_table;
+pub use experiment::{experiment_overview, experiment_runs, experiment_table};
 pub use model::{Cell, Column, Estimate, Table};
 pub use pairwise::pairwise_table;
 pub use pretrain::{PretrainRow, pretrain_table};

@@ -1,6 +1,8 @@
 //! The form that every table has. A cell holds a value or the reason why there is
 //! none; nothing is ever replaced by zero.
 
+use std::borrow::Cow;
+
 use crate::interval::Interval;
 
 /// A table.
@@ -58,7 +60,7 @@ pub struct Column {
     /// Its own heading.
     pub name: String,
     /// Unit of its numbers.
-    pub unit: Option<&'static str>,
+    pub unit: Option<Cow<'static, str>>,
     /// Decimals of its numbers.
     pub precision: usize,
 }
@@ -81,8 +83,8 @@ impl Column {
 
     /// The same with a unit.
     #[must_use]
-    pub fn unit(mut self, unit: &'static str) -> Self {
-        self.unit = Some(unit);
+    pub fn unit(mut self, unit: impl Into<Cow<'static, str>>) -> Self {
+        self.unit = Some(unit.into());
         self
     }
 
@@ -122,6 +124,8 @@ pub enum Cell {
     Count(u64),
     /// A number in the unit of its column.
     Number(f64),
+    /// A number with all its digits.
+    Exact(f64),
     /// A p-value.
     Probability(f64),
     /// A mean with its spread.

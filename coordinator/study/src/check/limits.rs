@@ -18,12 +18,30 @@ pub(super) fn check(
     silence_limit: Option<&DurationText>,
     silence: Option<Seconds>,
 ) -> Result<Limits, StudyFileError> {
-    let duration = |key: &str, text: Option<&DurationText>, bound| {
+    let time = ("time-limit", time_limit);
+    check_named(
+        checker,
+        path,
+        time,
+        ("silence-limit", silence_limit),
+        silence,
+    )
+}
+
+/// The same under other keys.
+pub(super) fn check_named(
+    checker: &Checker<'_>,
+    path: &KeyPath,
+    time: (&str, Option<&DurationText>),
+    own: (&str, Option<&DurationText>),
+    silence: Option<Seconds>,
+) -> Result<Limits, StudyFileError> {
+    let duration = |(key, text): (&str, Option<&DurationText>), bound| {
         text.map(|text| duration::check(checker, &path.key(key), text, bound))
             .transpose()
     };
-    let time = duration("time-limit", time_limit, study::TIME_LIMIT)?;
-    let own = duration("silence-limit", silence_limit, study::SILENCE_LIMIT)?;
+    let time = duration(time, study::TIME_LIMIT)?;
+    let own = duration(own, study::SILENCE_LIMIT)?;
     Ok(Limits {
         time,
         silence: own.or(silence),

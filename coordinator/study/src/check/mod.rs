@@ -7,16 +7,18 @@ mod budget;
 mod checker;
 mod duration;
 mod evaluate;
+mod experiment;
 mod limits;
 mod method;
 mod numbers;
 mod pretrain;
 mod quirks;
 mod search;
+mod size;
 
 use reprise_domain::bounds::{noop as noop_bounds, study as bounds};
 use reprise_domain::study::{NoopPlan, OnFailure, RetryPolicy, StudySpec};
-use reprise_domain::{Protocol, Seconds, StudyName};
+use reprise_domain::{Protocol, Seconds, SpaceName, StudyName};
 
 use crate::error::{Problem, StudyFileError};
 use crate::file::StudyFile;
@@ -37,17 +39,22 @@ pub(crate) fn study(
     form: Form,
 ) -> Result<StudyFile, StudyFileError> {
     let root = KeyPath::root();
-    let space = form.space.0;
+    let space = form.space.as_ref().map(|name| name.0);
     let checker = Checker {
         source,
         tree,
-        space,
+        // Nobody looks at it where there is none.
+        space: space.unwrap_or(SpaceName::Nasbench201),
     };
+    require_space(&checker, &form)?;
     let name: StudyName = form.name.parse().map_err(|_| {
         let expected = "1 to 100 of `a-z`, `0-9`, `-`, `_` and `.`, the first a letter or digit";
         checker.wrong(&root.key("name"), expected)
     })?;
-    let protocol = form.protocol.map_or_else(Protocol::default, |name| name.0);
+    let protocol = form
+        .protocol
+        .as_ref()
+        .map_or_else(Protocol::default, |name| name.0);
     let quirks = quirks::check(&checker, protocol, form.quirks.unwrap_or_default())?;
     let (retry, silence) = retry(&checker, form.retry.unwrap_or_default())?;
     let pretrain = pretrain::check(&checker, form.pretrain.unwrap_or_default(), silence)?;
@@ -67,10 +74,14 @@ pub(crate) fn study(
         .noop
         .map(|form| noop(&checker, &form, silence))
         .transpose()?;
-    if pretrain.is_empty() && search.is_none() && evaluate.is_none() && noop.is_none() {
+    let experiments = form.experiments.unwrap_or_default();
+    let (experiments, unread) = experiment::check(&checker, experiments, silence)?;
+    let has_runs = !pretrain.is_empty() || search.is_some() || evaluate.is_some();
+    if !has_runs && noop.is_none() && experiments.is_empty() {
         let problem = Problem::NothingToDo { path: root.clone() };
         return Err(checker.at_key(&root, problem).with_hint(
-            "add at least one of `pretrain`, `search`, `evaluate` and `noop`".to_owned(),
+            "add at least one of `pretrain`, `search`, `evaluate`, `experiments` and `noop`"
+                .to_owned(),
         ));
     }
     let on_failure = on_failure(&checker, form.on_failure)?;
@@ -87,11 +98,37 @@ pub(crate) fn study(
         search: None,
         evaluate,
         noop,
+        experiments,
         retry,
         on_failure,
         audit,
     };
-    Ok(StudyFile { spec, search })
+    Ok(StudyFile {
+        spec,
+        search,
+        unread,
+    })
+}
+
+/// Everything but programs and tasks that do nothing is about a space.
+fn require_space(checker: &Checker<'_>, form: &Form) -> Result<(), StudyFileError> {
+    let needs_space = [
+        ("benchmark", form.benchmark.is_some()),
+        ("pretrain", form.pretrain.is_some()),
+        ("search", form.search.is_some()),
+        ("evaluate", form.evaluate.is_some()),
+    ];
+    let section = needs_space.into_iter().find(|(_, is_there)| *is_there);
+    let Some((section, _)) = section.filter(|_| form.space.is_none()) else {
+        return Ok(());
+    };
+    let root = KeyPath::root();
+    let problem = Problem::MissingKey {
+        path: root.clone(),
+        key: "space".to_owned(),
+    };
+    let hint = format!("`{section}` is about one, such as `space: nasbench201`");
+    Err(checker.at_key(&root, problem).with_hint(hint))
 }
 
 fn noop(

@@ -6,6 +6,7 @@
 //! ([`crate::bounds`]), to show the place of a mistake. This check is for specs
 //! that come from anywhere.
 
+mod experiment;
 mod study;
 mod task;
 mod worker;

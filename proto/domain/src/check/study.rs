@@ -30,9 +30,18 @@ impl StudySpec {
 
     fn check_with(&self, checker: &mut Checker) {
         let mut tasks = 0_u64;
+        let needs_space =
+            !self.pretrain.is_empty() || self.search.is_some() || self.evaluate.is_some();
+        let Some(space) = self
+            .space
+            .or((!needs_space).then_some(SpaceName::Nasbench201))
+        else {
+            let expected = "the space that `pretrain`, `search` and `evaluate` are about";
+            return checker.wrong("space", "missing", expected);
+        };
         for (index, plan) in self.pretrain.iter().enumerate() {
             checker.within(format_args!("pretrain[{index}]"), |checker| {
-                self.pretrain(checker, plan);
+                self.pretrain(checker, plan, space);
             });
             tasks = tasks.saturating_add(plan.seeds.len() as u64);
         }
@@ -46,26 +55,43 @@ impl StudySpec {
         }
         let mut stages = self.pretrain.len();
         if let Some(plan) = &self.search {
-            checker.within("search", |checker| self.search(checker, plan));
+            checker.within("search", |checker| self.search(checker, plan, space));
             let rows = plan.datasets.len().saturating_mul(plan.methods.len());
             stages = stages.saturating_add(rows);
             tasks = tasks.saturating_add(product(&[rows, plan.seeds.len()]));
         }
         if let Some(plan) = &self.evaluate {
-            checker.within("evaluate", |checker| self.evaluate(checker, plan));
-            let count = selected(&plan.architectures, self.space);
+            checker.within("evaluate", |checker| evaluate(checker, plan, space));
+            let count = selected(&plan.architectures, space);
             tasks = tasks.saturating_add(product(&[count, plan.seeds.len()]));
         }
         if let Some(plan) = &self.noop {
             checker.within("noop", |checker| noops(checker, plan));
             tasks = tasks.saturating_add(u64::from(plan.tasks));
         }
+        for (index, plan) in self.experiments.iter().enumerate() {
+            checker.within(format_args!("experiments[{index}]"), |checker| {
+                seeds(checker, &plan.seeds);
+                limits(checker, plan.limits);
+                plan.check_with(checker);
+            });
+            stages = stages.saturating_add(plan.levels());
+            tasks = tasks.saturating_add(product(&[plan.levels(), plan.seeds.len()]));
+        }
+        let names = self.experiments.iter().map(|plan| &plan.name);
+        if let Some((first, second)) = repeated(names) {
+            checker.wrong(
+                format_args!("experiments[{second}].name"),
+                format!("that of `experiments[{first}]` again"),
+                "every name once",
+            );
+        }
         let most = u64::from(study::TASKS);
         if tasks == 0 {
             checker.wrong(
                 "tasks",
                 "none",
-                "one of `pretrain`, `search`, `evaluate` and `noop`",
+                "one of `pretrain`, `search`, `evaluate`, `experiments` and `noop`",
             );
         } else if tasks > most {
             let found = format!("a plan of {tasks} tasks");
@@ -94,11 +120,11 @@ impl StudySpec {
         }
     }
 
-    fn pretrain(&self, checker: &mut Checker, plan: &PretrainPlan) {
+    fn pretrain(&self, checker: &mut Checker, plan: &PretrainPlan, space: SpaceName) {
         seeds(checker, &plan.seeds);
         limits(checker, plan.limits);
         let task = PretrainSpec {
-            space: self.space,
+            space,
             model: plan.model,
             sizes: plan.sizes,
             epochs: plan.epochs,
@@ -112,9 +138,9 @@ impl StudySpec {
         task.check_with(checker);
     }
 
-    fn search(&self, checker: &mut Checker, plan: &SearchPlan) {
+    fn search(&self, checker: &mut Checker, plan: &SearchPlan, space: SpaceName) {
         seeds(checker, &plan.seeds);
-        self.datasets(checker, plan);
+        datasets(checker, plan, space);
         if plan.methods.is_empty() {
             checker.wrong("methods", "empty", "at least one method");
         }
@@ -136,43 +162,6 @@ impl StudySpec {
                 format_args!("methods[{second}]"),
                 format!("equal to `methods[{first}]` but for the label"),
                 "methods that differ in a setting or in the encoding",
-            );
-        }
-    }
-
-    fn datasets(&self, checker: &mut Checker, plan: &SearchPlan) {
-        let answered: &[Dataset] = match (plan.benchmark, self.space) {
-            (BenchmarkRef::Table { .. }, SpaceName::Nasbench101) => &[Dataset::Cifar10],
-            (BenchmarkRef::Table { .. }, SpaceName::Nasbench201) => &[
-                Dataset::Cifar10,
-                Dataset::Cifar100,
-                Dataset::ImageNet16_120,
-                Dataset::Digits,
-            ],
-            (_, SpaceName::Nasbench201) => &[Dataset::Digits],
-            (_, SpaceName::Nasbench101) => {
-                let expected = "a table, since the space is `nasbench101`";
-                return checker.wrong("benchmark", "for `nasbench201`", expected);
-            }
-        };
-        if plan.datasets.is_empty() {
-            checker.wrong("datasets", "empty", "at least one data set");
-        }
-        let names: Vec<_> = answered.iter().map(|dataset| dataset.as_str()).collect();
-        for (index, entry) in plan.datasets.iter().enumerate() {
-            checker.within(format_args!("datasets[{index}]"), |checker| {
-                if !answered.contains(&entry.dataset) {
-                    let expected = format!("one that the benchmark has: {}", names.join(", "));
-                    checker.wrong("dataset", format!("`{}`", entry.dataset), expected);
-                }
-                entry.budget.check_with(checker);
-            });
-        }
-        if let Some((first, second)) = repeated(plan.datasets.iter().map(|entry| entry.dataset)) {
-            checker.wrong(
-                format_args!("datasets[{second}]"),
-                format!("that of `datasets[{first}]` again"),
-                "every data set once",
             );
         }
     }
@@ -210,40 +199,6 @@ impl StudySpec {
     fn pretrains(&self, model: ModelName) -> bool {
         self.pretrain.iter().any(|plan| plan.model == model)
     }
-
-    fn evaluate(&self, checker: &mut Checker, plan: &EvaluatePlan) {
-        seeds(checker, &plan.seeds);
-        limits(checker, plan.limits);
-        if self.space != SpaceName::Nasbench201 {
-            let found = format!("for `{}`", self.space);
-            checker.wrong("architectures", found, "architectures of `nasbench201`");
-        }
-        if plan.dataset != Dataset::Digits {
-            let expected = "`digits`, which the recipe trains on";
-            checker.wrong("dataset", format!("`{}`", plan.dataset), expected);
-        }
-        let space = self.space.architectures();
-        match &plan.architectures {
-            ArchSelection::All | ArchSelection::Unique => {}
-            ArchSelection::FirstUnique(count) => {
-                let bound = Whole {
-                    least: 1,
-                    most: space,
-                };
-                checker.whole("architectures.first-unique", *count, bound);
-            }
-            ArchSelection::Listed(listed) => {
-                if listed.is_empty() {
-                    checker.wrong("architectures", "empty", "at least one architecture");
-                }
-                if let Some(ArchIndex(index)) = listed.iter().find(|arch| arch.0 >= space) {
-                    let expected = format!("indices from 0 to {}", space - 1);
-                    checker.wrong("architectures", format!("`{index}`"), expected);
-                }
-                once(checker, "architectures", listed);
-            }
-        }
-    }
 }
 
 impl MethodPlan {
@@ -266,6 +221,74 @@ impl SearchPlan {
             let first = earlier.iter().position(|earlier| earlier.runs_as(later))?;
             Some((first, second))
         })
+    }
+}
+
+fn datasets(checker: &mut Checker, plan: &SearchPlan, space: SpaceName) {
+    let answered: &[Dataset] = match (plan.benchmark, space) {
+        (BenchmarkRef::Table { .. }, SpaceName::Nasbench101) => &[Dataset::Cifar10],
+        (BenchmarkRef::Table { .. }, SpaceName::Nasbench201) => &[
+            Dataset::Cifar10,
+            Dataset::Cifar100,
+            Dataset::ImageNet16_120,
+            Dataset::Digits,
+        ],
+        (_, SpaceName::Nasbench201) => &[Dataset::Digits],
+        (_, SpaceName::Nasbench101) => {
+            let expected = "a table, since the space is `nasbench101`";
+            return checker.wrong("benchmark", "for `nasbench201`", expected);
+        }
+    };
+    if plan.datasets.is_empty() {
+        checker.wrong("datasets", "empty", "at least one data set");
+    }
+    let names: Vec<_> = answered.iter().map(|dataset| dataset.as_str()).collect();
+    for (index, entry) in plan.datasets.iter().enumerate() {
+        checker.within(format_args!("datasets[{index}]"), |checker| {
+            if !answered.contains(&entry.dataset) {
+                let expected = format!("one that the benchmark has: {}", names.join(", "));
+                checker.wrong("dataset", format!("`{}`", entry.dataset), expected);
+            }
+            entry.budget.check_with(checker);
+        });
+    }
+    if let Some((first, second)) = repeated(plan.datasets.iter().map(|entry| entry.dataset)) {
+        checker.wrong(
+            format_args!("datasets[{second}]"),
+            format!("that of `datasets[{first}]` again"),
+            "every data set once",
+        );
+    }
+}
+
+fn evaluate(checker: &mut Checker, plan: &EvaluatePlan, space: SpaceName) {
+    seeds(checker, &plan.seeds);
+    limits(checker, plan.limits);
+    if space != SpaceName::Nasbench201 {
+        let found = format!("for `{space}`");
+        checker.wrong("architectures", found, "architectures of `nasbench201`");
+    }
+    if plan.dataset != Dataset::Digits {
+        let expected = "`digits`, which the recipe trains on";
+        checker.wrong("dataset", format!("`{}`", plan.dataset), expected);
+    }
+    let most = space.architectures();
+    match &plan.architectures {
+        ArchSelection::All | ArchSelection::Unique => {}
+        ArchSelection::FirstUnique(count) => {
+            let bound = Whole { least: 1, most };
+            checker.whole("architectures.first-unique", *count, bound);
+        }
+        ArchSelection::Listed(listed) => {
+            if listed.is_empty() {
+                checker.wrong("architectures", "empty", "at least one architecture");
+            }
+            if let Some(ArchIndex(index)) = listed.iter().find(|arch| arch.0 >= most) {
+                let expected = format!("indices from 0 to {}", most - 1);
+                checker.wrong("architectures", format!("`{index}`"), expected);
+            }
+            once(checker, "architectures", listed);
+        }
     }
 }
 

@@ -56,7 +56,7 @@ fn good() -> StudySpec {
     ];
     StudySpec {
         name: "good".parse().unwrap(),
-        space: SpaceName::Nasbench201,
+        space: Some(SpaceName::Nasbench201),
         protocol: Protocol::Reference,
         quirks: Quirks::of(Protocol::Reference),
         pretrain: vec![PretrainPlan {
@@ -103,6 +103,7 @@ fn good() -> StudySpec {
                 silence: Some(seconds(1800.0)),
             },
         }),
+        experiments: Vec::new(),
         retry: RetryPolicy::default(),
         on_failure: OnFailure::StopAfter(10),
         audit: None,

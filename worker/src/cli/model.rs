@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use reprise_data::torch_checkpoint::read_checkpoint_file;
-use reprise_torch::autoencoder::selftest::{self, Comparison};
-use reprise_torch::autoencoder::{Backend, Params, TorchDevice};
+use reprise_model::selftest::{self, Comparison};
+use reprise_model::{Backend, Native, Params};
+use reprise_torch::autoencoder::{Plain, TorchDevice};
 
 use super::fault::wrong_input;
 
@@ -23,10 +24,9 @@ pub(super) fn selftest(fixture: &Path, as_json: bool) -> anyhow::Result<()> {
         .map_err(anyhow::Error::from)
         .map_err(wrong_input(format!("read fixture `{}`", fixture.display())))?;
     let mut all: Vec<(&str, Comparison)> = Vec::new();
-    for (engine, backend) in [
-        ("native", Backend::Native),
-        ("libtorch", Backend::Libtorch(TorchDevice::Cpu)),
-    ] {
+    let engines: [(_, &dyn Backend); 2] =
+        [("native", &Native), ("libtorch", &Plain(TorchDevice::Cpu))];
+    for (engine, backend) in engines {
         let report = selftest::run(&bytes, backend)
             .with_context(|| format!("`{}` is no fixture", fixture.display()))
             .map_err(wrong_input("run the fixture"))?;

@@ -11,6 +11,9 @@ use reprise_torch::autoencoder::TorchDevice;
 /// Characters of a name.
 const LONGEST_NAME: usize = reprise_domain::bounds::worker::NAME_CHARS;
 
+/// The commit that a release is built from.
+const COMMIT: &str = env!("REPRISE_COMMIT");
+
 /// The offer of a worker with so many slots on `device`.
 pub(super) fn offer(slots: u32, device: TorchDevice) -> Capability {
     let driver = match device {
@@ -23,7 +26,7 @@ pub(super) fn offer(slots: u32, device: TorchDevice) -> Capability {
         device: described(device),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch: reprise_torch::LIBTORCH_VERSION.to_owned(),
-        commit: env!("REPRISE_COMMIT").into(),
+        commit: COMMIT.to_owned(),
         os: system(),
         driver: printable(&driver.unwrap_or_default(), LONGEST_NAME),
         cores: thread::available_parallelism().map_or(0, |cores| cores.get() as u32),

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reprise_domain::{PretrainResult, PretrainSpec, Seconds, TaskResult, TaskSpec};
+use reprise_model::{GraphSet, Position, Pretrained, embed};
 use reprise_search::space::SearchSpace;
-use reprise_torch::autoencoder::{
-    GraphSet, Pack, Position, Pretrained, TorchDevice, best, embed, probe,
-};
+use reprise_torch::autoencoder::{Pack, TorchDevice, best, probe};
 
 use super::pretrain::{furthest, said};
 use super::{Done, RunError, Runner, fitting, spaces};

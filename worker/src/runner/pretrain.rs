@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reprise_domain::{EpochMeasures, PretrainResult, PretrainSpec, Seconds, TaskResult};
-use reprise_search::space::SearchSpace;
-use reprise_torch::autoencoder::{
-    Backend, GraphSet, Position, PretrainError, Pretrainer, Progress as Reached, embed, position,
+use reprise_model::{
+    GraphSet, Native, Position, PretrainError, Pretrainer, Progress as Reached, embed, position,
 };
+use reprise_search::space::SearchSpace;
 
 use super::{Done, RunError, Runner, spaces};
 use crate::logs::note;
@@ -36,10 +36,10 @@ impl Runner {
         let mut checkpoints = self.checkpoints.of(assignment.attempt);
         let found = checkpoints.found(assignment.checkpoint, cancel)?;
         let (_, found) = furthest(found, *spec, &space, &graphs);
-        let (set, backend) = (Arc::clone(&graphs), Backend::default());
+        let set = Arc::clone(&graphs);
         let mut pretrainer = match &found {
-            Some(bytes) => Pretrainer::resume(bytes, *spec, space, set, backend),
-            None => Pretrainer::new(*spec, space, set, backend),
+            Some(bytes) => Pretrainer::resume(bytes, *spec, space, set, &Native),
+            None => Pretrainer::new(*spec, space, set, &Native),
         }
         .map_err(|error| RunError::impossible("start pretraining")(error.into()))?;
         let mut reached = pretrainer.progress();

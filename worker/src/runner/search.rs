@@ -9,11 +9,11 @@ use reprise_domain::{
     ArchIndex, BenchmarkRef, Budget, Dataset, Digest, EncodingName, EvaluateResult, EvaluateSpec,
     Recipe, SearchResult, SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
 };
+use reprise_model::embed;
 use reprise_search::embedding::Embedding;
 use reprise_search::method;
 use reprise_search::space::SearchSpace;
 use reprise_search::trial::{Guiding, Oracle, OracleError, Reported, TrialError, run_trial};
-use reprise_torch::autoencoder::embed;
 
 use super::{Done, RunError, Runner, evaluate, spaces};
 use crate::progress::Progress;

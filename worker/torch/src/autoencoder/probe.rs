@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reprise_domain::{PretrainSpec, Seed};
+use reprise_model::PretrainError;
+use reprise_model::graphs::GraphSet;
 use reprise_search::space::SearchSpace;
 
-use super::engine::TorchDevice;
-use super::error::PretrainError;
-use super::graphs::GraphSet;
+use super::device::{TorchDevice, open};
 use super::pack::Pack;
 use super::packed::DeviceGraphs;
 
@@ -50,7 +50,7 @@ pub fn probe(
     device: TorchDevice,
     most: usize,
 ) -> Result<Vec<Probed>, PretrainError> {
-    let data = DeviceGraphs::new(graphs, device.open()?);
+    let data = DeviceGraphs::new(graphs, open(device)?);
     let mut probed = Vec::new();
     for members in (0..usize::BITS).map(|power| 1 << power) {
         if members > most {

@@ -12,16 +12,16 @@ use reprise_domain::PretrainSpec;
 use reprise_search::rng::Stream;
 use reprise_search::space::SearchSpace;
 
-use super::checkpoint::Checkpoint;
-use super::engine::State;
-use super::error::PretrainError;
-use super::graphs::GraphSet;
-use super::measures;
-use super::objective::{Objective, Optimiser};
-use super::params::Params;
-use super::prior::CodeSums;
-use super::random::{fill_dropout, fill_normal};
-use super::shape::Shape;
+use crate::checkpoint::Checkpoint;
+use crate::engine::State;
+use crate::error::PretrainError;
+use crate::graphs::GraphSet;
+use crate::measures;
+use crate::objective::{Objective, Optimiser};
+use crate::params::Params;
+use crate::prior::CodeSums;
+use crate::random::{fill_dropout, fill_normal};
+use crate::shape::Shape;
 
 /// Share of the space, first by index, that is trained on (protocol notes,
 /// section 3).
@@ -29,17 +29,20 @@ const TRAINED_SHARE: f64 = 0.9;
 
 /// The fixed part of a pretraining: what each of its steps does.
 #[derive(Debug, Clone)]
-pub(crate) struct Course {
-    pub(crate) spec: PretrainSpec,
+pub struct Course {
+    /// The settings.
+    pub spec: PretrainSpec,
     /// What the random streams are keyed by: the spec's canonical form.
     key: Vec<u8>,
-    pub(crate) space: Arc<dyn SearchSpace>,
-    pub(crate) graphs: Arc<GraphSet>,
+    /// The space that it is measured against.
+    pub space: Arc<dyn SearchSpace>,
+    /// All graphs of the space.
+    pub graphs: Arc<GraphSet>,
 }
 
 impl Course {
     /// The course of a pretraining on `graphs`, all those of `space`.
-    pub(crate) fn new(
+    pub fn new(
         spec: PretrainSpec,
         space: Arc<dyn SearchSpace>,
         graphs: Arc<GraphSet>,
@@ -66,7 +69,7 @@ impl Course {
     }
 
     /// Where it starts.
-    pub(crate) fn start(&self) -> Result<Checkpoint, PretrainError> {
+    pub fn start(&self) -> Result<Checkpoint, PretrainError> {
         let params = Params::init(self.shape(), &self.key)?;
         Ok(Checkpoint {
             spec: self.spec,
@@ -82,7 +85,7 @@ impl Course {
 
     /// The position of a checkpoint. A checkpoint of another task, or of a position
     /// outside the course, is refused.
-    pub(crate) fn resumed(&self, bytes: &[u8]) -> Result<Checkpoint, PretrainError> {
+    pub fn resumed(&self, bytes: &[u8]) -> Result<Checkpoint, PretrainError> {
         let found = Checkpoint::read(bytes, self.graphs.dims().nodes)?;
         let same_model = found.state.params.shape() == self.shape();
         if found.spec != self.spec || found.graphs != self.graphs.len() || !same_model {
@@ -108,11 +111,13 @@ impl Course {
         }
     }
 
-    pub(crate) fn objective(&self) -> Objective {
+    /// What is minimised.
+    pub fn objective(&self) -> Objective {
         Objective::of(&self.spec)
     }
 
-    pub(crate) fn optimiser(&self) -> Optimiser {
+    /// How it is minimised.
+    pub fn optimiser(&self) -> Optimiser {
         Optimiser {
             learning_rate: self.spec.learning_rate,
             clip: self.spec.clip,
@@ -143,29 +148,30 @@ impl Course {
         self.trained()..self.graphs.len()
     }
 
-    pub(crate) fn steps_per_epoch(&self) -> u64 {
+    /// Optimiser steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
         self.trained().div_ceil(self.spec.batch as usize) as u64
     }
 
     /// The range of a step's batch in the order of the data.
-    pub(crate) fn batch(&self, step: u64) -> Range<usize> {
+    pub fn batch(&self, step: u64) -> Range<usize> {
         let size = self.spec.batch as usize;
         let start = step as usize * size;
         start..self.trained().min(start + size)
     }
 
     /// Whether the steps of an epoch are in training mode (protocol notes, Q1).
-    pub(crate) fn is_training(&self, epoch: u32) -> bool {
+    pub fn is_training(&self, epoch: u32) -> bool {
         epoch == 0 || !self.spec.quirks.eval_mode_after_first_epoch
     }
 
     /// Whether every epoch has an order of its own (protocol notes, Q4).
-    pub(crate) fn is_reshuffled(&self) -> bool {
+    pub fn is_reshuffled(&self) -> bool {
         !self.spec.quirks.batches_never_reshuffled
     }
 
     /// The training graphs in the order of an epoch.
-    pub(crate) fn order(&self, epoch: u32) -> Vec<u32> {
+    pub fn order(&self, epoch: u32) -> Vec<u32> {
         let epoch = if self.is_reshuffled() { epoch } else { 0 };
         self.stream("order of the data", u64::from(epoch))
             .permutation(self.trained())
@@ -173,7 +179,7 @@ impl Course {
 
     /// Fills in the noise and the dropout factors of a training step, both
     /// `[rows, latent]`.
-    pub(crate) fn draw(&self, epoch: u32, step: u64, noise: &mut [f32], dropout: &mut [f32]) {
+    pub fn draw(&self, epoch: u32, step: u64, noise: &mut [f32], dropout: &mut [f32]) {
         let position = u64::from(epoch) * self.steps_per_epoch() + step;
         fill_normal(&mut self.stream("noise", position), noise);
         let probability = self.spec.sizes.dropout;

@@ -20,7 +20,7 @@ macro_rules! vectorised {
         $vis fn $name<$lt>($($arg: $ty),*) $(-> $result)? {
             struct Call<$lt> { $($arg: $ty),* }
             impl<$lt> pulp::WithSimd for Call<$lt> {
-                type Output = $crate::autoencoder::native::vector::vectorised!(@result $($result)?);
+                type Output = $crate::native::vector::vectorised!(@result $($result)?);
                 #[inline(always)]
                 fn with_simd<S: pulp::Simd>(self, _: S) -> Self::Output {
                     let Self { $($arg),* } = self;

@@ -4,7 +4,7 @@
 use reprise_domain::{ArchIndex, SpaceName};
 use reprise_search::space::{GraphDims, PADDING, SearchSpace};
 
-use super::error::GraphError;
+use crate::error::GraphError;
 
 /// A node's neighbours are one bit each.
 const MOST_NODES: usize = u16::BITS as usize;
@@ -56,7 +56,7 @@ impl GraphSet {
     }
 
     /// Replaces the contents of `batch` by the graphs at `indices`.
-    pub(crate) fn gather(&self, indices: impl IntoIterator<Item = usize>, batch: &mut Graphs) {
+    pub fn gather(&self, indices: impl IntoIterator<Item = usize>, batch: &mut Graphs) {
         batch.clear();
         let nodes = self.graphs.dims.nodes;
         for index in indices {
@@ -71,7 +71,7 @@ impl GraphSet {
     }
 
     /// An empty batch for graphs of this set's sizes.
-    pub(crate) fn empty_batch(&self) -> Graphs {
+    pub fn empty_batch(&self) -> Graphs {
         Graphs {
             dims: self.graphs.dims,
             neighbours: Vec::new(),
@@ -82,7 +82,7 @@ impl GraphSet {
 
 /// Some graphs, node by node; a "row" is one node of one graph, padding included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Graphs {
+pub struct Graphs {
     dims: GraphDims,
     /// For each row, the nodes it shares an edge with in either direction, one
     /// bit a node: the symmetric adjacency that the encoder aggregates over.
@@ -153,7 +153,8 @@ impl Graphs {
         Ok(())
     }
 
-    pub(crate) fn dims(&self) -> GraphDims {
+    /// Sizes of a graph.
+    pub fn dims(&self) -> GraphDims {
         self.dims
     }
 
@@ -163,16 +164,17 @@ impl Graphs {
     }
 
     /// Number of rows: graphs times nodes.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.operations.len()
     }
 
-    pub(crate) fn neighbours(&self) -> &[u16] {
+    /// For each row, the nodes it shares an edge with, one bit a node.
+    pub fn neighbours(&self) -> &[u16] {
         &self.neighbours
     }
 
     /// The operation of a row as a position in its one-hot form; `None` for padding.
-    pub(crate) fn operation(&self, row: usize) -> Option<usize> {
+    pub fn operation(&self, row: usize) -> Option<usize> {
         let operation = self.operations[row];
         (operation != PADDING).then_some(usize::from(operation))
     }

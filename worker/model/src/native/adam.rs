@@ -1,7 +1,7 @@
 //! Clipping and Adam as one pass over the flat buffers.
 
 use super::vector::{dot, vectorised};
-use crate::autoencoder::objective::Optimiser;
+use crate::objective::Optimiser;
 
 vectorised! {
     /// One step of `PyTorch`'s Adam on all parameters; `gradient` is multiplied by

@@ -6,7 +6,7 @@
 use super::gemm::{Finish, Packed, multiply, multiply_transposed};
 use super::norm::{BatchNorm, Frozen, column_sums};
 use super::vector::dot;
-use crate::autoencoder::shape::Stage;
+use crate::shape::Stage;
 
 /// Where normalisations take their statistics from.
 #[derive(Debug)]

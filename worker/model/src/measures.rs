@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use reprise_domain::EpochMeasures;
 
-use super::course::Course;
-use super::engine::{Decoded, Engine, Latent, sigmoid};
-use super::graphs::GraphSet;
-use super::prior::CodeSums;
+use crate::course::Course;
+use crate::engine::{Decoded, Engine, Latent, sigmoid};
+use crate::graphs::GraphSet;
+use crate::prior::CodeSums;
 
 /// Graphs that are measured at once, as published: means over edges are taken
 /// batch by batch and weighted by the batch's graphs.
@@ -69,7 +69,7 @@ impl BatchMeans {
 
 /// Measures the model of `engine` after the last step of `epoch`: `loss` is the mean
 /// of the epoch's losses, `codes` sums over its training graphs.
-pub(crate) fn of_epoch(
+pub fn of_epoch(
     course: &Course,
     epoch: u32,
     engine: &mut dyn Engine,
@@ -99,7 +99,7 @@ pub(crate) fn of_epoch(
 
 /// The first measure that is infinite or not a number, and its value: no result and
 /// no checkpoint can hold it.
-pub(crate) fn not_finite(measures: &EpochMeasures) -> Option<(&'static str, f64)> {
+pub fn not_finite(measures: &EpochMeasures) -> Option<(&'static str, f64)> {
     let EpochMeasures {
         loss,
         ops_accuracy,

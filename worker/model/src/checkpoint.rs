@@ -4,11 +4,11 @@
 use reprise_domain::{EpochMeasures, PretrainSpec};
 use serde::{Deserialize, Serialize};
 
-use super::engine::State;
-use super::error::{PretrainError, TensorFileError};
-use super::params::Params;
-use super::prior::CodeSums;
-use super::tensors::{TensorFile, TensorWriter};
+use crate::engine::State;
+use crate::error::{PretrainError, TensorFileError};
+use crate::params::Params;
+use crate::prior::CodeSums;
+use crate::tensors::{TensorFile, TensorWriter};
 
 /// Raise it when the meaning of anything in the file changes.
 const FORMAT: &str = "reprise pretraining checkpoint 1";
@@ -32,25 +32,28 @@ struct Format {
 
 /// A pretraining between two steps.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Checkpoint {
-    pub(crate) spec: PretrainSpec,
+pub struct Checkpoint {
+    /// What is pretrained.
+    pub spec: PretrainSpec,
     /// Graphs of the space.
-    pub(crate) graphs: usize,
+    pub graphs: usize,
     /// Epoch in progress, from 0.
-    pub(crate) epoch: u32,
+    pub epoch: u32,
     /// Steps of it that are done.
-    pub(crate) step: u64,
+    pub step: u64,
     /// Measures of the epochs before.
-    pub(crate) epochs: Vec<EpochMeasures>,
+    pub epochs: Vec<EpochMeasures>,
     /// Sum of the epoch's batch losses so far.
-    pub(crate) loss_sum: f64,
+    pub loss_sum: f64,
     /// Sums over the epoch's codes so far.
-    pub(crate) codes: CodeSums,
-    pub(crate) state: State,
+    pub codes: CodeSums,
+    /// Parameters and optimiser.
+    pub state: State,
 }
 
 impl Checkpoint {
-    pub(crate) fn write(&self) -> Vec<u8> {
+    /// The file; equal content gives equal bytes.
+    pub fn write(&self) -> Vec<u8> {
         let mut writer = TensorWriter::default();
         self.state.params.write(&mut writer, "model.");
         let moments = [self.state.first.len()];

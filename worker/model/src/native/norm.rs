@@ -2,7 +2,7 @@
 //! the affine map that they are.
 
 use super::vector::vectorised;
-use crate::autoencoder::engine::{NORM_EPSILON, NORM_MOMENTUM};
+use crate::engine::{NORM_EPSILON, NORM_MOMENTUM};
 
 vectorised! {
     /// Mean and biased variance of each column of `rows`, in two passes.

@@ -1,4 +1,5 @@
-//! A space small enough for tests: four nodes, input and output with two of two
+//! What tests of engines and trainers work on: graphs at random, and a space small
+//! enough to pretrain on: four nodes, input and output with two of two
 //! operations between, and any edges that keep the chain.
 
 use reprise_domain::protocol::{PretrainQuirks, Protocol};
@@ -7,19 +8,21 @@ use reprise_domain::{ArchIndex, ModelName, PretrainSpec, Seed, SpaceName};
 use reprise_search::rng::Stream;
 use reprise_search::space::{GraphDims, PADDING, SearchSpace};
 
-use super::shape::Shape;
+use crate::graphs::Graphs;
+use crate::shape::Shape;
 
 /// Cells: 4 choices of operations times 8 of the edges beside the chain, then as
 /// many again of two nodes fewer, as padding, by operations alone.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TestSpace;
+pub struct TestSpace;
 
 const NODES: usize = 4;
 const FULL: usize = 32;
 const SHORT: usize = 2;
 
 impl TestSpace {
-    pub(crate) fn shape() -> Shape {
+    /// Sizes of a model that fits it.
+    pub fn shape() -> Shape {
         Shape {
             operations: 4,
             hidden: 16,
@@ -29,7 +32,7 @@ impl TestSpace {
     }
 
     /// A pretraining of three epochs.
-    pub(crate) fn pretraining(protocol: Protocol, seed: u64) -> PretrainSpec {
+    pub fn pretraining(protocol: Protocol, seed: u64) -> PretrainSpec {
         let shape = Self::shape();
         PretrainSpec {
             space: SpaceName::Nasbench201,
@@ -112,4 +115,41 @@ impl SearchSpace for TestSpace {
     fn representatives(&self) -> Vec<ArchIndex> {
         (0..self.len() as u32).map(ArchIndex).collect()
     }
+}
+
+/// Sizes of a model that reads [`some_graphs`].
+pub const SHAPE: Shape = Shape {
+    operations: 5,
+    hidden: 24,
+    latent: 6,
+    layers: 3,
+};
+
+/// So many graphs of three to seven nodes at random.
+///
+/// # Panics
+/// Never: the graphs are sound.
+pub fn some_graphs(count: usize, seed: u64) -> Graphs {
+    let nodes = 7;
+    let dims = GraphDims {
+        nodes,
+        operations: SHAPE.operations,
+    };
+    let mut graphs = Graphs::empty(dims).expect("seven nodes fit");
+    let mut stream = Stream::new(b"graphs", "test", seed);
+    for _ in 0..count {
+        let real = 3 + stream.index(nodes - 2);
+        let mut adjacency = vec![0; nodes * nodes];
+        let mut operations = vec![PADDING; nodes];
+        for row in 0..real {
+            operations[row] = stream.index(SHAPE.operations) as u8;
+            for column in row + 1..real {
+                adjacency[row * nodes + column] = stream.index(2) as u8;
+            }
+        }
+        graphs
+            .push(&adjacency, &operations)
+            .expect("edges lead forward");
+    }
+    graphs
 }

@@ -5,8 +5,8 @@ use super::graph::{aggregate, aggregate_operations, keep_where};
 use super::norm::column_sums;
 use super::stage::{StageBuffers, Statistics};
 use super::vector::dot;
-use crate::autoencoder::graphs::Graphs;
-use crate::autoencoder::shape::Layout;
+use crate::graphs::Graphs;
+use crate::shape::Layout;
 
 /// The encoder with the activations of one batch.
 #[derive(Debug)]

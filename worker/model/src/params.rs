@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use reprise_search::rng::Stream;
 
-use super::error::ParamsError;
-use super::shape::{Layout, Named, Role, Shape, Store};
-use super::tensors::{TensorFile, TensorWriter};
+use crate::error::ParamsError;
+use crate::shape::{Layout, Named, Role, Shape, Store};
+use crate::tensors::{TensorFile, TensorWriter};
 
 /// Suffix of the names of counters that the model does not need.
 const COUNTER: &str = "num_batches_tracked";
@@ -21,13 +21,14 @@ pub type NamedArray = (Vec<usize>, Vec<f32>);
 /// All parameters and running statistics of one model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
-    pub(crate) layout: Layout,
+    /// Where each tensor lies.
+    pub layout: Layout,
     /// Trainable values, placed by the layout.
-    pub(crate) values: Vec<f32>,
+    pub values: Vec<f32>,
     /// Running means and variances, placed by the layout.
-    pub(crate) statistics: Vec<f32>,
+    pub statistics: Vec<f32>,
     /// Training-mode batches that moved the statistics.
-    pub(crate) batches: u64,
+    pub batches: u64,
 }
 
 impl Params {

@@ -1,6 +1,6 @@
 //! The fast engine: the published model with its derivative written out, on plain
-//! slices, for one core of a processor. It needs no call into libtorch; its
-//! numbers are those of [`super::plain`] within rounding.
+//! slices, for one core of a processor. Its numbers are those of the plain engine of
+//! `reprise-torch` within rounding.
 
 mod adam;
 mod gemm;
@@ -15,14 +15,14 @@ use self::gemm::{Finish, Packed, multiply};
 use self::loss::{Decoder, LatentPass};
 use self::network::Network;
 use self::stage::Statistics;
-use super::engine::{Decoded, Engine, Latent, Mode, State};
-use super::graphs::Graphs;
-use super::objective::{Kl, Objective, OperationLoss, Optimiser};
-use super::params::Params;
+use crate::engine::{Decoded, Engine, Latent, Mode, State};
+use crate::graphs::Graphs;
+use crate::objective::{Kl, Objective, OperationLoss, Optimiser};
+use crate::params::Params;
 
 /// The fast engine.
 #[derive(Debug)]
-pub(crate) struct NativeEngine {
+pub struct NativeEngine {
     state: State,
     gradient: Vec<f32>,
     objective: Objective,
@@ -33,7 +33,8 @@ pub(crate) struct NativeEngine {
 }
 
 impl NativeEngine {
-    pub(crate) fn new(state: State, objective: Objective, optimiser: Optimiser) -> Self {
+    /// One that goes on from `state`.
+    pub fn new(state: State, objective: Objective, optimiser: Optimiser) -> Self {
         Self {
             gradient: vec![0.0; state.params.values.len()],
             network: Network::new(state.params.layout.shape.layers),
@@ -46,7 +47,7 @@ impl NativeEngine {
     }
 
     /// One that encodes and decodes, and is not trained.
-    pub(crate) fn idle(state: State) -> Self {
+    pub fn idle(state: State) -> Self {
         let objective = Objective {
             operations: OperationLoss::Sigmoid,
             kl: Kl::Absent,

@@ -7,11 +7,11 @@ use std::collections::HashSet;
 use reprise_search::rng::Stream;
 use reprise_search::space::SearchSpace;
 
-use super::engine::{Decoded, Engine, Latent, State};
-use super::graphs::GraphSet;
-use super::native::NativeEngine;
-use super::params::Params;
-use super::random::fill_normal;
+use crate::engine::{Decoded, Engine, Latent, State};
+use crate::graphs::GraphSet;
+use crate::native::NativeEngine;
+use crate::params::Params;
+use crate::random::fill_normal;
 
 /// Points that are decoded at once.
 const BATCH: usize = 500;
@@ -26,10 +26,13 @@ const UNIQUENESS_EPSILON: f64 = 1e-8;
 /// Sums over the codes of one epoch's training graphs, for each node position and
 /// latent dimension: `[nodes, latent]`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct CodeSums {
-    pub(crate) graphs: u64,
-    pub(crate) sums: Vec<f64>,
-    pub(crate) squares: Vec<f64>,
+pub struct CodeSums {
+    /// Graphs that were added.
+    pub graphs: u64,
+    /// Sums of the codes.
+    pub sums: Vec<f64>,
+    /// Sums of their squares.
+    pub squares: Vec<f64>,
 }
 
 impl CodeSums {
@@ -196,8 +199,8 @@ impl pulp::WithSimd for Placed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::engine::sigmoid;
     use super::*;
+    use crate::engine::sigmoid;
 
     /// The scores about the one that decides, one by one, and all magnitudes.
     #[test]

@@ -2,12 +2,12 @@
 
 use reprise_search::embedding::Embedding;
 
-use super::engine::{Engine, Latent, State};
-use super::error::{EmbedError, TensorFileError};
-use super::graphs::GraphSet;
-use super::native::NativeEngine;
-use super::params::Params;
-use super::tensors::{TensorFile, TensorWriter};
+use crate::engine::{Engine, Latent, State};
+use crate::error::{EmbedError, TensorFileError};
+use crate::graphs::GraphSet;
+use crate::native::NativeEngine;
+use crate::params::Params;
+use crate::tensors::{TensorFile, TensorWriter};
 
 /// Graphs encoded at once: their activations fit a processor's cache. The result does
 /// not depend on it, because evaluation mode treats each row on its own.
@@ -77,7 +77,7 @@ pub fn from_safetensors(bytes: &[u8], architectures: usize) -> Result<Embedding,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::autoencoder::test_space::TestSpace;
+    use crate::test_space::TestSpace;
 
     #[test]
     fn one_graph_at_a_time_gives_the_same_embedding() {

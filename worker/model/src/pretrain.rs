@@ -3,22 +3,22 @@
 //! the interruption on the same engine.
 //!
 //! Not here: the arithmetic of a step (the engines), the order of the data and the
-//! random numbers ([`super::course`]), many seeds at once ([`super::pack`]) and when
-//! to stop (the worker).
+//! random numbers ([`crate::course`]), many seeds at once (`reprise-torch`) and when to
+//! stop (the worker).
 
 use std::sync::Arc;
 
 use reprise_domain::{EpochMeasures, PretrainSpec};
 use reprise_search::space::SearchSpace;
 
-use super::checkpoint::Checkpoint;
-use super::course::Course;
-use super::engine::{Backend, Engine, Mode};
-use super::error::PretrainError;
-use super::graphs::{GraphSet, Graphs};
-use super::measures;
-use super::params::Params;
-use super::prior::CodeSums;
+use crate::checkpoint::Checkpoint;
+use crate::course::Course;
+use crate::engine::{Backend, Engine, Mode};
+use crate::error::PretrainError;
+use crate::graphs::{GraphSet, Graphs};
+use crate::measures;
+use crate::params::Params;
+use crate::prior::CodeSums;
 
 /// How far a pretraining is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +50,27 @@ impl Progress {
     pub fn total(&self) -> u64 {
         u64::from(self.epochs) * self.steps_per_epoch
     }
+}
+
+/// The position of a pretraining.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Position {
+    /// Epoch in progress, from 0.
+    pub epoch: u32,
+    /// Steps of it that are done.
+    pub step: u64,
+}
+
+/// The position of a checkpoint, if it belongs to this task.
+pub fn position(
+    checkpoint: &[u8],
+    spec: PretrainSpec,
+    space: &Arc<dyn SearchSpace>,
+    graphs: &Arc<GraphSet>,
+) -> Result<Position, PretrainError> {
+    let course = Course::new(spec, Arc::clone(space), Arc::clone(graphs))?;
+    let Checkpoint { epoch, step, .. } = course.resumed(checkpoint)?;
+    Ok(Position { epoch, step })
 }
 
 /// What a pretraining gives.
@@ -84,7 +105,7 @@ impl Pretrainer {
         spec: PretrainSpec,
         space: Arc<dyn SearchSpace>,
         graphs: Arc<GraphSet>,
-        backend: Backend,
+        backend: &dyn Backend,
     ) -> Result<Self, PretrainError> {
         let course = Course::new(spec, space, graphs)?;
         let start = course.start()?;
@@ -97,14 +118,14 @@ impl Pretrainer {
         spec: PretrainSpec,
         space: Arc<dyn SearchSpace>,
         graphs: Arc<GraphSet>,
-        backend: Backend,
+        backend: &dyn Backend,
     ) -> Result<Self, PretrainError> {
         let course = Course::new(spec, space, graphs)?;
         let found = course.resumed(bytes)?;
         Self::at(found, course, backend)
     }
 
-    fn at(start: Checkpoint, course: Course, backend: Backend) -> Result<Self, PretrainError> {
+    fn at(start: Checkpoint, course: Course, backend: &dyn Backend) -> Result<Self, PretrainError> {
         let Checkpoint {
             epoch,
             step,

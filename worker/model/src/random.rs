@@ -5,7 +5,7 @@ use reprise_search::rng::Stream;
 
 /// Fills `out` with standard normal numbers (Box and Muller, both numbers of a
 /// pair used, one 64-bit draw a pair).
-pub(crate) fn fill_normal(stream: &mut Stream, out: &mut [f32]) {
+pub fn fill_normal(stream: &mut Stream, out: &mut [f32]) {
     /// 2^-32: one half of a draw as a fraction.
     const HALF: f32 = 1.0 / 4_294_967_296.0;
     for pair in out.chunks_mut(2) {
@@ -25,7 +25,7 @@ pub(crate) fn fill_normal(stream: &mut Stream, out: &mut [f32]) {
 
 /// Fills `out` with dropout factors: zero with the given probability, else the
 /// factor that keeps the mean, `1 / (1 - probability)`.
-pub(crate) fn fill_dropout(stream: &mut Stream, probability: f64, out: &mut [f32]) {
+pub fn fill_dropout(stream: &mut Stream, probability: f64, out: &mut [f32]) {
     let threshold = (probability * 4_294_967_296.0) as u64;
     let kept = (1.0 / (1.0 - probability)) as f32;
     for pair in out.chunks_mut(2) {

@@ -2,13 +2,13 @@
 //! parameters are one flat buffer, all `BatchNorm` statistics another, so that an
 //! optimiser step is one loop. Tensors keep their published names.
 //!
-//! Not here: the values ([`super::params`]).
+//! Not here: the values ([`crate::params`]).
 
 use std::ops::Range;
 
 use reprise_domain::bounds::pretrain as bounds;
 
-use super::error::ParamsError;
+use crate::error::ParamsError;
 
 /// Sizes that decide the shape of every parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,55 +57,75 @@ impl Shape {
 
 /// A linear map's place: weight `[outputs, inputs]` row-major, bias `[outputs]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Linear {
-    pub(crate) weight: Range<usize>,
-    pub(crate) bias: Range<usize>,
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
+pub struct Linear {
+    /// Of the weight.
+    pub weight: Range<usize>,
+    /// Of the bias.
+    pub bias: Range<usize>,
+    /// Width of its input.
+    pub inputs: usize,
+    /// Width of its output.
+    pub outputs: usize,
 }
 
 /// A `BatchNorm`'s place: scale and shift among the parameters, mean and variance
 /// among the statistics, all `[hidden]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Norm {
-    pub(crate) scale: Range<usize>,
-    pub(crate) shift: Range<usize>,
-    pub(crate) mean: Range<usize>,
-    pub(crate) variance: Range<usize>,
+pub struct Norm {
+    /// Of the factors.
+    pub scale: Range<usize>,
+    /// Of the summands.
+    pub shift: Range<usize>,
+    /// Of the running means.
+    pub mean: Range<usize>,
+    /// Of the running variances.
+    pub variance: Range<usize>,
 }
 
 /// One linear map with the normalisation and `ReLU` that follow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stage {
-    pub(crate) linear: Linear,
-    pub(crate) norm: Norm,
+pub struct Stage {
+    /// The linear map.
+    pub linear: Linear,
+    /// What normalises its output.
+    pub norm: Norm,
 }
 
 /// One graph isomorphism layer: aggregate, then two stages.
-pub(crate) type Block = [Stage; 2];
+pub type Block = [Stage; 2];
 
 /// Which flat buffer a tensor lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Store {
+pub enum Store {
+    /// The trainable parameters.
     Parameters,
+    /// The running statistics.
     Statistics,
 }
 
 /// A tensor under its published name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Named {
-    pub(crate) name: String,
-    pub(crate) dims: Vec<usize>,
-    pub(crate) store: Store,
-    pub(crate) range: Range<usize>,
-    pub(crate) role: Role,
+pub struct Named {
+    /// Its published name.
+    pub name: String,
+    /// Its shape.
+    pub dims: Vec<usize>,
+    /// The buffer that it lies in.
+    pub store: Store,
+    /// Where it lies in the buffer.
+    pub range: Range<usize>,
+    /// What it is for.
+    pub role: Role,
 }
 
 /// What a tensor is for; decides how it is initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
     /// Weight or bias of a linear map with so many inputs.
-    Linear { inputs: usize },
+    Linear {
+        /// Width of the map's input.
+        inputs: usize,
+    },
     /// Starts at one.
     Ones,
     /// Starts at zero.
@@ -114,25 +134,29 @@ pub(crate) enum Role {
 
 /// The place of every tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Layout {
-    pub(crate) shape: Shape,
-    pub(crate) blocks: Vec<Block>,
+pub struct Layout {
+    /// The sizes.
+    pub shape: Shape,
+    /// The layers of the encoder, first to last.
+    pub blocks: Vec<Block>,
     /// Both heads as one linear map: the mean's rows, then the log standard
     /// deviation's.
-    pub(crate) heads: Linear,
-    pub(crate) decoder: Linear,
+    pub heads: Linear,
+    /// The decoder of operations.
+    pub decoder: Linear,
     /// The learnable self-loop weights, `[layers]`.
-    pub(crate) epsilon: Range<usize>,
+    pub epsilon: Range<usize>,
     /// Length of the parameter buffer.
-    pub(crate) parameters: usize,
+    pub parameters: usize,
     /// Length of the statistics buffer.
-    pub(crate) statistics: usize,
+    pub statistics: usize,
     /// Every tensor, in the order of the buffers.
-    pub(crate) tensors: Vec<Named>,
+    pub tensors: Vec<Named>,
 }
 
 impl Layout {
-    pub(crate) fn new(shape: Shape) -> Self {
+    /// The layout of a model of these sizes.
+    pub fn new(shape: Shape) -> Self {
         let Shape {
             operations,
             hidden,

@@ -2,7 +2,7 @@
 //! adjacency is symmetric, so the same sum carries gradients back.
 
 use super::vector::vectorised;
-use crate::autoencoder::graphs::Graphs;
+use crate::graphs::Graphs;
 
 /// Aggregates one-hot operations: `out` is `[rows, operations]`, and so is a
 /// padded node's row, all zero before its neighbours are added.

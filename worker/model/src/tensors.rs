@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::TensorFileError;
+use crate::error::TensorFileError;
 
 /// The one metadata entry.
 const KEY: &str = "reprise";

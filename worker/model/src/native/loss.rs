@@ -4,9 +4,9 @@
 use super::gemm::{Finish, Packed, multiply, multiply_transposed};
 use super::norm::column_sums;
 use super::vector::{dot, dot_lanes, exp, vectorised};
-use crate::autoencoder::engine::Mode;
-use crate::autoencoder::graphs::Graphs;
-use crate::autoencoder::objective::{Objective, OperationLoss};
+use crate::engine::Mode;
+use crate::graphs::Graphs;
+use crate::objective::{Objective, OperationLoss};
 
 /// The decoder's linear map, `[operations, latent]` and `[operations]`.
 #[derive(Debug, Clone, Copy)]

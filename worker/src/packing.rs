@@ -4,8 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use reprise_child::TorchDevice;
 use reprise_domain::PretrainSpec;
-use reprise_torch::autoencoder::TorchDevice;
 
 use crate::logs::capture;
 use crate::outcome::{Start, lacked_memory, outcome, panicked};

@@ -11,7 +11,7 @@ use super::{files, offenders, root};
 
 /// Each package with what it must not reach by dependencies of any depth, those of
 /// its tests left out.
-const FORBIDDEN: [(&str, &[&str]); 12] = [
+const FORBIDDEN: [(&str, &[&str]); 13] = [
     (
         "reprise-proto",
         &[
@@ -34,6 +34,18 @@ const FORBIDDEN: [(&str, &[&str]); 12] = [
     (
         "reprise-data",
         &["tokio", "tonic", "tch", "torch-sys", TORCH],
+    ),
+    (
+        "reprise-child",
+        &[
+            "tokio",
+            "tonic",
+            "tch",
+            "torch-sys",
+            TORCH,
+            COORDINATOR,
+            WORKER,
+        ],
     ),
     (
         "reprise-model",

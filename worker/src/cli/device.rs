@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use reprise_torch::autoencoder::TorchDevice;
+use reprise_child::TorchDevice;
 
 use crate::packing::Packs;
 
@@ -38,10 +38,12 @@ impl DeviceArg {
         match self {
             Self::Auto if reprise_torch::cuda_devices() > 0 => Ok(TorchDevice::Cuda(0)),
             Self::Auto => Ok(TorchDevice::Cpu),
-            Self::Given(device) => device.check().map(|()| device).context(
-                "graphics cards need the libtorch for CUDA (deploy/README.md, GPUs) and \
+            Self::Given(device) => reprise_torch::autoencoder::check(device)
+                .map(|()| device)
+                .context(
+                    "graphics cards need the libtorch for CUDA (deploy/README.md, GPUs) and \
                  their driver; `--device cpu` does without",
-            ),
+                ),
         }
     }
 }

@@ -5,10 +5,11 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use reprise_child::TorchDevice;
 use reprise_data::torch_checkpoint::read_checkpoint_file;
 use reprise_model::selftest::{self, Comparison};
 use reprise_model::{Backend, Native, Params};
-use reprise_torch::autoencoder::{Plain, TorchDevice};
+use reprise_torch::autoencoder::Plain;
 
 use super::fault::wrong_input;
 

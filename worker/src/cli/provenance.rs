@@ -4,9 +4,9 @@
 use std::fs;
 use std::thread;
 
+use reprise_child::TorchDevice;
 use reprise_domain::text::printable;
 use reprise_domain::{Capability, Device};
-use reprise_torch::autoencoder::TorchDevice;
 
 /// Characters of a name.
 const LONGEST_NAME: usize = reprise_domain::bounds::worker::NAME_CHARS;

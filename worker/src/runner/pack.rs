@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use reprise_child::TorchDevice;
 use reprise_domain::{PretrainResult, PretrainSpec, Seconds, TaskResult, TaskSpec};
 use reprise_model::{GraphSet, Position, Pretrained, embed};
 use reprise_search::space::SearchSpace;
-use reprise_torch::autoencoder::{Pack, TorchDevice, best, probe};
+use reprise_torch::autoencoder::{Pack, best, probe};
 
 use super::pretrain::{furthest, said};
 use super::{Done, RunError, Runner, fitting, spaces};

@@ -3,13 +3,15 @@
 //! its public signatures carry plain vectors, domain types and those of the model.
 //!
 //! Not here: the autoencoder itself and its engine for processors (`reprise-model`),
-//! search methods (`reprise-search`) and the worker's session.
+//! search methods (`reprise-search`) and the worker's session, which starts the program
+//! of this package for a task that needs it ([`serve`]).
 
 #![warn(missing_docs)]
 
 pub mod autoencoder;
 pub mod cellnet;
 mod cuda;
+pub mod serve;
 
 pub use self::cuda::{cuda_devices, cuda_driver, cuda_name};
 

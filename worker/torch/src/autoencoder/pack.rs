@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use reprise_child::TorchDevice;
 use reprise_domain::{EpochMeasures, PretrainSpec, Seed};
 use reprise_model::checkpoint::Checkpoint;
 use reprise_model::course::Course;
@@ -22,7 +23,7 @@ use reprise_search::embedding::Embedding;
 use reprise_search::space::SearchSpace;
 use tch::{Device, Kind, Tensor};
 
-use super::device::{TorchDevice, open};
+use super::device::open;
 use super::draws::{Buffers, Drawing, on_cores};
 use super::packed::{DeviceGraphs, PackedEngine, Stepped, to_host_f64};
 

@@ -5,6 +5,7 @@
 //! All parameters live in one flat tensor; the leaves that autograd knows are
 //! views of it, so that clipping and Adam are a few operations on the whole.
 
+use reprise_child::TorchDevice;
 use reprise_model::engine::{Decoded, Engine, Latent, Mode, NORM_EPSILON, NORM_MOMENTUM, State};
 use reprise_model::graphs::Graphs;
 use reprise_model::objective::{Kl, Objective, OperationLoss, Optimiser};
@@ -13,7 +14,7 @@ use reprise_model::shape::{Layout, Stage, Store};
 use reprise_model::{Backend, PretrainError};
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::device::{TorchDevice, open};
+use super::device::open;
 
 /// The reference engine on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reprise_child::TorchDevice;
 use reprise_domain::{PretrainSpec, Seed};
 use reprise_model::PretrainError;
 use reprise_model::graphs::GraphSet;
 use reprise_search::space::SearchSpace;
 
-use super::device::{TorchDevice, open};
+use super::device::open;
 use super::pack::Pack;
 use super::packed::DeviceGraphs;
 

@@ -19,7 +19,7 @@ pub struct Capability {
     pub device: Device,
     /// Version of the worker program.
     pub version: String,
-    /// Version of libtorch.
+    /// Version of libtorch; [`Self::NO_LIBTORCH`] where the worker has none.
     pub libtorch: String,
     /// Git commit that the worker program was built from; empty where the build does
     /// not know it.
@@ -37,6 +37,16 @@ pub struct Capability {
     /// Memory that the worker may use, in bytes; 0 when it does not know.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub memory_bytes: u64,
+}
+
+impl Capability {
+    /// What stands for the version of libtorch where there is none.
+    pub const NO_LIBTORCH: &str = "none";
+
+    /// Whether it takes tasks that need libtorch.
+    pub fn has_libtorch(&self) -> bool {
+        self.libtorch != Self::NO_LIBTORCH
+    }
 }
 
 /// A compute device.

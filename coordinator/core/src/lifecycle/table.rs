@@ -81,6 +81,11 @@ impl TaskTable {
             .spec(task.template, task.seed, task.aspect, input)
     }
 
+    /// Whether a task runs only where libtorch is.
+    pub(crate) fn needs_libtorch(&self, ix: TaskIx) -> bool {
+        self.templates.needs_libtorch(self[ix].template)
+    }
+
     /// Tasks that are expected to take as long as this one.
     pub(crate) fn class(&self, ix: TaskIx) -> ClassIx {
         self.templates.class(self[ix].template)

@@ -75,6 +75,10 @@ impl Templates {
         self.rows[template.0 as usize].class
     }
 
+    pub(crate) fn needs_libtorch(&self, template: TemplateIx) -> bool {
+        self.rows[template.0 as usize].spec.needs_libtorch()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }

@@ -18,7 +18,8 @@ impl State {
     /// leased.
     pub(crate) fn assign(&mut self, at: Timestamp) -> Step {
         let mut step = Step::default();
-        // Those for whom nothing is ready but what was taken from them.
+        // Those for whom nothing is ready but what was taken from them, or what they have
+        // no libtorch for.
         let mut unsuited = BTreeSet::new();
         loop {
             let mut workers = self.loads.order();
@@ -89,15 +90,26 @@ impl State {
     /// The task that `worker` does best next.
     fn choose(&self, worker: WorkerId) -> Option<TaskIx> {
         let inputs = &self.workers.get(&worker)?.inputs;
+        let runs = |ix| self.runs(worker, ix);
         let is_alone = self.loads.len() == 1;
         self.fair.order().find_map(|study| {
             let study = &self.studies[study.row()];
             let task = |position: u32| self.task(study.tasks[position as usize]);
             let input = |position| task(position).input();
-            let suits = |position| is_alone || task(position).extra().avoid != Some(worker);
+            let avoids = |position| task(position).extra().avoid == Some(worker);
+            let suits = |position: u32| {
+                runs(study.tasks[position as usize]) && (is_alone || !avoids(position))
+            };
             let position = study.queue.pick(inputs.iter().copied(), input, suits)?;
             Some(study.tasks[position as usize])
         })
+    }
+
+    /// Whether `worker` has what a task needs.
+    pub(super) fn runs(&self, worker: WorkerId, ix: TaskIx) -> bool {
+        let needs_libtorch = self.tasks.needs_libtorch(ix);
+        let worker = self.workers.get(&worker);
+        worker.is_some_and(|worker| !needs_libtorch || worker.capability.has_libtorch())
     }
 
     /// Whether `worker` may take `task`: a free slot is always filled, whatever

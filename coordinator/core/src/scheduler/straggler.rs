@@ -28,7 +28,7 @@ impl State {
         overdue.sort_by(|a, b| b.0.total_cmp(&a.0));
         for (_, ix) in overdue {
             let holder = self.task(ix).leases().next().map(|lease| lease.worker);
-            let other = |worker: &WorkerId| Some(*worker) != holder;
+            let other = |worker: &WorkerId| Some(*worker) != holder && self.runs(*worker, ix);
             let Some(worker) = self.loads.with_a_free_slot().find(other) else {
                 continue;
             };

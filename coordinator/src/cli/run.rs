@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::{eprint_block, print_block};
 use crate::client::Client;
 use crate::instance::{Config, Instance};
-use crate::local::{Part, keep_worker, parts, worker_program};
+use crate::local::{Part, keep_worker, parts, torch_program, worker_program};
 use crate::report::Report;
 
 /// Arguments of `reprise run`.
@@ -101,6 +101,10 @@ async fn attend(
     let mut running = JoinSet::new();
     if before.remaining() > 0 {
         let program = worker_program()?;
+        if spec.needs_libtorch() {
+            // Otherwise its tasks would wait for a worker that never comes.
+            torch_program(&program).or_wrong_input()?;
+        }
         let parts = match args.workers {
             Some(workers) => vec![Part::Core; workers.max(1)],
             None => parts(),

@@ -4,6 +4,7 @@ mod device;
 mod fault;
 mod model;
 mod provenance;
+mod torch;
 
 use std::io::{self, Read as _, Write as _};
 use std::ops::RangeInclusive;
@@ -20,8 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::device::DeviceArg;
 use self::fault::wrong_input;
+use self::torch::TorchArg;
 use crate::preemption::{NoticeSource, notice};
 use crate::session::{Config, Service};
+use crate::torch::{Torch, TorchError};
 
 /// Slots that a coordinator lets a worker offer.
 const SLOTS: RangeInclusive<i64> =
@@ -50,7 +53,8 @@ enum Command {
         /// Which space.
         name: SpaceArg,
     },
-    /// Compare the model with the values of a fixture file.
+    /// Compare the model with the values of a fixture file, by this program's own engine
+    /// and by libtorch's where `reprise-torch` is there.
     Selftest {
         /// A safetensors file with parameters, inputs and expected values.
         #[arg(long)]
@@ -58,6 +62,8 @@ enum Command {
         /// Write JSON instead of a table.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        torch: TorchArg,
     },
     /// Convert a published checkpoint of the model to safetensors. Only its
     /// tensors are read; nothing in it is executed.
@@ -93,6 +99,8 @@ struct WorkArgs {
     /// the first graphics card if libtorch finds any.
     #[arg(long, default_value = "auto", env = "REPRISE_DEVICE")]
     device: DeviceArg,
+    #[command(flatten)]
+    torch: TorchArg,
     /// Most seeds that are pretrained together. When not given: found by a short probe
     /// on a graphics card; 1 on the processor, where it is never faster.
     #[arg(long, value_name = "SEEDS", value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -136,7 +144,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 .and_then(|()| out.flush())
                 .context("write the space")
         }
-        Some(Command::Selftest { fixture, json }) => model::selftest(&fixture, json),
+        Some(Command::Selftest {
+            fixture,
+            json,
+            torch,
+        }) => model::selftest(&fixture, json, torch),
         Some(Command::Import { checkpoint, out }) => model::import(&checkpoint, &out),
         None => work(cli.work).await,
     }
@@ -152,9 +164,21 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
         .map_err(anyhow::Error::from)
         .map_err(wrong_input("use the credential"))?;
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let device = args.device.device();
+    let torch = args
+        .torch
+        .open("real training and graphics cards are not offered")?;
+    let device = args.device.device(torch.as_ref());
     let device = device.map_err(wrong_input("use the device"))?;
     let packs = device::packs(device, args.pack);
+    match (&torch, packs) {
+        (None, Some(_)) => {
+            let absent = anyhow::Error::from(TorchError::Absent);
+            return Err(wrong_input("pretrain in packs")(absent));
+        }
+        // A task that needs it starts it again.
+        (Some(torch), None) => torch.rest(),
+        _ => {}
+    }
     let seeds = packs.map_or(1, |packs| packs.most);
     let slots = args
         .slots
@@ -172,7 +196,8 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
         packs,
         checkpoint_interval: Duration::from_secs(args.checkpoint_every),
         directory: args.directory,
-        capability: provenance::offer(slots, device),
+        capability: provenance::offer(slots, device, torch.as_ref().map(Torch::hello)),
+        torch,
     })?;
     let shutdown = CancellationToken::new();
     let orphaned = CancellationToken::new();

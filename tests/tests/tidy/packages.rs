@@ -63,13 +63,16 @@ const FORBIDDEN: [(&str, &[&str]); 13] = [
     (
         WORKER,
         &[
+            "tch",
+            "torch-sys",
+            TORCH,
             COORDINATOR,
             "reprise-core",
             "reprise-stats",
             "reprise-study",
         ],
     ),
-    ("reprise-tests", &[COORDINATOR, WORKER, "tch"]),
+    ("reprise-tests", &[COORDINATOR, WORKER, TORCH, "tch"]),
     (
         "reprise-skip",
         &[COORDINATOR, WORKER, "tokio", "tonic", "tch"],

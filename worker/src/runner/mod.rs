@@ -1,4 +1,5 @@
-//! Runs one task from its spec and inputs to its result, on a slot's thread.
+//! Runs one task from its spec and inputs to its result, on a slot's thread; what needs
+//! libtorch in a child process.
 
 mod benchmarks;
 mod evaluate;
@@ -6,7 +7,6 @@ mod noop;
 pub(crate) mod pack;
 mod pretrain;
 mod search;
-mod spaces;
 
 use reprise_domain::{AttemptOutcome, FailureClass, Seconds, TaskResult, TaskSpec};
 use reprise_proto::status::ErrorCode;
@@ -15,6 +15,7 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::checkpoints::Checkpoints;
 use crate::logs::Logs;
 use crate::slots::{Assignment, Cancel};
+use crate::torch::{Lease, Torch, TorchError};
 use benchmarks::Benchmarks;
 
 /// What all slots of a worker share.
@@ -25,6 +26,8 @@ pub struct Runner {
     logs: Logs,
     benchmarks: Benchmarks,
     embeddings: search::Embeddings,
+    /// The program that computes with libtorch, where there is one.
+    torch: Option<Torch>,
 }
 
 /// A task that is done.
@@ -45,6 +48,9 @@ pub enum RunError {
     /// An artifact cannot be had.
     #[error(transparent)]
     Artifact(ArtifactError),
+    /// The child that was to do it did not.
+    #[error(transparent)]
+    Torch(TorchError),
     /// It failed; trying again may help.
     #[error("{doing}")]
     Failed {
@@ -70,6 +76,7 @@ impl RunError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Impossible { .. } => FailureClass::Permanent,
+            Self::Torch(error) => error.class(),
             Self::Artifact(ArtifactError::Fetch { source, .. })
                 if matches!(source.code, ErrorCode::NotFound | ErrorCode::Corrupt) =>
             {
@@ -103,6 +110,15 @@ impl From<ArtifactError> for RunError {
     }
 }
 
+impl From<TorchError> for RunError {
+    fn from(error: TorchError) -> Self {
+        match error {
+            TorchError::Stopped => Self::Stopped,
+            error => Self::Torch(error),
+        }
+    }
+}
+
 /// What was done, if its result fits the task: the coordinator refuses another,
 /// and a number that is none could not even be sent.
 fn fitting(spec: &TaskSpec, done: Done) -> Result<Done, RunError> {
@@ -114,14 +130,26 @@ fn fitting(spec: &TaskSpec, done: Done) -> Result<Done, RunError> {
 
 impl Runner {
     /// A runner with nothing read yet.
-    pub fn new(artifacts: Artifacts, checkpoints: Checkpoints, logs: Logs) -> Self {
+    pub fn new(
+        artifacts: Artifacts,
+        checkpoints: Checkpoints,
+        logs: Logs,
+        torch: Option<Torch>,
+    ) -> Self {
         Self {
             artifacts,
             checkpoints,
             logs,
             benchmarks: Benchmarks::default(),
             embeddings: search::Embeddings::default(),
+            torch,
         }
+    }
+
+    /// A child for this thread.
+    fn lease(&self) -> Result<Lease, TorchError> {
+        let torch = self.torch.as_ref();
+        torch.ok_or(TorchError::Absent)?.lease()
     }
 
     /// Notes that an attempt begins.
@@ -141,7 +169,7 @@ impl Runner {
     pub fn run(&self, assignment: &Assignment, cancel: &Cancel) -> Result<Done, RunError> {
         let done = match &assignment.spec {
             TaskSpec::Noop(spec) => noop::run(spec, assignment.attempt.number, cancel),
-            TaskSpec::Evaluate(spec) => evaluate::run(spec, &assignment.progress, cancel),
+            TaskSpec::Evaluate(spec) => self.evaluate(spec, &assignment.progress, cancel),
             TaskSpec::Pretrain(spec) => self.pretrain(spec, assignment, cancel),
             TaskSpec::Search(spec) => self.search(spec, assignment, cancel),
         }?;

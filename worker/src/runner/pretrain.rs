@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reprise_domain::{EpochMeasures, PretrainResult, PretrainSpec, Seconds, TaskResult};
-use reprise_model::{
-    GraphSet, Native, Position, PretrainError, Pretrainer, Progress as Reached, embed, position,
-};
-use reprise_search::space::SearchSpace;
+use reprise_model::{GraphSet, Native, Position, PretrainError, Pretrainer, embed, position};
+use reprise_search::space::{self, SearchSpace};
 
-use super::{Done, RunError, Runner, spaces};
+use super::{Done, RunError, Runner};
 use crate::logs::note;
 use crate::progress::Progress;
 use crate::slots::{Assignment, Cancel};
@@ -29,7 +27,7 @@ impl Runner {
         let started = Instant::now();
         let failed =
             |doing: &'static str| move |error: PretrainError| RunError::failed(doing)(error.into());
-        let space = spaces::open(spec.space);
+        let space = space::shared(spec.space);
         let graphs = GraphSet::of_space(space.as_ref())
             .map_err(|error| RunError::impossible("encode the space")(error.into()))?;
         let graphs = Arc::new(graphs);
@@ -59,7 +57,7 @@ impl Runner {
             };
             progress.set(reached.done(), reached.total());
             if reached.epochs_done > epochs {
-                said(progress, &reached, reached.last);
+                said(progress, reached.epochs_done, reached.epochs, reached.last);
             }
             if reached.is_finished() {
                 break;
@@ -96,9 +94,8 @@ impl Runner {
 }
 
 /// Says in the attempt's log and in its progress that an epoch is done.
-pub(super) fn said(progress: &Progress, reached: &Reached, last: Option<EpochMeasures>) {
+pub(super) fn said(progress: &Progress, epoch: u32, epochs: u32, last: Option<EpochMeasures>) {
     if let Some(EpochMeasures { loss, validity, .. }) = last {
-        let (epoch, epochs) = (reached.epochs_done, reached.epochs);
         progress.note(&format!("epoch {epoch} of {epochs} done, loss {loss:.4}"));
         note!(epoch, epochs, loss, validity, "epoch done");
     }

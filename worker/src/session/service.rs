@@ -100,7 +100,12 @@ impl Service {
             path: logs_at,
             source,
         })?;
-        let runner = Runner::new(artifacts.clone(), checkpoints, logs.clone());
+        let runner = Runner::new(
+            artifacts.clone(),
+            checkpoints,
+            logs.clone(),
+            config.torch.clone(),
+        );
         let runner = Arc::new(runner);
         let slots = Slots::start(config.threads, config.packs, &runner, move |end| {
             drop(sender.send(FromSlot::Ended(end)));

@@ -18,8 +18,3 @@ pub(super) fn open(device: TorchDevice) -> Result<tch::Device, PretrainError> {
         }
     }
 }
-
-/// Whether this machine and its libtorch have a device.
-pub fn check(device: TorchDevice) -> Result<(), PretrainError> {
-    open(device).map(drop)
-}

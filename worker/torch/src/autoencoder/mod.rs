@@ -8,7 +8,6 @@ mod packed;
 mod plain;
 mod probe;
 
-pub use self::device::check;
 pub use self::pack::Pack;
 pub use self::plain::Plain;
 pub use self::probe::{Probed, best, probe};

@@ -1,22 +1,28 @@
-# The commands of the README. Each fetches libtorch first when it is not there.
+# The commands of the README. Those that need libtorch fetch it first when it is not
+# there.
 
 CARGO ?= cargo
 PROFILE_DIR := target/release
 
-.PHONY: demo test chaos damage soak transfers lint bench bench-core bench-profile libtorch build
+.PHONY: demo test chaos damage soak transfers lint bench bench-core bench-profile libtorch torch build tools
 
 demo: build
 	$(PROFILE_DIR)/reprise run configs/demo.yaml
 
-build: libtorch
+# Neither needs libtorch.
+build: tools
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker
+
+# What workers start for graphics cards and real training.
+torch: libtorch
+	$(CARGO) build --locked --release -p reprise-torch
 
 # With cargo-nextest where it is installed, else with Cargo's own runner. Tests that
 # lack something are listed at the end; with CI=true they fail where it is a program
 # that is missing, with REPRISE_REQUIRE=all also where it is data.
 SKIPPED := target/skipped-tests
 test: libtorch
-	$(CARGO) build --locked -p reprise-coordinator -p reprise-worker
+	$(CARGO) build --locked -p reprise-coordinator -p reprise-worker -p reprise-torch
 	@rm -f $(SKIPPED)
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --workspace --no-fail-fast; \
@@ -32,25 +38,25 @@ test: libtorch
 
 # 2,000 faults against real processes; options in CHAOS="--seed 7 --faults 500". Full
 # disks need root, clock jumps Debian's `faketime`: without, it says so.
-chaos: libtorch
+chaos: tools
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-tests
 	$(PROFILE_DIR)/chaos $(CHAOS)
 
 # 10,000 damages at random to the state of a study, each followed by `reprise run`:
 # the same tables, or an error that names the damage. DAMAGE takes arguments.
-damage: libtorch
+damage: tools
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-worker -p reprise-tests
 	$(PROFILE_DIR)/damage $(DAMAGE)
 
 # One coordinator with a million tasks, 10,000 workers, a million trials to export and
 # 10,000 studies; SOAK takes arguments, as "--only workers --crowd 2000".
-soak:
+soak: tools
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-tests
 	ulimit -n "$$(ulimit -H -n)" && $(PROFILE_DIR)/soak $(SOAK)
 
 # Memory of one coordinator that a thousand peers fetch a file from together; TRANSFERS
 # takes arguments.
-transfers:
+transfers: tools
 	$(CARGO) build --locked --release -p reprise-coordinator -p reprise-tests
 	$(PROFILE_DIR)/transfers $(TRANSFERS)
 
@@ -80,7 +86,10 @@ bench-profile: libtorch
 bench-core:
 	$(CARGO) bench --locked -p reprise-core
 
-libtorch:
+tools:
 	@command -v $(CARGO) >/dev/null || { echo "error: cargo is missing; install Rust from https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "error: a C compiler is missing; install it with: sudo apt-get install gcc libc6-dev" >&2; exit 1; }
+
+libtorch: tools
 	@command -v g++ >/dev/null || { echo "error: g++ is missing; install it with: sudo apt-get install g++" >&2; exit 1; }
 	@deploy/libtorch.sh

@@ -1,24 +1,11 @@
-//! Lets the worker and its tests find libtorch at run time, without an
-//! environment variable to export, and names the commit that a release is built
-//! from. Finding libtorch at link time is `torch-sys`'s part.
+//! Names the commit that a release is built from.
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fn main() {
     name_the_commit();
-    println!("cargo::rerun-if-env-changed=LIBTORCH");
-    let Some(home) = env::var_os("LIBTORCH").map(PathBuf::from) else {
-        return;
-    };
-    let lib = home.join("lib");
-    // The link in the checkout may move; a binary keeps the library it was built with.
-    let lib = lib.canonicalize().unwrap_or(lib);
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
-    // Nothing is called in this one, but the CUDA libtorch's names the parts that
-    // compute on graphics cards, and the loader brings them in with it.
-    println!("cargo::rustc-link-arg=-Wl,--push-state,--no-as-needed,-ltorch,--pop-state");
 }
 
 /// `REPRISE_COMMIT` names the commit where a build has no checkout, as in a source

@@ -19,7 +19,7 @@ const SECRET_PARTS: [&str; 6] = [
 ];
 
 /// What a batch job may need of the environment in which it is submitted.
-const JOB_NAMES: [&str; 16] = [
+const JOB_NAMES: [&str; 17] = [
     "HOME",
     "HTTPS_PROXY",
     "HTTP_PROXY",
@@ -29,6 +29,7 @@ const JOB_NAMES: [&str; 16] = [
     "NO_PROXY",
     "PATH",
     "REPRISE_LOG",
+    "REPRISE_TORCH",
     "SHELL",
     "TERM",
     "TMPDIR",

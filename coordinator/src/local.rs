@@ -36,6 +36,24 @@ pub fn worker_program() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// The worker's program for what needs libtorch: `REPRISE_TORCH`, else beside the
+/// worker.
+///
+/// # Errors
+/// If there is none.
+pub fn torch_program(worker: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("REPRISE_TORCH") {
+        return Ok(path.into());
+    }
+    let path = worker.with_file_name("reprise-torch");
+    anyhow::ensure!(
+        path.exists(),
+        "no program for libtorch at `{}`, which real training needs; build it with `make torch` or set REPRISE_TORCH",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// Where the NVIDIA driver lists its cards.
 const CARDS: &str = "/proc/driver/nvidia/gpus";
 

@@ -2,7 +2,8 @@
 # Installs Reprise on a machine with systemd, from a checkout that has been built.
 #
 #   sudo deploy/vm/install.sh coordinator            program, user, reprise.service
-#   sudo deploy/vm/install.sh worker                 program, libtorch, reprise-worker@.service
+#   sudo deploy/vm/install.sh worker                 program, reprise-worker@.service
+#   sudo deploy/vm/install.sh worker --torch         with reprise-torch and libtorch: real training
 #   sudo deploy/vm/install.sh worker --cuda          with the libtorch that uses NVIDIA GPUs
 #   sudo deploy/vm/install.sh remove                 all of it, but not /var/lib and /etc/reprise
 #
@@ -20,10 +21,10 @@ readonly torch_version=2.11.0
 say() { printf 'install: %s\n' "$*" >&2; }
 die() { printf 'install: error: %s\n' "$*" >&2; exit 1; }
 
-usage() { die "usage: install.sh coordinator | worker [--cuda] | remove"; }
+usage() { die "usage: install.sh coordinator | worker [--torch | --cuda] | remove"; }
 
-program() { # name
-    [ -x "$built/$1" ] || die "no program at \`$built/$1\`; run \`make build\` in $root first, as yourself"
+program() { # name target of make
+    [ -x "$built/$1" ] || die "no program at \`$built/$1\`; run \`make $2\` in $root first, as yourself"
     install -D -m 0755 "$built/$1" "$dest/usr/local/bin/$1"
 }
 
@@ -83,7 +84,7 @@ cpu_libtorch() {
 }
 
 coordinator() {
-    program reprise
+    program reprise build
     user reprise
     install -D -m 0644 "$here/reprise.service" "$dest/etc/systemd/system/reprise.service"
     settings /etc/reprise/coordinator.env <<'ENV'
@@ -101,13 +102,15 @@ ENV
     say "coordinator installed; next: reprise serve --init (see $here/README.md)"
 }
 
-worker() { # [--cuda]
+worker() { # [--torch | --cuda]
     case ${1:-} in
-        '') cpu_libtorch ;;
+        '') ;;
+        --torch) cpu_libtorch ;;
         --cuda) cuda_libtorch ;;
         *) usage ;;
     esac
-    program reprise-worker
+    [ -z "${1:-}" ] || program reprise-torch torch
+    program reprise-worker build
     user reprise-worker
     install -D -m 0644 "$here/reprise-worker@.service" "$dest/etc/systemd/system/reprise-worker@.service"
     settings /etc/reprise/worker.env <<'ENV'
@@ -128,7 +131,7 @@ remove() {
         rm -f /etc/systemd/system/multi-user.target.wants/reprise-worker@*.service
     fi
     rm -rf "$dest/usr/local/lib/reprise"
-    rm -f "$dest/usr/local/bin/reprise" "$dest/usr/local/bin/reprise-worker" \
+    rm -f "$dest/usr/local/bin/reprise" "$dest/usr/local/bin/reprise-worker" "$dest/usr/local/bin/reprise-torch" \
         "$dest/etc/systemd/system/reprise.service" "$dest/etc/systemd/system/reprise-worker@.service"
     reload
     say "removed; state is still in /var/lib/reprise and /var/lib/reprise-worker, settings in /etc/reprise"

@@ -103,6 +103,11 @@ impl Checkpoints {
         }
     }
 
+    /// Time between two checkpoints of an attempt.
+    pub fn period(&self) -> Duration {
+        LOCAL_INTERVAL.min(self.interval)
+    }
+
     fn path(&self, task: TaskKey) -> PathBuf {
         self.directory.join(task.to_string())
     }
@@ -142,31 +147,29 @@ impl AttemptCheckpoints<'_> {
         }
     }
 
+    /// Whether a checkpoint is to be saved now.
+    pub fn is_time(&self, stopping: bool) -> bool {
+        stopping || self.saved.elapsed() >= self.all.period()
+    }
+
     /// Saves where the attempt stands, `done` units into its task, if it is time, or
     /// if the attempt is `stopping`; then it is announced as well.
     pub fn save(&mut self, stopping: bool, done: u64, content: impl FnOnce() -> Vec<u8>) {
-        self.save_if_any(stopping, done, || Some(content()));
+        if self.is_time(stopping) {
+            self.keep(stopping, done, &content());
+        }
     }
 
-    /// The same where there may be nothing to go on from.
-    pub fn save_if_any(
-        &mut self,
-        stopping: bool,
-        done: u64,
-        content: impl FnOnce() -> Option<Vec<u8>>,
-    ) {
-        if !stopping && self.saved.elapsed() < LOCAL_INTERVAL.min(self.all.interval) {
-            return;
-        }
-        let Some(content) = content() else {
-            return;
-        };
-        if let Err(error) = write(&self.all.directory, &self.path, &content) {
+    /// Saves a checkpoint that was made when it was time.
+    pub fn keep(&mut self, stopping: bool, done: u64, content: &[u8]) {
+        if let Err(error) = write(&self.all.directory, &self.path, content) {
             tracing::warn!(%error, path = %self.path.display(), "checkpoint not written");
         }
         self.saved = Instant::now();
-        if stopping || self.sent.elapsed() >= self.all.interval {
-            self.announce(&content, done);
+        // Whoever made it has another clock, which may be half a period ahead.
+        let sent = self.sent.elapsed() + self.all.period() / 2;
+        if stopping || sent >= self.all.interval {
+            self.announce(content, done);
             self.sent = self.saved;
         }
     }

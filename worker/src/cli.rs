@@ -4,6 +4,7 @@ mod device;
 mod fault;
 mod model;
 mod provenance;
+mod torch;
 
 use std::io::{self, Read as _, Write as _};
 use std::ops::RangeInclusive;
@@ -14,17 +15,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use reprise_child::TorchDevice;
 use reprise_domain::{Capability, SpaceName, bounds};
 use reprise_proto::credential::Credential;
-use reprise_torch::autoencoder::TorchDevice;
 use tokio_util::sync::CancellationToken;
 
 use self::device::DeviceArg;
 use self::fault::wrong_input;
+use self::torch::TorchArg;
 use crate::preemption::{NoticeSource, notice};
 use crate::runner::program::ProgramSettings;
 use crate::session::{Config, Service};
 use crate::supervisor::{self, SupervisorArgs};
+use crate::torch::{Torch, TorchError};
 
 /// Slots that a coordinator lets a worker offer.
 const SLOTS: RangeInclusive<i64> =
@@ -53,7 +56,8 @@ enum Command {
         /// Which space.
         name: SpaceArg,
     },
-    /// Compare the model with the values of a fixture file.
+    /// Compare the model with the values of a fixture file, by this program's own engine
+    /// and by libtorch's where `reprise-torch` is there.
     Selftest {
         /// A safetensors file with parameters, inputs and expected values.
         #[arg(long)]
@@ -61,6 +65,8 @@ enum Command {
         /// Write JSON instead of a table.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        torch: TorchArg,
     },
     /// Run a program within limits; what a worker starts for each program.
     #[command(hide = true)]
@@ -99,6 +105,8 @@ struct WorkArgs {
     /// the first graphics card if libtorch finds any.
     #[arg(long, default_value = "auto", env = "REPRISE_DEVICE")]
     device: DeviceArg,
+    #[command(flatten)]
+    torch: TorchArg,
     /// Most seeds that are pretrained together. When not given: found by a short probe
     /// on a graphics card; 1 on the processor, where it is never faster.
     #[arg(long, value_name = "SEEDS", value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -156,7 +164,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                 .and_then(|()| out.flush())
                 .context("write the space")
         }
-        Some(Command::Selftest { fixture, json }) => model::selftest(&fixture, json),
+        Some(Command::Selftest {
+            fixture,
+            json,
+            torch,
+        }) => model::selftest(&fixture, json, torch),
         Some(Command::ExecProgram(args)) => {
             supervisor::run(&args);
             Ok(())
@@ -176,9 +188,21 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
         .map_err(anyhow::Error::from)
         .map_err(wrong_input("use the credential"))?;
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let device = args.device.device();
+    let torch = args
+        .torch
+        .open("real training and graphics cards are not offered")?;
+    let device = args.device.device(torch.as_ref());
     let device = device.map_err(wrong_input("use the device"))?;
     let packs = device::packs(device, args.pack);
+    match (&torch, packs) {
+        (None, Some(_)) => {
+            let absent = anyhow::Error::from(TorchError::Absent);
+            return Err(wrong_input("pretrain in packs")(absent));
+        }
+        // A task that needs it starts it again.
+        (Some(torch), None) => torch.rest(),
+        _ => {}
+    }
     let seeds = packs.map_or(1, |packs| packs.most);
     let slots = args
         .slots
@@ -207,8 +231,9 @@ async fn work(args: WorkArgs) -> anyhow::Result<()> {
         }),
         capability: Capability {
             programs: args.allow_programs,
-            ..provenance::offer(slots, device)
+            ..provenance::offer(slots, device, torch.as_ref().map(Torch::hello))
         },
+        torch,
     })?;
     let shutdown = CancellationToken::new();
     let orphaned = CancellationToken::new();

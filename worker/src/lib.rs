@@ -2,7 +2,8 @@
 //!
 //! It only dials out, goes on computing when the coordinator is away, keeps every
 //! finished result on its own disk until it is acknowledged, and takes its
-//! running attempts along over reconnections.
+//! running attempts along over reconnections. It has no libtorch: what needs that runs in
+//! a child process ([`torch`]).
 
 pub mod artifacts;
 pub mod checkpoints;
@@ -19,3 +20,4 @@ pub mod session;
 pub mod slots;
 pub mod spool;
 pub mod supervisor;
+pub mod torch;

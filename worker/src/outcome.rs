@@ -83,18 +83,15 @@ pub(crate) fn panicked(panic: &(dyn Any + Send), log: &AttemptLog) -> AttemptOut
     AttemptOutcome::Failed(failure(class, &message, log.tail()))
 }
 
-/// Whether an attempt failed for want of memory.
-pub(crate) fn lacked_memory(outcome: &AttemptOutcome) -> bool {
-    matches!(outcome, AttemptOutcome::Failed(failure) if failure.class == FailureClass::OutOfMemory)
-}
-
-/// Whether a message of libtorch says that memory was short: its two allocators
-/// and the driver say it in these words.
-fn is_out_of_memory(message: &str) -> bool {
+/// Whether a message says that memory was short: libtorch's two allocators, the driver,
+/// and the run-time libraries of C++ and Rust say it in these words.
+pub(crate) fn is_out_of_memory(message: &str) -> bool {
     [
         "out of memory",
         "can't allocate memory",
         "not enough memory",
+        "std::bad_alloc",
+        "memory allocation of",
     ]
     .iter()
     .any(|words| message.contains(words))

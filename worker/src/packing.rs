@@ -4,14 +4,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use reprise_domain::PretrainSpec;
-use reprise_torch::autoencoder::TorchDevice;
+use reprise_child::TorchDevice;
+use reprise_domain::{FailureClass, PretrainSpec};
 
 use crate::logs::capture;
-use crate::outcome::{Start, lacked_memory, outcome, panicked};
+use crate::outcome::{Start, outcome, panicked};
 use crate::queue::{Attempt, Waiting, settings};
-use crate::runner::Runner;
-use crate::runner::pack::pack_size;
+use crate::runner::{Done, RunError, Runner};
 use crate::slots::Ended;
 
 /// How pretraining is packed.
@@ -36,7 +35,7 @@ pub(crate) fn train_packs(
         packs,
         known: Vec::new(),
     };
-    while let Some(members) = waiting.next_pack(|spec| sizes.of(spec)) {
+    while let Some(members) = waiting.next_pack(|spec| sizes.of(spec, runner)) {
         let Some(spec) = members.first().and_then(settings) else {
             continue;
         };
@@ -46,8 +45,7 @@ pub(crate) fn train_packs(
         }
         let logs = members.iter().map(|(assignment, _)| assignment.log.clone());
         let capturing = capture(logs.collect());
-        // Libtorch reports its errors by unwinding; one bad pack must not take the
-        // others down with it.
+        // One bad pack must not take the others down with it.
         let trained = catch_unwind(AssertUnwindSafe(|| {
             runner.pretrain_pack(packs.device, &members)
         }));
@@ -61,24 +59,31 @@ pub(crate) fn train_packs(
         };
         match trained {
             Ok(results) => {
+                let lacked = results
+                    .iter()
+                    .filter(|result| lacked_memory(result))
+                    .count();
+                let mut again = Vec::new();
                 for (member, result) in members.into_iter().zip(results) {
+                    if lacked > 1 && lacked_memory(&result) {
+                        again.push(member);
+                        continue;
+                    }
                     let outcome = outcome(result, &start, &member.0.log);
                     end(member, outcome);
                 }
-            }
-            Err(panic) => {
-                let lacked = lacked_memory(&panicked(panic.as_ref(), &members[0].0.log));
-                if lacked && members.len() > 1 {
-                    let half = members.len() / 2;
+                if lacked > 1 {
+                    let half = lacked / 2;
                     tracing::warn!(
-                        seeds = members.len(),
+                        seeds = lacked,
                         half,
                         "memory was short; trying fewer seeds at once"
                     );
                     sizes.learn(spec, half);
-                    waiting.put_back(members);
-                    continue;
+                    waiting.put_back(again);
                 }
+            }
+            Err(panic) => {
                 for member in members {
                     let outcome = panicked(panic.as_ref(), &member.0.log);
                     end(member, outcome);
@@ -88,6 +93,10 @@ pub(crate) fn train_packs(
     }
 }
 
+fn lacked_memory(result: &Result<Done, RunError>) -> bool {
+    matches!(result, Err(error) if error.class() == FailureClass::OutOfMemory)
+}
+
 /// Sizes of packs by settings.
 struct Sizes {
     packs: Packs,
@@ -95,7 +104,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(&mut self, spec: &PretrainSpec) -> usize {
+    fn of(&mut self, spec: &PretrainSpec, runner: &Runner) -> usize {
         if let Some((_, size)) = self.known.iter().find(|(known, _)| known == spec) {
             return *size;
         }
@@ -105,9 +114,8 @@ impl Sizes {
             probe,
         } = self.packs;
         let size = if probe {
-            let probed = catch_unwind(AssertUnwindSafe(|| pack_size(device, spec, most)));
             // What does not run in a probe fails as a task, with its reason.
-            probed.ok().flatten().unwrap_or(1)
+            runner.pack_size(device, spec, most).unwrap_or(1)
         } else {
             most
         };

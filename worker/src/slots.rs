@@ -1,5 +1,5 @@
-//! The slots: one thread each, with one intra-op thread, so that two tasks on two
-//! cores do not fight over both, and so that training never holds up the session.
+//! The slots: one thread each, so that two tasks on two cores do not fight over both,
+//! and so that training never holds up the session.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,7 +98,6 @@ impl Slots {
             thread::Builder::new()
                 .name(format!("slot-{slot}"))
                 .spawn(move || {
-                    reprise_torch::use_one_thread();
                     while let Some((assignment, cancel)) = waiting.next() {
                         let outcome = run(&runner, &assignment, &cancel);
                         ended(Ended {
@@ -113,7 +112,6 @@ impl Slots {
             thread::Builder::new()
                 .name("packs".to_owned())
                 .spawn(move || {
-                    reprise_torch::use_one_thread();
                     train_packs(packs, &waiting, &runner, &ended);
                 })?;
         }
@@ -141,8 +139,7 @@ fn run(runner: &Runner, assignment: &Assignment, cancel: &Cancel) -> AttemptOutc
     let start = Start::now();
     runner.begin(assignment);
     let capturing = capture(vec![assignment.log.clone()]);
-    // libtorch reports its errors by unwinding; one bad task must not take the
-    // slot down with it.
+    // One bad task must not take the slot down with it.
     let ended = match catch_unwind(AssertUnwindSafe(|| runner.run(assignment, cancel))) {
         Ok(result) => outcome(result, &start, &assignment.log),
         Err(panic) => panicked(panic.as_ref(), &assignment.log),

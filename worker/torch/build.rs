@@ -1,4 +1,4 @@
-//! Lets this package's test binaries find libtorch at run time, without an
+//! Lets this package's program and tests find libtorch at run time, without an
 //! environment variable to export, and tells the package which version it is built
 //! against. Finding libtorch at link time is `torch-sys`'s part.
 
@@ -23,6 +23,9 @@ fn main() {
     // The link in the checkout may move; a binary keeps the library it was built with.
     let lib = lib.canonicalize().unwrap_or(lib);
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    // Nothing is called in this one, but the CUDA libtorch's names the parts that
+    // compute on graphics cards, and the loader brings them in with it.
+    println!("cargo::rustc-link-arg-bins=-Wl,--push-state,--no-as-needed,-ltorch,--pop-state");
 }
 
 fn version(home: &Path) -> Option<String> {

@@ -19,7 +19,7 @@ use super::follow::{WhenAway, follow, verdict};
 use super::signals::Signals;
 use crate::client::Client;
 use crate::instance::{Config, Instance};
-use crate::local::{Part, keep_worker, parts, worker_program};
+use crate::local::{Part, keep_worker, parts, torch_program, worker_program};
 
 /// Characters of a command that are shown.
 const LONGEST_COMMAND: usize = 1000;
@@ -133,6 +133,10 @@ async fn attend(
     let mut running = JoinSet::new();
     if !status.study.has_ended() {
         let program = worker_program()?;
+        if spec.needs_libtorch() {
+            // Otherwise its tasks would wait for a worker that never comes.
+            torch_program(&program).or_wrong_input()?;
+        }
         let parts = match args.workers {
             Some(workers) => vec![Part::Core; workers.max(1)],
             None => parts(most_cores(&spec)),

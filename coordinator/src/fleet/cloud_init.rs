@@ -29,9 +29,9 @@ const USER: &str = "reprise-worker";
 const NOTICE_SECONDS: u32 = 25;
 
 /// The machine's user data. The worker's program is a path on the machine's image,
-/// or `gs://BUCKET/FILE.tar.gz`, an archive with `reprise-worker` at its top and the
-/// libraries of libtorch in `lib`, which is unpacked only if it has the digest that
-/// the fleet was given.
+/// or `gs://BUCKET/FILE.tar.gz`, an archive with `reprise-worker` at its top and, for
+/// what needs libtorch, `reprise-torch` beside it and the libraries in `lib`. It is
+/// unpacked only if it has the digest that the fleet was given.
 pub(super) fn user_data(
     worker: &WorkerCommand,
     secret: Option<&str>,

@@ -45,3 +45,10 @@ pub enum BenchmarkRef {
         recipe: Recipe,
     },
 }
+
+impl BenchmarkRef {
+    /// Whether queries train instead of being looked up.
+    pub const fn is_training(&self) -> bool {
+        matches!(self, Self::Train { .. })
+    }
+}

@@ -19,7 +19,7 @@ pub struct Capability {
     pub device: Device,
     /// Version of the worker program.
     pub version: String,
-    /// Version of libtorch.
+    /// Version of libtorch; [`Self::NO_LIBTORCH`] where the worker has none.
     pub libtorch: String,
     /// Git commit that the worker program was built from; empty where the build does
     /// not know it.
@@ -40,6 +40,16 @@ pub struct Capability {
     /// Whether it runs programs.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub programs: bool,
+}
+
+impl Capability {
+    /// What stands for the version of libtorch where there is none.
+    pub const NO_LIBTORCH: &str = "none";
+
+    /// Whether it takes tasks that need libtorch.
+    pub fn has_libtorch(&self) -> bool {
+        self.libtorch != Self::NO_LIBTORCH
+    }
 }
 
 /// A compute device.

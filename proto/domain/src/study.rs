@@ -48,6 +48,14 @@ pub struct StudySpec {
     pub audit: Option<AuditShare>,
 }
 
+impl StudySpec {
+    /// Whether some of its tasks run only where libtorch is.
+    pub fn needs_libtorch(&self) -> bool {
+        let trains = |plan: &SearchPlan| plan.benchmark.is_training();
+        self.evaluate.is_some() || self.search.as_ref().is_some_and(trains)
+    }
+}
+
 /// Seeds of a sweep: 1, 2, 3, … in the order given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

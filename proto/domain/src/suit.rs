@@ -12,6 +12,8 @@ pub enum Requirement {
     /// Nothing that not every worker has.
     #[default]
     None,
+    /// It has libtorch.
+    Libtorch,
     /// It runs programs, and has what this one needs.
     Program(Needs),
 }
@@ -19,6 +21,8 @@ pub enum Requirement {
 /// What a worker does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
+    /// It has no libtorch.
+    Libtorch,
     /// It does not run programs.
     Programs,
     /// It has fewer processor cores.
@@ -34,6 +38,7 @@ impl TaskSpec {
     pub const fn requirement(&self) -> Requirement {
         match self {
             Self::Program(spec) => Requirement::Program(spec.needs),
+            _ if self.needs_libtorch() => Requirement::Libtorch,
             Self::Pretrain(_) | Self::Search(_) | Self::Evaluate(_) | Self::Noop(_) => {
                 Requirement::None
             }
@@ -45,8 +50,10 @@ impl Capability {
     /// The first thing that a worker lacks for a task. What it does not know of itself
     /// it is taken to have.
     pub fn lack(&self, requirement: Requirement) -> Option<Lack> {
-        let Requirement::Program(needs) = requirement else {
-            return None;
+        let needs = match requirement {
+            Requirement::None => return None,
+            Requirement::Libtorch => return (!self.has_libtorch()).then_some(Lack::Libtorch),
+            Requirement::Program(needs) => needs,
         };
         let gpus = u32::from(matches!(self.device, Device::Cuda { .. }));
         let is_short = |needed: u64, offered: u64| offered != 0 && needed > offered;
@@ -67,8 +74,10 @@ impl Capability {
 impl fmt::Display for Requirement {
     /// What is needed, after "a worker with".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Program(needs) = self else {
-            return f.write_str("nothing special");
+        let needs = match self {
+            Self::None => return f.write_str("nothing special"),
+            Self::Libtorch => return f.write_str("`reprise-torch`"),
+            Self::Program(needs) => needs,
         };
         f.write_str("`--allow-programs`")?;
         let plural = |count| if count == 1 { "" } else { "s" };
@@ -109,6 +118,12 @@ mod tests {
             );
         };
         assert_eq!(worker.lack(Requirement::None), None);
+        assert_eq!(worker.lack(Requirement::Libtorch), None);
+        let without = Capability {
+            libtorch: Capability::NO_LIBTORCH.to_owned(),
+            ..worker.clone()
+        };
+        assert_eq!(without.lack(Requirement::Libtorch), Some(Lack::Libtorch));
         check(&worker, 1, None, 0, Some(Lack::Programs));
         worker.programs = true;
         check(&worker, 4, Some(8 << 30), 0, None);

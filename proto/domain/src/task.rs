@@ -40,6 +40,15 @@ impl TaskSpec {
         }
     }
 
+    /// Whether it runs only where libtorch is: what trains architectures for real.
+    pub const fn needs_libtorch(&self) -> bool {
+        match self {
+            Self::Evaluate(_) => true,
+            Self::Search(spec) => spec.benchmark.is_training(),
+            Self::Pretrain(_) | Self::Noop(_) | Self::Program(_) => false,
+        }
+    }
+
     /// Whether results of this kind refer to artifacts.
     pub const fn makes_artifacts(&self) -> bool {
         match self {

@@ -1,8 +1,8 @@
 //! What a trained model is used for: embedding the whole space, and the validity of
 //! points of its latent space.
 
+use reprise_model::{CodeGaussian, embed};
 use reprise_search::rng::Stream;
-use reprise_torch::autoencoder::{CodeGaussian, embed};
 use serde_json::json;
 
 use crate::baseline::Baseline;

@@ -29,7 +29,7 @@ mod workload;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use reprise_torch::autoencoder::TorchDevice;
+use reprise_child::TorchDevice;
 use serde_json::json;
 
 use self::profile::Subject;

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use reprise_child::TorchDevice;
 use reprise_domain::{PretrainSpec, Seed};
+use reprise_model::GraphSet;
 use reprise_search::space::SearchSpace;
-use reprise_torch::autoencoder::{GraphSet, Pack, TorchDevice, best, probe};
+use reprise_torch::autoencoder::{Pack, best, probe};
 use serde_json::json;
 
 use crate::machine::timed;

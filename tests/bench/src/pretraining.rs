@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use anyhow::Context as _;
-use reprise_torch::autoencoder::Pretrainer;
+use reprise_model::Pretrainer;
 use serde_json::json;
 
 use crate::baseline::Baseline;

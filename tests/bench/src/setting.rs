@@ -8,10 +8,10 @@ use anyhow::{Context as _, ensure};
 use reprise_domain::protocol::{Protocol, Quirks};
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{ArchIndex, ModelName, PretrainSpec, Seed, SpaceName};
+use reprise_model::{GraphSet, Native, Params, Pretrainer, embed};
 use reprise_search::embedding::Embedding;
 use reprise_search::rng::Stream;
 use reprise_search::space::{self, GraphDims, SearchSpace};
-use reprise_torch::autoencoder::{Backend, GraphSet, Params, Pretrainer, embed};
 
 use crate::baseline::Baseline;
 
@@ -54,7 +54,7 @@ impl Setting {
             published(32),
             Arc::clone(&space),
             Arc::clone(&graphs),
-            Backend::default(),
+            &Native,
         )?;
         while pretrainer.progress().epochs_done == 0 {
             pretrainer.advance(100)?;
@@ -73,25 +73,19 @@ impl Setting {
     /// A pretraining that has not begun, in training mode.
     pub(crate) fn fresh(&self, batch: u32) -> anyhow::Result<Pretrainer> {
         let (space, graphs) = (Arc::clone(&self.space), Arc::clone(&self.graphs));
-        Ok(Pretrainer::new(
-            published(batch),
-            space,
-            graphs,
-            Backend::default(),
-        )?)
+        Ok(Pretrainer::new(published(batch), space, graphs, &Native)?)
     }
 
     /// The pretraining after its first epoch: the published code trains on in
     /// evaluation mode (protocol notes, Q1).
     pub(crate) fn later(&self) -> anyhow::Result<Pretrainer> {
         let (space, graphs) = (Arc::clone(&self.space), Arc::clone(&self.graphs));
-        let backend = Backend::default();
         Ok(Pretrainer::resume(
             &self.checkpoint,
             published(32),
             space,
             graphs,
-            backend,
+            &Native,
         )?)
     }
 

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use reprise_model::GraphSet;
 use reprise_search::space::Nasbench101;
 use reprise_tests::fleet::said;
 use reprise_tests::program;
-use reprise_torch::autoencoder::GraphSet;
 
 use crate::machine::timed;
 use crate::report::{Better, Row, Section};

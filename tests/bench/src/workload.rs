@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use reprise_domain::SpaceName;
+use reprise_model::{GraphSet, Native, Pretrainer, embed};
 use reprise_search::space;
-use reprise_torch::autoencoder::{Backend, GraphSet, Pretrainer, embed};
 
 use crate::machine::pin;
 use crate::profile::Subject;
@@ -51,7 +51,7 @@ pub(crate) fn run(subject: Subject, files: &Path) -> anyhow::Result<()> {
 fn pretrain(files: &Path) -> anyhow::Result<()> {
     let (mut later, graphs) = trained(files)?;
     let space = space::open(SpaceName::Nasbench101);
-    let mut first = Pretrainer::new(published(32), space, graphs, Backend::default())?;
+    let mut first = Pretrainer::new(published(32), space, graphs, &Native)?;
     first.advance(STEPS)?;
     later.advance(7 * STEPS)?;
     Ok(())
@@ -67,7 +67,7 @@ fn trained(files: &Path) -> anyhow::Result<(Pretrainer, Arc<GraphSet>)> {
         published(32),
         space,
         Arc::clone(&graphs),
-        Backend::default(),
+        &Native,
     )?;
     Ok((pretrainer, graphs))
 }

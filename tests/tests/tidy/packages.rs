@@ -11,7 +11,7 @@ use super::{files, offenders, root};
 
 /// Each package with what it must not reach by dependencies of any depth, those of
 /// its tests left out.
-const FORBIDDEN: [(&str, &[&str]); 11] = [
+const FORBIDDEN: [(&str, &[&str]); 13] = [
     (
         "reprise-proto",
         &[
@@ -35,17 +35,44 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
         "reprise-data",
         &["tokio", "tonic", "tch", "torch-sys", TORCH],
     ),
+    (
+        "reprise-child",
+        &[
+            "tokio",
+            "tonic",
+            "tch",
+            "torch-sys",
+            TORCH,
+            COORDINATOR,
+            WORKER,
+        ],
+    ),
+    (
+        "reprise-model",
+        &[
+            "tokio",
+            "tonic",
+            "tch",
+            "torch-sys",
+            TORCH,
+            COORDINATOR,
+            WORKER,
+        ],
+    ),
     (TORCH, &["tokio", "tonic", COORDINATOR, WORKER]),
     (
         WORKER,
         &[
+            "tch",
+            "torch-sys",
+            TORCH,
             COORDINATOR,
             "reprise-core",
             "reprise-stats",
             "reprise-study",
         ],
     ),
-    ("reprise-tests", &[COORDINATOR, WORKER, "tch"]),
+    ("reprise-tests", &[COORDINATOR, WORKER, TORCH, "tch"]),
     (
         "reprise-skip",
         &[COORDINATOR, WORKER, "tokio", "tonic", "tch"],

@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use reprise_torch::autoencoder::TorchDevice;
+use reprise_child::TorchDevice;
 
 use crate::packing::Packs;
+use crate::torch::{self, Torch, TorchError};
 
 /// Most seeds of a pack that is chosen by a probe. Twice as many train hardly more
 /// steps a second on the largest cards, and a lost machine would lose as many more.
@@ -34,14 +35,22 @@ impl FromStr for DeviceArg {
 
 impl DeviceArg {
     /// The device, if this machine has it.
-    pub(super) fn device(self) -> anyhow::Result<TorchDevice> {
+    pub(super) fn device(self, torch: Option<&Torch>) -> anyhow::Result<TorchDevice> {
+        let cards = torch.map_or(0, |torch| torch.hello().cards.len());
         match self {
-            Self::Auto if reprise_torch::cuda_devices() > 0 => Ok(TorchDevice::Cuda(0)),
-            Self::Auto => Ok(TorchDevice::Cpu),
-            Self::Given(device) => device.check().map(|()| device).context(
-                "graphics cards need the libtorch for CUDA (deploy/README.md, GPUs) and \
-                 their driver; `--device cpu` does without",
-            ),
+            Self::Auto if cards > 0 => Ok(TorchDevice::Cuda(0)),
+            Self::Auto | Self::Given(TorchDevice::Cpu) => Ok(TorchDevice::Cpu),
+            Self::Given(device) => match torch {
+                Some(torch) => torch::check(device, torch.hello()).map_err(anyhow::Error::from),
+                None => Err(anyhow::Error::from(TorchError::Absent)),
+            }
+            .map(|()| device)
+            .with_context(|| {
+                format!(
+                    "device `{device}` needs `reprise-torch` with the libtorch for CUDA \
+                     (deploy/README.md, GPUs) and its driver; `--device cpu` does without"
+                )
+            }),
         }
     }
 }
@@ -96,7 +105,7 @@ mod tests {
     #[test]
     fn a_card_that_is_not_there_is_refused_with_a_way_out() {
         let error = DeviceArg::Given(TorchDevice::Cuda(99))
-            .device()
+            .device(None)
             .unwrap_err();
         let message = format!("{error:#}");
         assert!(

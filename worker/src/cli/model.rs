@@ -5,32 +5,34 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use reprise_child::{Compared, Outcome, Task};
 use reprise_data::torch_checkpoint::read_checkpoint_file;
-use reprise_torch::autoencoder::selftest::{self, Comparison};
-use reprise_torch::autoencoder::{Backend, Params, TorchDevice};
+use reprise_model::selftest::{self, Comparison};
+use reprise_model::{Native, Params};
 
 use super::fault::wrong_input;
+use super::torch::TorchArg;
+use crate::torch::Torch;
 
 /// Most bytes of a fixture: parameters, inputs and values of models a hundred times
 /// as large as those in use.
 const LARGEST_FIXTURE: u64 = 256 << 20;
 
-/// Compares both engines with the expected values of a fixture and writes each
-/// value's largest absolute difference.
-pub(super) fn selftest(fixture: &Path, as_json: bool) -> anyhow::Result<()> {
-    reprise_torch::use_one_thread();
+/// Compares the native engine and, in a child, libtorch's with the expected values of a
+/// fixture and writes each value's largest absolute difference.
+pub(super) fn selftest(fixture: &Path, as_json: bool, torch: TorchArg) -> anyhow::Result<()> {
     let bytes = reprise_data::bytes::read_file(fixture, LARGEST_FIXTURE)
         .map_err(anyhow::Error::from)
         .map_err(wrong_input(format!("read fixture `{}`", fixture.display())))?;
-    let mut all: Vec<(&str, Comparison)> = Vec::new();
-    for (engine, backend) in [
-        ("native", Backend::Native),
-        ("libtorch", Backend::Libtorch(TorchDevice::Cpu)),
-    ] {
-        let report = selftest::run(&bytes, backend)
-            .with_context(|| format!("`{}` is no fixture", fixture.display()))
-            .map_err(wrong_input("run the fixture"))?;
-        all.extend(report.into_iter().map(|comparison| (engine, comparison)));
+    let run = || format!("`{}` is no fixture", fixture.display());
+    let native = selftest::run(&bytes, &Native)
+        .with_context(run)
+        .map_err(wrong_input("run the fixture"))?;
+    let mut all: Vec<_> = native.into_iter().map(|row| ("native", row)).collect();
+    // Not before the fixture was read: a wrong one is the news.
+    if let Some(torch) = torch.open("libtorch's engine is not compared")? {
+        let compared = in_child(&torch, bytes).map_err(wrong_input("run the fixture"))?;
+        all.extend(compared.into_iter().map(|row| ("libtorch", row)));
     }
     let mut out = io::stdout().lock();
     if as_json {
@@ -55,6 +57,23 @@ pub(super) fn selftest(fixture: &Path, as_json: bool) -> anyhow::Result<()> {
         all.len()
     );
     Ok(())
+}
+
+/// What libtorch's engine makes of a fixture.
+fn in_child(torch: &Torch, fixture: Vec<u8>) -> anyhow::Result<Vec<Comparison>> {
+    let mut lease = torch.lease()?;
+    match lease.ask(Task::Selftest, fixture)? {
+        Outcome::Compared { compared } => Ok(compared.into_iter().map(comparison).collect()),
+        _ => Err(lease.unexpected().into()),
+    }
+}
+
+fn comparison(row: Compared) -> Comparison {
+    Comparison {
+        quantity: row.quantity,
+        difference: row.difference.unwrap_or(f64::NAN),
+        tolerance: row.tolerance,
+    }
 }
 
 fn json(engine: &str, comparison: &Comparison) -> serde_json::Value {

@@ -4,26 +4,31 @@
 use std::fs;
 use std::thread;
 
+use reprise_child::{Hello, TorchDevice};
 use reprise_domain::text::printable;
 use reprise_domain::{Capability, Device};
-use reprise_torch::autoencoder::TorchDevice;
 
 /// Characters of a name.
 const LONGEST_NAME: usize = reprise_domain::bounds::worker::NAME_CHARS;
 
-/// The offer of a worker with so many slots on `device`.
-pub(super) fn offer(slots: u32, device: TorchDevice) -> Capability {
+/// The commit that a release is built from.
+const COMMIT: &str = env!("REPRISE_COMMIT");
+
+/// The offer of a worker with so many slots on `device`; `torch` is what its program for
+/// libtorch says of itself, where there is one.
+pub(super) fn offer(slots: u32, device: TorchDevice, torch: Option<&Hello>) -> Capability {
     let driver = match device {
         TorchDevice::Cpu => None,
-        TorchDevice::Cuda(_) => reprise_torch::cuda_driver(),
+        TorchDevice::Cuda(_) => torch.and_then(|torch| torch.driver.clone()),
     };
+    let libtorch = torch.map_or(Capability::NO_LIBTORCH, |torch| torch.libtorch.as_str());
     Capability {
         slots,
         host: name(fs::read_to_string("/proc/sys/kernel/hostname").ok()),
-        device: described(device),
+        device: described(device, torch),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        libtorch: reprise_torch::LIBTORCH_VERSION.to_owned(),
-        commit: env!("REPRISE_COMMIT").into(),
+        libtorch: printable(libtorch, LONGEST_NAME),
+        commit: COMMIT.to_owned(),
         os: system(),
         driver: printable(&driver.unwrap_or_default(), LONGEST_NAME),
         cores: thread::available_parallelism().map_or(0, |cores| cores.get() as u32),
@@ -34,7 +39,7 @@ pub(super) fn offer(slots: u32, device: TorchDevice) -> Capability {
 }
 
 /// The device for people and manifests.
-fn described(device: TorchDevice) -> Device {
+fn described(device: TorchDevice, torch: Option<&Hello>) -> Device {
     match device {
         TorchDevice::Cpu => Device::Cpu {
             model: name(cpu_model(
@@ -43,7 +48,7 @@ fn described(device: TorchDevice) -> Device {
         },
         TorchDevice::Cuda(index) => Device::Cuda {
             index,
-            model: name(reprise_torch::cuda_name(index)),
+            model: name(torch.and_then(|torch| torch.cards.get(index as usize)?.model.clone())),
         },
     }
 }
@@ -95,11 +100,26 @@ fn total_memory(info: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use reprise_child::Card;
+
     use super::*;
 
     #[test]
     fn an_offer_names_what_results_were_made_with() {
-        let offer = offer(2, TorchDevice::Cpu);
+        let torch = Hello {
+            libtorch: "2.11.0".to_owned(),
+            cards: vec![Card {
+                model: Some("NVIDIA H100".to_owned()),
+            }],
+            driver: Some("580.65.06".to_owned()),
+            ..Hello::default()
+        };
+        let with_card = offer(2, TorchDevice::Cuda(0), Some(&torch));
+        assert_eq!(with_card.driver, "580.65.06");
+        assert_eq!(with_card.device.to_string(), "NVIDIA H100 (cuda:0)");
+        let without = offer(2, TorchDevice::Cpu, None);
+        assert!(!without.has_libtorch(), "{}", without.libtorch);
+        let offer = offer(2, TorchDevice::Cpu, Some(&torch));
         assert_eq!((offer.slots, offer.driver.as_str()), (2, ""));
         assert!(offer.libtorch.starts_with("2."), "{}", offer.libtorch);
         assert!(offer.os.ends_with(std::env::consts::ARCH), "{}", offer.os);

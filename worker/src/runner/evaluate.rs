@@ -1,49 +1,73 @@
-//! Trains one architecture for real.
+//! Trains one architecture for real, in a child with libtorch.
 
-use reprise_domain::{ArchIndex, EvaluateSpec, SpaceName, TaskResult};
-use reprise_search::space::Nasbench201;
-use reprise_torch::cellnet::{self, CellNetError, CellOp, Trained};
+use reprise_child::{FromChild, Outcome, Task, ToChild};
+use reprise_domain::{EvaluateResult, EvaluateSpec, Seconds, TaskResult};
 
-use super::{Done, RunError};
+use super::{Done, RunError, Runner};
 use crate::progress::Progress;
 use crate::slots::Cancel;
+use crate::torch::{Lease, Listener};
 
-/// Runs an evaluation.
-pub(super) fn run(
-    spec: &EvaluateSpec,
-    progress: &Progress,
-    cancel: &Cancel,
-) -> Result<Done, RunError> {
-    let mut steps = 0;
-    let trained = train(spec, &mut || {
-        // Asked before every step.
-        progress.set(steps, 0);
-        steps += 1;
-        cancel.is_cancelled()
-    })?;
-    Ok(Done {
-        result: TaskResult::Evaluate(trained.result),
-        training: Some(trained.training),
-    })
+/// What is waited for while a child trains.
+struct Training<'a> {
+    /// Where the steps are counted; a trial counts its queries instead.
+    progress: Option<&'a Progress>,
+    cancel: &'a Cancel,
+    is_told: bool,
 }
 
-/// Trains the architecture of a spec; `should_stop` is asked before every step.
+impl Listener for Training<'_> {
+    fn said(&mut self, message: FromChild, _: Vec<u8>) -> Result<(), String> {
+        let FromChild::Progress { reached, .. } = message else {
+            return Err("a message of another task than a training".to_owned());
+        };
+        if let Some(progress) = self.progress {
+            progress.set(reached.done, 0);
+        }
+        Ok(())
+    }
+
+    fn wish(&mut self) -> Option<ToChild> {
+        if self.is_told || !self.cancel.is_cancelled() {
+            return None;
+        }
+        self.is_told = true;
+        Some(ToChild::Stop { save: false })
+    }
+}
+
+impl Runner {
+    /// Runs an evaluation.
+    pub(super) fn evaluate(
+        &self,
+        spec: &EvaluateSpec,
+        progress: &Progress,
+        cancel: &Cancel,
+    ) -> Result<Done, RunError> {
+        let mut lease = self.lease()?;
+        let (result, training) = train(&mut lease, spec, Some(progress), cancel)?;
+        Ok(Done {
+            result: TaskResult::Evaluate(result),
+            training: Some(training),
+        })
+    }
+}
+
+/// Trains the architecture of a spec; what it measured, and the time of its training.
 pub(super) fn train(
+    lease: &mut Lease,
     spec: &EvaluateSpec,
-    should_stop: &mut dyn FnMut() -> bool,
-) -> Result<Trained, RunError> {
-    let cell = cell(spec.space, spec.arch)?;
-    cellnet::train(cell, spec, should_stop).map_err(|CellNetError::Stopped| RunError::Stopped)
-}
-
-fn cell(space: SpaceName, arch: ArchIndex) -> Result<[CellOp; 6], RunError> {
-    let doing = || RunError::impossible(format!("train architecture `{arch}` of `{space}`"));
-    if space != SpaceName::Nasbench201 {
-        return Err(doing()("only cells of `nasbench201` can be trained".into()));
+    progress: Option<&Progress>,
+    cancel: &Cancel,
+) -> Result<(EvaluateResult, Seconds), RunError> {
+    let mut training = Training {
+        progress,
+        cancel,
+        is_told: false,
+    };
+    let task = Task::Evaluate { spec: *spec };
+    match lease.run(vec![(ToChild::Start { task }, Vec::new())], &mut training)? {
+        Outcome::Evaluated { result, training } => Ok((result, training)),
+        _ => Err(lease.unexpected().into()),
     }
-    let known = Nasbench201::new();
-    if arch.row() >= reprise_search::space::SearchSpace::len(&known) {
-        return Err(doing()("the space has no such architecture".into()));
-    }
-    Ok(known.cell_ops(arch))
 }

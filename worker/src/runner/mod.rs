@@ -1,4 +1,5 @@
-//! Runs one task from its spec and inputs to its result, on a slot's thread.
+//! Runs one task from its spec and inputs to its result, on a slot's thread; what needs
+//! libtorch in a child process.
 
 mod benchmarks;
 mod evaluate;
@@ -7,7 +8,6 @@ pub(crate) mod pack;
 mod pretrain;
 pub mod program;
 mod search;
-mod spaces;
 
 use reprise_domain::{AttemptOutcome, FailureClass, Seconds, TaskResult, TaskSpec};
 use reprise_proto::status::ErrorCode;
@@ -16,6 +16,7 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::checkpoints::Checkpoints;
 use crate::logs::Logs;
 use crate::slots::{Assignment, Cancel};
+use crate::torch::{Lease, Torch, TorchError};
 use benchmarks::Benchmarks;
 use program::{ProgramError, Programs};
 
@@ -29,6 +30,8 @@ pub struct Runner {
     embeddings: search::Embeddings,
     /// Absent where programs are not allowed.
     programs: Option<Programs>,
+    /// The program that computes with libtorch, where there is one.
+    torch: Option<Torch>,
 }
 
 /// A task that is done.
@@ -52,6 +55,9 @@ pub enum RunError {
     /// A program gave no result.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// The child that was to do it did not.
+    #[error(transparent)]
+    Torch(TorchError),
     /// It failed; trying again may help.
     #[error("{doing}")]
     Failed {
@@ -78,6 +84,7 @@ impl RunError {
         match self {
             Self::Impossible { .. } => FailureClass::Permanent,
             Self::Program(error) => error.class(),
+            Self::Torch(error) => error.class(),
             Self::Artifact(ArtifactError::Fetch { source, .. })
                 if matches!(source.code, ErrorCode::NotFound | ErrorCode::Corrupt) =>
             {
@@ -111,6 +118,15 @@ impl From<ArtifactError> for RunError {
     }
 }
 
+impl From<TorchError> for RunError {
+    fn from(error: TorchError) -> Self {
+        match error {
+            TorchError::Stopped => Self::Stopped,
+            error => Self::Torch(error),
+        }
+    }
+}
+
 /// What was done, if its result fits the task: the coordinator refuses another,
 /// and a number that is none could not even be sent.
 fn fitting(spec: &TaskSpec, done: Done) -> Result<Done, RunError> {
@@ -122,7 +138,12 @@ fn fitting(spec: &TaskSpec, done: Done) -> Result<Done, RunError> {
 
 impl Runner {
     /// A runner with nothing read yet.
-    pub fn new(artifacts: Artifacts, checkpoints: Checkpoints, logs: Logs) -> Self {
+    pub fn new(
+        artifacts: Artifacts,
+        checkpoints: Checkpoints,
+        logs: Logs,
+        torch: Option<Torch>,
+    ) -> Self {
         Self {
             artifacts,
             checkpoints,
@@ -130,6 +151,7 @@ impl Runner {
             benchmarks: Benchmarks::default(),
             embeddings: search::Embeddings::default(),
             programs: None,
+            torch,
         }
     }
 
@@ -138,6 +160,12 @@ impl Runner {
     pub(crate) fn with_programs(mut self, programs: Option<Programs>) -> Self {
         self.programs = programs;
         self
+    }
+
+    /// A child for this thread.
+    fn lease(&self) -> Result<Lease, TorchError> {
+        let torch = self.torch.as_ref();
+        torch.ok_or(TorchError::Absent)?.lease()
     }
 
     /// Notes that an attempt begins.
@@ -158,7 +186,7 @@ impl Runner {
     pub fn run(&self, assignment: &Assignment, cancel: &Cancel) -> Result<Done, RunError> {
         let done = match &assignment.spec {
             TaskSpec::Noop(spec) => noop::run(spec, assignment.attempt.number, cancel),
-            TaskSpec::Evaluate(spec) => evaluate::run(spec, &assignment.progress, cancel),
+            TaskSpec::Evaluate(spec) => self.evaluate(spec, &assignment.progress, cancel),
             TaskSpec::Pretrain(spec) => self.pretrain(spec, assignment, cancel),
             TaskSpec::Search(spec) => self.search(spec, assignment, cancel),
             TaskSpec::Program(spec) => self.program(spec, assignment, cancel),

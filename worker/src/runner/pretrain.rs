@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use reprise_domain::{EpochMeasures, PretrainResult, PretrainSpec, Seconds, TaskResult};
-use reprise_search::space::SearchSpace;
-use reprise_torch::autoencoder::{
-    Backend, GraphSet, Position, PretrainError, Pretrainer, Progress as Reached, embed, position,
-};
+use reprise_model::{GraphSet, Native, Position, PretrainError, Pretrainer, embed, position};
+use reprise_search::space::{self, SearchSpace};
 
-use super::{Done, RunError, Runner, spaces};
+use super::{Done, RunError, Runner};
 use crate::logs::note;
 use crate::progress::Progress;
 use crate::slots::{Assignment, Cancel};
@@ -29,17 +27,17 @@ impl Runner {
         let started = Instant::now();
         let failed =
             |doing: &'static str| move |error: PretrainError| RunError::failed(doing)(error.into());
-        let space = spaces::open(spec.space);
+        let space = space::shared(spec.space);
         let graphs = GraphSet::of_space(space.as_ref())
             .map_err(|error| RunError::impossible("encode the space")(error.into()))?;
         let graphs = Arc::new(graphs);
         let mut checkpoints = self.checkpoints.of(assignment.attempt);
         let found = checkpoints.found(assignment.checkpoint, cancel)?;
         let (_, found) = furthest(found, *spec, &space, &graphs);
-        let (set, backend) = (Arc::clone(&graphs), Backend::default());
+        let set = Arc::clone(&graphs);
         let mut pretrainer = match &found {
-            Some(bytes) => Pretrainer::resume(bytes, *spec, space, set, backend),
-            None => Pretrainer::new(*spec, space, set, backend),
+            Some(bytes) => Pretrainer::resume(bytes, *spec, space, set, &Native),
+            None => Pretrainer::new(*spec, space, set, &Native),
         }
         .map_err(|error| RunError::impossible("start pretraining")(error.into()))?;
         let mut reached = pretrainer.progress();
@@ -59,7 +57,7 @@ impl Runner {
             };
             progress.set(reached.done(), reached.total());
             if reached.epochs_done > epochs {
-                said(progress, &reached, reached.last);
+                said(progress, reached.epochs_done, reached.epochs, reached.last);
             }
             if reached.is_finished() {
                 break;
@@ -96,9 +94,8 @@ impl Runner {
 }
 
 /// Says in the attempt's log and in its progress that an epoch is done.
-pub(super) fn said(progress: &Progress, reached: &Reached, last: Option<EpochMeasures>) {
+pub(super) fn said(progress: &Progress, epoch: u32, epochs: u32, last: Option<EpochMeasures>) {
     if let Some(EpochMeasures { loss, validity, .. }) = last {
-        let (epoch, epochs) = (reached.epochs_done, reached.epochs);
         progress.note(&format!("epoch {epoch} of {epochs} done, loss {loss:.4}"));
         note!(epoch, epochs, loss, validity, "epoch done");
     }

@@ -9,15 +9,16 @@ use reprise_domain::{
     ArchIndex, BenchmarkRef, Budget, Dataset, Digest, EncodingName, EvaluateResult, EvaluateSpec,
     Recipe, SearchResult, SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
 };
+use reprise_model::embed;
 use reprise_search::embedding::Embedding;
 use reprise_search::method;
-use reprise_search::space::SearchSpace;
+use reprise_search::space::{self, SearchSpace};
 use reprise_search::trial::{Guiding, Oracle, OracleError, Reported, TrialError, run_trial};
-use reprise_torch::autoencoder::embed;
 
-use super::{Done, RunError, Runner, evaluate, spaces};
+use super::{Done, RunError, Runner, evaluate};
 use crate::progress::Progress;
 use crate::slots::{Assignment, Cancel};
+use crate::torch::Lease;
 
 /// Embeddings that are kept in memory: one of NAS-Bench-101 takes 27 MB, and trials
 /// of one embedding follow each other.
@@ -54,7 +55,7 @@ impl Runner {
         assignment: &Assignment,
         cancel: &Cancel,
     ) -> Result<Done, RunError> {
-        let space = spaces::open(spec.space);
+        let space = space::shared(spec.space);
         let embedding = match spec.encoding {
             EncodingName::Discrete => None,
             EncodingName::Embedding { pretrain } => {
@@ -80,6 +81,7 @@ impl Runner {
                 dataset: spec.dataset,
                 recipe,
                 trained: HashMap::new(),
+                lease: self.lease()?,
                 cancel: cancel.clone(),
             }),
         };
@@ -191,6 +193,8 @@ struct TrainingOracle {
     dataset: Dataset,
     recipe: Recipe,
     trained: HashMap<ArchIndex, EvaluateResult>,
+    /// The child that trains; one for the whole trial.
+    lease: Lease,
     cancel: Cancel,
 }
 
@@ -212,7 +216,7 @@ impl Oracle for TrainingOracle {
                 recipe: self.recipe,
                 seed: TRAINING_SEED,
             };
-            let result = evaluate::train(&spec, &mut || self.cancel.is_cancelled())?.result;
+            let (result, _) = evaluate::train(&mut self.lease, &spec, None, &self.cancel)?;
             self.trained.insert(arch, result);
             result
         };

@@ -13,6 +13,7 @@ use crate::identity::HomeError;
 use crate::packing::Packs;
 use crate::runner::program::ProgramSettings;
 use crate::spool::SpoolError;
+use crate::torch::Torch;
 
 /// What a worker is started with.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Config {
     pub threads: usize,
     /// How pretraining is packed, if it is.
     pub packs: Option<Packs>,
+    /// The program that computes with libtorch, where there is one.
+    pub torch: Option<Torch>,
     /// Most work that is lost with its machine.
     pub checkpoint_interval: Duration,
     /// Its own directory: identity, spool, checkpoints and caches.

@@ -110,7 +110,12 @@ impl Service {
                 path: programs_at,
                 source,
             })?;
-        let runner = Runner::new(artifacts.clone(), checkpoints, logs.clone());
+        let runner = Runner::new(
+            artifacts.clone(),
+            checkpoints,
+            logs.clone(),
+            config.torch.clone(),
+        );
         let runner = runner.with_programs(programs);
         let runner = Arc::new(runner);
         let slots = Slots::start(config.threads, config.packs, &runner, move |end| {

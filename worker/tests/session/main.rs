@@ -1,7 +1,9 @@
 //! A worker's session with a coordinator that drops it, stands still or knows nothing:
 //! what the worker says then, and what it keeps.
 
+mod double;
 mod stand;
+mod torch;
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +12,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    ArchIndex, AttemptId, AttemptOutcome, BenchmarkRef, Budget, Dataset, EncodingName,
-    EvaluateSpec, FailureClass, MethodSpec, ModelName, PretrainSpec, Protocol, Quirks, Recipe,
-    SearchSpec, Seed, SpaceName, TaskSpec,
+    AttemptId, AttemptOutcome, BenchmarkRef, Budget, Dataset, EncodingName, FailureClass,
+    MethodSpec, ModelName, PretrainSpec, Protocol, Quirks, SearchSpec, Seed, SpaceName, TaskSpec,
 };
 use reprise_proto::pb;
 use reprise_proto::pb::from_worker::Message as FromMessage;
+use reprise_worker::torch::{Limits, Torch};
+
+use double::{Double, evaluation};
 use stand::{SILENCE, Session, Stand, attempt, noop};
 
 /// Waits until a directory is empty.
@@ -71,16 +75,12 @@ async fn a_worker_that_stood_still_opens_a_new_session() -> anyhow::Result<()> {
 async fn heartbeats_say_how_far_attempts_are() -> anyhow::Result<()> {
     let home = tempfile::tempdir()?;
     let mut stand = Stand::start().await?;
-    let _worker = stand.worker(home.path())?;
+    // Longer than a few heartbeats.
+    let double = Double::new("cat progress; sleep 1")?;
+    let torch = Torch::open(double.program(), Limits::default())?;
+    let _worker = stand.worker_with(home.path(), torch)?;
     let mut session = stand.session().await?;
-    let spec = TaskSpec::Evaluate(EvaluateSpec {
-        space: SpaceName::Nasbench201,
-        // All convolutions: it takes longer than a few heartbeats.
-        arch: ArchIndex(13_671),
-        dataset: Dataset::Digits,
-        recipe: Recipe::DigitsSmall,
-        seed: Seed(1),
-    });
+    let spec = TaskSpec::Evaluate(evaluation());
     session.start(&[(attempt(1), spec)])?;
     let moved = session.next(|message| match message {
         FromMessage::Heartbeat(beat) => beat.progress.into_iter().next(),
@@ -98,8 +98,8 @@ async fn heartbeats_say_how_far_attempts_are() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn pretraining() -> TaskSpec {
-    TaskSpec::Pretrain(PretrainSpec {
+fn pretraining() -> PretrainSpec {
+    PretrainSpec {
         space: SpaceName::Nasbench201,
         model: ModelName::Arch2vec,
         sizes: ModelSizes::default(),
@@ -111,7 +111,7 @@ fn pretraining() -> TaskSpec {
         latent_points: 100,
         quirks: Quirks::of(Protocol::Reference).pretrain,
         seed: Seed(1),
-    })
+    }
 }
 
 async fn checkpoint(session: &mut Session) -> anyhow::Result<pb::Checkpoint> {
@@ -128,7 +128,7 @@ async fn what_a_killed_process_had_saved_counts_as_progress_at_once() -> anyhow:
     let mut stand = Stand::start().await?;
     let worker = stand.worker_that_sends(home.path(), Duration::from_millis(200))?;
     let mut session = stand.session().await?;
-    session.start(&[(attempt(1), pretraining())])?;
+    session.start(&[(attempt(1), TaskSpec::Pretrain(pretraining()))])?;
     let before = checkpoint(&mut session).await?;
     assert!(before.done > 0);
     worker.kill().await;
@@ -139,7 +139,7 @@ async fn what_a_killed_process_had_saved_counts_as_progress_at_once() -> anyhow:
         number: 2,
         ..attempt(1)
     };
-    session.start(&[(second, pretraining())])?;
+    session.start(&[(second, TaskSpec::Pretrain(pretraining()))])?;
     // An hour before it would be time for one.
     let resumed = checkpoint(&mut session).await?;
     assert_eq!(resumed.attempt, Some(second.into()));

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use reprise_child::TorchDevice;
 use reprise_domain::{
     AttemptId, AttemptOutcome, Capability, Digest, NoopSpec, Seed, TaskKey, TaskSpec,
 };
@@ -16,7 +17,9 @@ use reprise_proto::pb::worker_service_server::{WorkerService, WorkerServiceServe
 use reprise_proto::pb::{self, FromWorker, ToWorker};
 use reprise_proto::status::{ApiError, ErrorCode};
 use reprise_proto::{PROTOCOL_VERSION, convert};
+use reprise_worker::packing::Packs;
 use reprise_worker::session::{Config, Service};
+use reprise_worker::torch::Torch;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
@@ -28,6 +31,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Longest silence that the coordinator allows: heartbeats come three times as often.
 pub(crate) const SILENCE: Duration = Duration::from_millis(600);
+
+/// More time between two checkpoints than any test takes.
+const RARELY: Duration = Duration::from_hours(1);
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -138,7 +144,26 @@ impl Stand {
 
     /// Starts a worker of one slot in `directory`.
     pub(crate) fn worker(&self, directory: &Path) -> anyhow::Result<Worker> {
-        self.worker_that_sends(directory, Duration::from_hours(1))
+        self.worker_that_sends(directory, RARELY)
+    }
+
+    /// Starts one that has a program for what needs libtorch.
+    pub(crate) fn worker_with(&self, directory: &Path, torch: Torch) -> anyhow::Result<Worker> {
+        self.started(directory, RARELY, Some(torch), None)
+    }
+
+    /// Starts one that pretrains two seeds together.
+    pub(crate) fn worker_that_packs(
+        &self,
+        directory: &Path,
+        torch: Torch,
+    ) -> anyhow::Result<Worker> {
+        let packs = Packs {
+            device: TorchDevice::Cpu,
+            most: 2,
+            probe: false,
+        };
+        self.started(directory, RARELY, Some(torch), Some(packs))
     }
 
     /// Starts one that sends its checkpoints every `interval`.
@@ -147,11 +172,22 @@ impl Stand {
         directory: &Path,
         interval: Duration,
     ) -> anyhow::Result<Worker> {
+        self.started(directory, interval, None, None)
+    }
+
+    fn started(
+        &self,
+        directory: &Path,
+        interval: Duration,
+        torch: Option<Torch>,
+        packs: Option<Packs>,
+    ) -> anyhow::Result<Worker> {
         let service = Service::open(Config {
             coordinator: self.url.clone(),
             credential: None,
             threads: 1,
-            packs: None,
+            packs,
+            torch,
             checkpoint_interval: interval,
             directory: directory.to_owned(),
             programs: None,
@@ -238,6 +274,11 @@ impl Session {
         });
         let assignments = assignments.collect();
         Ok(self.say.send(ToMessage::Start(pb::Start { assignments }))?)
+    }
+
+    pub(crate) fn stop(&self, attempt: AttemptId) -> anyhow::Result<()> {
+        let attempts = vec![attempt.into()];
+        Ok(self.say.send(ToMessage::Stop(pb::Stop { attempts }))?)
     }
 
     pub(crate) fn acknowledge(&self, attempt: AttemptId) -> anyhow::Result<()> {

@@ -1,14 +1,17 @@
-//! Everything that computes with libtorch: the graph autoencoder and the
+//! Everything that computes with libtorch: engines of the graph autoencoder, and the
 //! networks that architectures are trained in. The only package that uses `tch`;
-//! its public signatures carry plain vectors and domain types.
+//! its public signatures carry plain vectors, domain types and those of the model.
 //!
-//! Not here: search methods (`reprise-search`) and the worker's session.
+//! Not here: the autoencoder itself and its engine for processors (`reprise-model`),
+//! search methods (`reprise-search`) and the worker's session, which starts the program
+//! of this package for a task that needs it ([`serve`]).
 
 #![warn(missing_docs)]
 
 pub mod autoencoder;
 pub mod cellnet;
 mod cuda;
+pub mod serve;
 
 pub use self::cuda::{cuda_devices, cuda_driver, cuda_name};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::{Index, IndexMut};
 
 use hashbrown::HashTable;
-use reprise_domain::{TaskKey, TaskSpec};
+use reprise_domain::{Requirement, TaskKey, TaskSpec};
 
 use super::task::{Phase, Task, TaskIx};
 use super::template::{TemplateIx, Templates};
@@ -119,6 +119,11 @@ impl TaskTable {
         let input = task.input().map(|input| self[input].key);
         self.templates
             .spec(task.template, task.seed, task.aspect, input)
+    }
+
+    /// What a worker must have to run a task.
+    pub(crate) fn requirement(&self, ix: TaskIx) -> Requirement {
+        self.templates.requirement(self[ix].template)
     }
 
     /// Tasks that are expected to take as long as this one.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use reprise_domain::{ArchIndex, Seed, TaskKey, TaskSpec};
+use reprise_domain::{ArchIndex, Requirement, Seed, TaskKey, TaskSpec};
 
 use super::task::TaskIx;
 use crate::plan::sweep::{blank, filled};
@@ -73,6 +73,10 @@ impl Templates {
 
     pub(crate) fn class(&self, template: TemplateIx) -> ClassIx {
         self.rows[template.0 as usize].class
+    }
+
+    pub(crate) fn requirement(&self, template: TemplateIx) -> Requirement {
+        self.rows[template.0 as usize].spec.requirement()
     }
 
     pub(crate) fn len(&self) -> usize {

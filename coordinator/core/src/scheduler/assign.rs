@@ -105,6 +105,13 @@ impl State {
         })
     }
 
+    /// Whether `worker` has what a task needs.
+    pub(super) fn runs(&self, worker: WorkerId, ix: TaskIx) -> bool {
+        let requirement = self.tasks.requirement(ix);
+        let known = self.workers.get(&worker);
+        known.is_some_and(|known| known.capability.lack(requirement).is_none())
+    }
+
     /// Whether `worker` may take `task`: a free slot is always filled, whatever
     /// the windows have shrunk to.
     fn fits(&self, worker: WorkerId, task: TaskIx, credit: u64) -> bool {

@@ -39,9 +39,9 @@ impl State {
             {
                 continue;
             }
-            let suits = |worker: &WorkerId| Some(*worker) != not;
+            let suits = |worker: &WorkerId| Some(*worker) != not && self.runs(*worker, ix);
             let Some(worker) = self.loads.with_a_free_slot().find(suits) else {
-                if not.is_some_and(|not| self.is_waited_for(ix) && self.is_the_only_one(not)) {
+                if not.is_some_and(|not| self.is_waited_for(ix) && self.is_the_only_one(not, ix)) {
                     hopeless.push(self.task(ix).key);
                 }
                 continue;
@@ -84,9 +84,10 @@ impl State {
         })
     }
 
-    /// Whether there is no other worker, not even one that may still come back.
-    fn is_the_only_one(&self, worker: WorkerId) -> bool {
+    /// Whether there is no other worker that could run the task, not even one that may
+    /// still come back.
+    fn is_the_only_one(&self, worker: WorkerId, ix: TaskIx) -> bool {
         let mut others = self.workers.iter().filter(|(id, _)| **id != worker);
-        others.all(|(_, other)| other.draining || other.drained)
+        others.all(|(id, other)| other.draining || other.drained || !self.runs(*id, ix))
     }
 }

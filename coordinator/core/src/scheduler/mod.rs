@@ -8,6 +8,9 @@
 //! worker has at hand come first. Near the end of the queue the window shrinks
 //! with the work that is left, so that no worker hoards what others could do.
 //!
+//! A task that needs libtorch goes to a worker that has it, and waits while there is
+//! none.
+//!
 //! A slot that nothing is ready for may take a second attempt at a task that runs
 //! far longer than its kind does. What is left then is for audits.
 //!

@@ -28,12 +28,7 @@ impl State {
         overdue.sort_by(|a, b| b.0.total_cmp(&a.0));
         for (_, ix) in overdue {
             let holder = self.task(ix).leases().next().map(|lease| lease.worker);
-            let requirement = self.tasks.spec(ix).requirement();
-            let other = |worker: &WorkerId| {
-                let known = self.workers.get(worker);
-                Some(*worker) != holder
-                    && known.is_some_and(|known| known.capability.lack(requirement).is_none())
-            };
+            let other = |worker: &WorkerId| Some(*worker) != holder && self.runs(*worker, ix);
             let Some(worker) = self.loads.with_a_free_slot().find(other) else {
                 continue;
             };

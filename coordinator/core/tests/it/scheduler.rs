@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use reprise_core::lifecycle::{AttemptEnd, Input, StudyControl};
-use reprise_domain::{AttemptId, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::study::StudySpec;
+use reprise_domain::{AttemptId, BenchmarkRef, Capability, Recipe, TaskKey, TaskSpec, WorkerId};
 
-use crate::fixtures::{control, embedded, noops, planned, result, seconds, submission, worker};
+use crate::fixtures::{
+    control, embedded, noops, offer, planned, result, seconds, submission, worker,
+};
 use crate::lab::Lab;
 
 /// Reports as finished after `time` seconds on its slot.
@@ -71,6 +74,56 @@ fn a_slow_worker_gets_less_than_a_fast_one() {
         .collect();
     assert_eq!(held[&worker(1)], 4);
     assert_eq!(held[&worker(2)], 200);
+}
+
+/// A study whose searches train every architecture that they ask for.
+fn training() -> StudySpec {
+    let mut study = embedded("s", 1, 2);
+    study.search.as_mut().unwrap().benchmark = BenchmarkRef::Train {
+        recipe: Recipe::DigitsSmall,
+    };
+    study
+}
+
+#[test]
+fn what_needs_libtorch_goes_to_whom_has_it() {
+    let mut lab = Lab::with(&training());
+    let without = |lab: &mut Lab, number| {
+        lab.handle(Input::Hello {
+            again: false,
+            worker: worker(number),
+            capability: Capability {
+                libtorch: Capability::NO_LIBTORCH.to_owned(),
+                ..offer(4)
+            },
+            holding: Vec::new(),
+        });
+    };
+    without(&mut lab, 1);
+    // Pretraining needs none.
+    let pretraining = lab.lease();
+    assert_eq!(pretraining.len(), 1);
+    lab.finish(worker(1), pretraining[0], 1);
+    assert_eq!(
+        lab.lease(),
+        [],
+        "the searches wait, also for the only worker"
+    );
+    without(&mut lab, 2);
+    assert_eq!(lab.lease(), []);
+    lab.hello(worker(3), 4, &[]);
+    let leased = lab.schedule();
+    assert!(
+        leased.iter().all(|(taker, _)| *taker == worker(3)),
+        "{leased:?}"
+    );
+    let attempts: Vec<_> = leased.into_iter().flat_map(|(_, taken)| taken).collect();
+    assert_eq!(attempts.len(), 2);
+    // Where the one that has it is slow, nobody without it takes a second attempt.
+    lab.finish(worker(3), attempts[0], 2);
+    lab.pass(std::time::Duration::from_mins(2));
+    lab.handle(Input::Heartbeat { worker: worker(3) });
+    assert_eq!(lab.lease(), []);
 }
 
 #[test]

@@ -60,8 +60,8 @@ pub(in crate::cli) struct UpArgs {
     #[arg(long, default_value_t = 1)]
     pub(super) slots: u32,
     /// The worker program: a path where it runs, or on Google Cloud an archive
-    /// `gs://BUCKET/FILE.tar.gz` with `reprise-worker` at its top and libtorch's
-    /// libraries in `lib`.
+    /// `gs://BUCKET/FILE.tar.gz` with `reprise-worker` at its top and, for graphics cards
+    /// and real training, `reprise-torch` beside it and libtorch's libraries in `lib`.
     #[arg(long)]
     pub(super) worker: Option<String>,
     /// SHA-256 of that archive, as `sha256sum` shows it; machines run nothing else.

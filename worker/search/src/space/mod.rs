@@ -8,7 +8,7 @@ mod md5;
 pub mod nasbench101;
 pub mod nasbench201;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use reprise_domain::{ArchIndex, SpaceName};
 
@@ -71,6 +71,17 @@ pub trait SearchSpace: Send + Sync + std::fmt::Debug {
 
 /// The operation of a node that does not exist.
 pub const PADDING: u8 = u8::MAX;
+
+/// The space of a name, enumerated once a process.
+pub fn shared(name: SpaceName) -> Arc<dyn SearchSpace> {
+    static NASBENCH101: OnceLock<Arc<dyn SearchSpace>> = OnceLock::new();
+    static NASBENCH201: OnceLock<Arc<dyn SearchSpace>> = OnceLock::new();
+    let known = match name {
+        SpaceName::Nasbench101 => &NASBENCH101,
+        SpaceName::Nasbench201 => &NASBENCH201,
+    };
+    Arc::clone(known.get_or_init(|| open(name)))
+}
 
 /// The space of a name, enumerated.
 pub fn open(name: SpaceName) -> Arc<dyn SearchSpace> {

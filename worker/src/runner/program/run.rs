@@ -290,30 +290,26 @@ impl Watch<'_, '_> {
 
     /// Saves the newest generation, if it is time or if the attempt is `stopping`.
     fn save(&mut self, stopping: bool) {
-        let Some(newest) = self.newest.clone() else {
+        let newest = self
+            .newest
+            .clone()
+            .filter(|_| self.checkpoints.is_time(stopping));
+        let Some(newest) = newest else {
             return;
         };
         let head = Head::new(self.work.generations, newest.name.clone());
         let directory = self.workspace.checkpoint();
-        let (metrics, mut packed) = (&self.metrics, false);
-        let done = self.work.done();
-        self.checkpoints.save_if_any(stopping, done, || {
-            match generation::pack(&directory, &head, &metrics.saved()) {
-                Ok(content) => {
-                    packed = true;
-                    Some(content)
-                }
-                // It may have been replaced by a newer one meanwhile.
-                Err(error) => {
-                    tracing::warn!(%error, generation = head.name, "checkpoint of a program not saved");
-                    None
-                }
+        match generation::pack(&directory, &head, &self.metrics.saved()) {
+            Ok(content) => {
+                self.checkpoints.keep(stopping, self.work.done(), &content);
+                // What is left over costs space and nothing else.
+                let _ = generation::keep_only(&directory, &newest);
+                self.saved = Some(newest);
             }
-        });
-        if packed {
-            // What is left over costs space and nothing else.
-            let _ = generation::keep_only(&directory, &newest);
-            self.saved = Some(newest);
+            // It may have been replaced by a newer one meanwhile.
+            Err(error) => {
+                tracing::warn!(%error, generation = head.name, "checkpoint of a program not saved");
+            }
         }
     }
 

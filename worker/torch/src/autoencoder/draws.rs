@@ -7,9 +7,9 @@ use std::num::NonZero;
 use std::ops::Range;
 use std::thread;
 
+use reprise_model::course::Course;
 use tch::Device;
 
-use super::course::Course;
 use super::packed::Draws;
 
 /// Steps that are drawn in one go.

@@ -1,29 +1,31 @@
 //! Pretraining of many seeds at once on one device. Each member gets the result that
 //! it would get alone, within rounding, and its checkpoints are those of
-//! [`super::Pretrainer`]: either goes on from the other's.
+//! [`reprise_model::Pretrainer`]: either goes on from the other's.
 //!
 //! Not here: the arithmetic of a step ([`super::packed`]), how many members a device
 //! takes well ([`super::probe`]) and when to stop (the worker).
 
 use std::sync::Arc;
 
+use reprise_child::TorchDevice;
 use reprise_domain::{EpochMeasures, PretrainSpec, Seed};
+use reprise_model::checkpoint::Checkpoint;
+use reprise_model::course::Course;
+use reprise_model::engine::State;
+use reprise_model::graphs::GraphSet;
+use reprise_model::measures;
+use reprise_model::native::NativeEngine;
+use reprise_model::params::Params;
+use reprise_model::prior::CodeSums;
+use reprise_model::{EmbedError, PretrainError};
+use reprise_model::{Pretrained, Progress};
 use reprise_search::embedding::Embedding;
 use reprise_search::space::SearchSpace;
 use tch::{Device, Kind, Tensor};
 
-use super::checkpoint::Checkpoint;
-use super::course::Course;
+use super::device::open;
 use super::draws::{Buffers, Drawing, on_cores};
-use super::engine::{State, TorchDevice};
-use super::error::{EmbedError, PretrainError};
-use super::graphs::GraphSet;
-use super::measures;
-use super::native::NativeEngine;
 use super::packed::{DeviceGraphs, PackedEngine, Stepped, to_host_f64};
-use super::params::Params;
-use super::pretrain::{Pretrained, Progress};
-use super::prior::CodeSums;
 
 /// Steps whose losses come back from the device at once.
 const STEPS_AT_ONCE: u64 = 128;
@@ -44,27 +46,6 @@ pub struct Pack {
     buffers: Buffers,
     epoch: u32,
     step: u64,
-}
-
-/// The position of a pretraining.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Position {
-    /// Epoch in progress, from 0.
-    pub epoch: u32,
-    /// Steps of it that are done.
-    pub step: u64,
-}
-
-/// The position of a checkpoint, if it belongs to this task.
-pub fn position(
-    checkpoint: &[u8],
-    spec: PretrainSpec,
-    space: &Arc<dyn SearchSpace>,
-    graphs: &Arc<GraphSet>,
-) -> Result<Position, PretrainError> {
-    let course = Course::new(spec, Arc::clone(space), Arc::clone(graphs))?;
-    let Checkpoint { epoch, step, .. } = course.resumed(checkpoint)?;
-    Ok(Position { epoch, step })
 }
 
 /// One seed of a pack.
@@ -121,7 +102,7 @@ impl Pack {
         graphs: &Arc<GraphSet>,
         device: TorchDevice,
     ) -> Result<Self, PretrainError> {
-        let data = DeviceGraphs::new(graphs, device.open()?);
+        let data = DeviceGraphs::new(graphs, open(device)?);
         Self::on(members, space, graphs, data, device)
     }
 
@@ -142,7 +123,7 @@ impl Pack {
             };
             starts.push((course, start));
         }
-        Self::at(starts, data, device.open()?)
+        Self::at(starts, data, open(device)?)
     }
 
     fn at(

@@ -1,12 +1,12 @@
 //! Tests of packs on a space of 34 cells.
 
 use reprise_domain::protocol::Protocol;
+use reprise_model::Native;
+use reprise_model::Pretrainer;
+use reprise_model::embed;
+use reprise_model::test_space::TestSpace;
 
 use super::*;
-use crate::autoencoder::embed;
-use crate::autoencoder::engine::Backend;
-use crate::autoencoder::pretrain::Pretrainer;
-use crate::autoencoder::test_space::TestSpace;
 
 fn space() -> Arc<dyn SearchSpace> {
     Arc::new(TestSpace)
@@ -31,8 +31,8 @@ fn fresh(protocol: Protocol, seeds: &[u64]) -> Pack {
 
 fn alone(spec: PretrainSpec, checkpoint: Option<&[u8]>) -> Pretrained {
     let mut pretrainer = match checkpoint {
-        Some(bytes) => Pretrainer::resume(bytes, spec, space(), graphs(), Backend::Native),
-        None => Pretrainer::new(spec, space(), graphs(), Backend::Native),
+        Some(bytes) => Pretrainer::resume(bytes, spec, space(), graphs(), &Native),
+        None => Pretrainer::new(spec, space(), graphs(), &Native),
     }
     .unwrap();
     pretrainer.advance(u64::MAX).unwrap();
@@ -107,7 +107,7 @@ fn a_member_goes_on_alone_and_one_alone_joins_a_pack() {
         TestSpace::pretraining(Protocol::Corrected, 7),
         space(),
         graphs(),
-        Backend::Native,
+        &Native,
     )
     .unwrap();
     single.advance(6).unwrap();

@@ -1,17 +1,38 @@
 //! The published model in libtorch with automatic differentiation, written as the
-//! paper's code computes it. It is the reference that the fast engine is tested
-//! against, and the engine for devices other than the processor.
+//! paper's code computes it. It is the reference that the other engines are tested
+//! against.
 //!
 //! All parameters live in one flat tensor; the leaves that autograd knows are
 //! views of it, so that clipping and Adam are a few operations on the whole.
 
+use reprise_child::TorchDevice;
+use reprise_model::engine::{Decoded, Engine, Latent, Mode, NORM_EPSILON, NORM_MOMENTUM, State};
+use reprise_model::graphs::Graphs;
+use reprise_model::objective::{Kl, Objective, OperationLoss, Optimiser};
+use reprise_model::params::Params;
+use reprise_model::shape::{Layout, Stage, Store};
+use reprise_model::{Backend, PretrainError};
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::engine::{Decoded, Engine, Latent, Mode, NORM_EPSILON, NORM_MOMENTUM, State};
-use super::graphs::Graphs;
-use super::objective::{Kl, Objective, OperationLoss, Optimiser};
-use super::params::Params;
-use super::shape::{Layout, Stage, Store};
+use super::device::open;
+
+/// The reference engine on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plain(pub TorchDevice);
+
+impl Backend for Plain {
+    fn engine(
+        &self,
+        state: State,
+        objective: Objective,
+        optimiser: Optimiser,
+    ) -> Result<Box<dyn Engine>, PretrainError> {
+        let device = open(self.0)?;
+        Ok(Box::new(PlainEngine::new(
+            state, objective, optimiser, device,
+        )))
+    }
+}
 
 /// The reference engine.
 #[derive(Debug)]
@@ -317,3 +338,7 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.copy_data(&mut values, tensor.numel());
     values
 }
+
+#[cfg(test)]
+#[path = "plain_tests.rs"]
+mod tests;

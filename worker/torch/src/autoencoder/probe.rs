@@ -5,12 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reprise_child::TorchDevice;
 use reprise_domain::{PretrainSpec, Seed};
+use reprise_model::PretrainError;
+use reprise_model::graphs::GraphSet;
 use reprise_search::space::SearchSpace;
 
-use super::engine::TorchDevice;
-use super::error::PretrainError;
-use super::graphs::GraphSet;
+use super::device::open;
 use super::pack::Pack;
 use super::packed::DeviceGraphs;
 
@@ -50,7 +51,7 @@ pub fn probe(
     device: TorchDevice,
     most: usize,
 ) -> Result<Vec<Probed>, PretrainError> {
-    let data = DeviceGraphs::new(graphs, device.open()?);
+    let data = DeviceGraphs::new(graphs, open(device)?);
     let mut probed = Vec::new();
     for members in (0..usize::BITS).map(|power| 1 << power) {
         if members > most {

@@ -1,11 +1,11 @@
 //! The graphs of a space on the device, and the batches of a pack: gathered and
 //! aggregated without any work for a single graph.
 
+use reprise_model::graphs::GraphSet;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::entropy::binary_cross_entropy;
 use super::of_members;
-use crate::autoencoder::graphs::GraphSet;
 
 /// Every graph of a space in dense form, 4 bytes an entry: some 140 MB for the
 /// 423,624 of NAS-Bench-101.

@@ -1,9 +1,9 @@
 //! A linear map of every member, forward and back.
 
+use reprise_model::shape::Linear;
 use tch::{Kind, Tensor};
 
 use super::parameters::Parameters;
-use crate::autoencoder::shape::Linear;
 
 /// `[members, inputs, rows]` to `[members, outputs, rows]`.
 pub(super) fn apply(parameters: &Parameters, linear: &Linear, input: &Tensor) -> Tensor {

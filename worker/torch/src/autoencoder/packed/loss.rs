@@ -1,13 +1,13 @@
 //! From the heads to each member's loss (protocol notes, section 2), and the gradient
 //! back to the heads.
 
+use reprise_model::objective::{Kl, Objective, OperationLoss};
 use tch::{Kind, Reduction, Tensor};
 
 use super::data::{Batch, Draws};
 use super::entropy::binary_cross_entropy;
 use super::parameters::Parameters;
 use super::{linear, of_members};
-use crate::autoencoder::objective::{Kl, Objective, OperationLoss};
 
 /// The losses of a step.
 #[derive(Debug)]

@@ -25,14 +25,14 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+use reprise_model::engine::State;
+use reprise_model::objective::{Objective, Optimiser};
 use tch::{Kind, Reduction, Tensor};
 
 pub(crate) use self::data::{DeviceGraphs, Draws, to_host_f64};
 use self::encoder::Encoded;
 use self::loss::Loss;
 use self::parameters::Parameters;
-use super::engine::State;
-use super::objective::{Objective, Optimiser};
 
 /// The engine.
 #[derive(Debug)]

@@ -5,13 +5,13 @@
 
 use std::ops::Range;
 
+use reprise_model::engine::State;
+use reprise_model::objective::Optimiser;
+use reprise_model::params::Params;
+use reprise_model::shape::{Layout, Linear};
 use tch::{Device, Tensor};
 
 use super::data::to_host;
-use crate::autoencoder::engine::State;
-use crate::autoencoder::objective::Optimiser;
-use crate::autoencoder::params::Params;
-use crate::autoencoder::shape::{Layout, Linear};
 
 /// All that training changes.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! A linear map with the normalisation and `ReLU` that follow it, forward and back.
 
+use reprise_model::engine::{NORM_EPSILON, NORM_MOMENTUM};
+use reprise_model::shape::{Norm, Stage};
 use tch::{Kind, Tensor};
 
 use super::linear;
 use super::parameters::Parameters;
-use crate::autoencoder::engine::{NORM_EPSILON, NORM_MOMENTUM};
-use crate::autoencoder::shape::{Norm, Stage};
 
 /// The values of a forward pass that the gradient needs.
 #[derive(Debug)]

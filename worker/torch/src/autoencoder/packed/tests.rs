@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use reprise_model::engine::{Engine, Mode};
+use reprise_model::graphs::GraphSet;
+use reprise_model::objective::{Kl, OperationLoss};
+use reprise_model::params::Params;
+use reprise_model::random::{fill_dropout, fill_normal};
+use reprise_model::test_space::TestSpace;
+use reprise_search::rng::Stream;
 use tch::{Device, Tensor};
 
 use super::*;
-use crate::autoencoder::engine::{Engine, Mode};
-use crate::autoencoder::graphs::GraphSet;
-use crate::autoencoder::objective::{Kl, OperationLoss};
-use crate::autoencoder::params::Params;
 use crate::autoencoder::plain::PlainEngine;
-use crate::autoencoder::random::{fill_dropout, fill_normal};
-use crate::autoencoder::test_space::TestSpace;
-use reprise_search::rng::Stream;
 
 const MEMBERS: usize = 3;
 

@@ -142,13 +142,13 @@ fn limits_hold_again_for_a_study_that_is_taken_up_again() {
         pass_alone(&mut lab, 300);
         lab.handle(take_up);
         pass_alone(&mut lab, 1);
-        let failed = lab.journal.iter().filter_map(|(_, event)| match event {
+        let mut failed = lab.journal.iter().filter_map(|(_, event)| match event {
             Event::Failed {
                 attempt, failure, ..
             } => Some((*attempt, failure.class)),
             _ => None,
         });
-        let last = failed.last();
+        let last = failed.next_back();
         assert_eq!(last, Some((attempts[1], FailureClass::Stalled)));
     }
 }

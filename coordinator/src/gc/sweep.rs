@@ -92,7 +92,7 @@ mod tests {
             // A clock that was set back makes nothing old.
             (shared(3), now + GRACE, false),
             // The checkpoint to go on from, an older one, and one of no task; a
-            // checkpoint with the content of a result is none of its area.
+            // checkpoint with the content of a result does not belong to the shared area.
             (checkpoint(50, 3, 2), old, false),
             (checkpoint(50, 2, 9), old, true),
             (checkpoint(51, 1, 1), old, true),

@@ -128,7 +128,7 @@ impl From<TorchError> for RunError {
 }
 
 /// What was done, if its result fits the task: the coordinator refuses another,
-/// and a number that is none could not even be sent.
+/// and NaN could not even be sent.
 fn fitting(spec: &TaskSpec, done: Done) -> Result<Done, RunError> {
     match spec.accepts(&done.result) {
         Ok(()) => Ok(done),

@@ -65,7 +65,7 @@ impl Core {
                 plan,
                 amend,
                 by,
-            } => turn.submit(spec, digest, plan, amend, by)?,
+            } => turn.submit(spec, digest, plan, amend, &by)?,
             Input::Control { study, control, by } => turn.control(study, control, &by)?,
             Input::Retry { study, tasks, by } => turn.retry(&study, tasks, &by)?,
             Input::Invalidate { study, tasks, by } => turn.invalidate(&study, tasks, &by)?,
@@ -111,7 +111,8 @@ impl Core {
     }
 
     /// Leases ready tasks to the workers that have credit. To be called after
-    /// every batch of inputs; without anything to lease it costs next to nothing.
+    /// every batch of inputs. It also looks for attempts that run too long and for due
+    /// audits, which costs time in proportion to the running attempts.
     pub fn schedule(&mut self, now: Timestamp) -> Step {
         let step = self.state.assign(now);
         self.debug_check();
@@ -190,7 +191,7 @@ impl Core {
     /// The studies that a task is of.
     pub fn studies_of(&self, key: TaskKey) -> impl Iterator<Item = &StudyName> {
         let task = self.state.find(key).map(|ix| self.state.task(ix));
-        let interests = task.into_iter().flat_map(|task| task.interests());
+        let interests = task.into_iter().flat_map(super::task::Task::interests);
         interests.map(|interest| &self.state.study(interest.study).spec.name)
     }
 

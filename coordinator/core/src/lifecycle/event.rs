@@ -14,6 +14,10 @@ use crate::Timestamp;
 use crate::plan::Plan;
 
 /// One change of state.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a submission is rare, and a box would be in every place that reads one"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {

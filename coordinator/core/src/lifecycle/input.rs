@@ -76,8 +76,8 @@ pub enum Input {
         capability: Capability,
         /// Attempts that it still runs or whose results it still holds.
         holding: Vec<AttemptId>,
-        /// Whether the same process was welcomed before: what it does not hold
-        /// then never reached it, and no loss is counted.
+        /// Whether the same process was welcomed before. In that case, whatever it
+        /// does not hold never reached it, and no loss is counted.
         again: bool,
     },
     /// The newest session of a worker has ended. The shell keeps the end of an

@@ -138,9 +138,14 @@ fn check_task(state: &State, ix: TaskIx, task: &Task) -> Result<(), String> {
         Phase::Waiting | Phase::Blocked | Phase::Ready => ensure(entry == phase, || {
             format!("is {phase:?}, its inputs say {entry:?}")
         }),
-        // Its input may have been opened again since it began.
-        Phase::BackingOff | Phase::Leased | Phase::Finished => Ok(()),
-        Phase::GivenUp | Phase::Cancelled | Phase::Deleted => Ok(()),
+        // The input of one that began may have been opened again; the others do not
+        // look at theirs.
+        Phase::BackingOff
+        | Phase::Leased
+        | Phase::Finished
+        | Phase::GivenUp
+        | Phase::Cancelled
+        | Phase::Deleted => Ok(()),
     }
 }
 

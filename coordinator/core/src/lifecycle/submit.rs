@@ -17,12 +17,12 @@ impl Turn<'_> {
         digest: Digest,
         plan: Plan,
         amend: bool,
-        by: Actor,
+        by: &Actor,
     ) -> Result<(), Refusal> {
         let planned = check_plan(&plan)?;
         let known = self.state.find_study(&spec.name);
         if let Some(study) = known {
-            self.allow(study, &by)?;
+            self.allow(study, by)?;
         }
         match known.map(|study| (study, self.state.study(study).digest)) {
             Some((study, known)) if known == digest => self.reopen(study),

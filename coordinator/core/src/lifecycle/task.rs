@@ -50,9 +50,9 @@ pub(crate) struct Extra {
     pub(crate) disputed: bool,
     /// Where the next attempt can go on.
     pub(crate) checkpoint: Option<Saved>,
-    /// The worker that an attempt was taken from because it took too long: the next
-    /// one is for another.
-    pub(crate) avoid: Option<WorkerId>,
+    /// The worker that an attempt was taken from because it took too long, and when: the
+    /// next one is for another, if that can be.
+    pub(crate) avoid: Option<(WorkerId, Timestamp)>,
     /// The result that it had before it was opened again.
     pub(crate) before: Option<Digest>,
     /// Where its audit stands, once it has finished and is to be audited.

@@ -116,24 +116,21 @@ impl State {
         let Some(ix) = current.filter(|&ix| self.task(ix).is_current(worker, attempt)) else {
             return;
         };
-        match self.watch.begun.get_mut(&(ix, attempt.number)) {
-            Some(begun) => {
-                if progress.done > begun.progress.done {
-                    begun.progress = progress;
-                    begun.moved = now;
-                }
+        if let Some(begun) = self.watch.begun.get_mut(&(ix, attempt.number)) {
+            if progress.done > begun.progress.done {
+                begun.progress = progress;
+                begun.moved = now;
             }
-            None => {
-                let begun = Begun {
-                    since: now,
-                    progress,
-                    moved: now,
-                    look: None,
-                };
-                self.watch.begun.insert((ix, attempt.number), begun);
-                self.watch_anew(ix);
-            }
+            return;
         }
+        let begun = Begun {
+            since: now,
+            progress,
+            moved: now,
+            look: None,
+        };
+        self.watch.begun.insert((ix, attempt.number), begun);
+        self.watch_anew(ix);
     }
 
     /// Has the attempts of a task looked at when one of its limits may have been

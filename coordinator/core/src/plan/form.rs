@@ -114,9 +114,10 @@ impl From<&Tables> for Form {
                     Aspect::Input(input) => Some(u64::from(input)),
                     _ => None,
                 }),
-                keys: match known {
-                    true => Vec::new(),
-                    false => rows.iter().map(|row| row.key).collect(),
+                keys: if known {
+                    Vec::new()
+                } else {
+                    rows.iter().map(|row| row.key).collect()
                 },
             }
         });

@@ -2,6 +2,7 @@
 //! nothing fits.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use reprise_domain::{AttemptId, WorkerId};
 
@@ -11,6 +12,17 @@ use crate::lifecycle::{Action, Event, State, Step, TaskIx};
 /// The most attempts that one worker holds beyond its slots. It names all of them
 /// when it says hello, some 40 bytes each, which has to fit into one message.
 const MOST_HELD: usize = 1 << 16;
+
+/// How long a task is kept from a worker that has let it stand still or run too long,
+/// while there is other work for that worker.
+const AVOIDED: Duration = Duration::from_mins(10);
+
+/// Whether a worker is given tasks that are to be kept from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Avoided {
+    Kept,
+    Given,
+}
 
 impl State {
     /// Leases what can be leased. Each lease is applied as it is decided, by the
@@ -27,20 +39,23 @@ impl State {
                 break;
             };
             drop(workers);
-            let attempts = self.fill(worker, at);
+            let attempts = self.fill(worker, at, Avoided::Kept);
             if attempts.is_empty() {
-                if self.fair.len() > 0 && self.choose(worker).is_none() {
+                if self.fair.len() > 0 && self.choose(worker, at, Avoided::Kept).is_none() {
                     unsuited.insert(worker);
                     continue;
                 }
                 // The least loaded worker is full, so all are; or nothing is ready.
                 break;
             }
-            step.events.push(Event::Leased {
-                worker,
-                attempts: attempts.clone(),
-            });
-            step.actions.push(Action::Start { worker, attempts });
+            lease(&mut step, worker, attempts);
+        }
+        // Nobody else has a slot for what is ready still.
+        for worker in unsuited {
+            let attempts = self.fill(worker, at, Avoided::Given);
+            if !attempts.is_empty() {
+                lease(&mut step, worker, attempts);
+            }
         }
         self.double_stragglers(at, &mut step);
         self.begin_audits(at, &mut step);
@@ -48,16 +63,20 @@ impl State {
     }
 
     /// Leases to one worker, at most its share of what is ready.
-    fn fill(&mut self, worker: WorkerId, at: Timestamp) -> Vec<AttemptId> {
+    fn fill(&mut self, worker: WorkerId, at: Timestamp, avoided: Avoided) -> Vec<AttemptId> {
         let mut attempts = Vec::new();
         let Some(allowance) = self.allowance(worker) else {
             return attempts;
         };
         while (attempts.len() as u64) < allowance.tasks {
-            let Some(task) = self.choose(worker) else {
+            let Some(task) = self.choose(worker, at, avoided) else {
                 break;
             };
-            if !self.fits(worker, task, allowance.credit) {
+            let fits = match avoided {
+                Avoided::Kept => self.fits(worker, task, allowance.credit),
+                Avoided::Given => self.has_free_slot(worker),
+            };
+            if !fits {
                 break;
             }
             let Some(attempt) = self.lease(worker, task, at) else {
@@ -88,8 +107,8 @@ impl State {
         })
     }
 
-    /// The task that `worker` does best next.
-    fn choose(&self, worker: WorkerId) -> Option<TaskIx> {
+    /// The task that `worker` should take next.
+    fn choose(&self, worker: WorkerId, at: Timestamp, avoided: Avoided) -> Option<TaskIx> {
         let known = self.workers.get(&worker)?;
         let has = |required| known.capability.lack(required).is_none();
         let inputs = &known.inputs;
@@ -98,7 +117,11 @@ impl State {
             let study = &self.studies[study.row()];
             let task = |position: u32| self.task(study.tasks[position as usize]);
             let input = |position| task(position).input();
-            let suits = |position| is_alone || task(position).extra().avoid != Some(worker);
+            let is_kept = |position| {
+                let avoid = task(position).extra().avoid;
+                avoid.is_some_and(|(avoided, since)| avoided == worker && at.since(since) < AVOIDED)
+            };
+            let suits = |position| is_alone || avoided == Avoided::Given || !is_kept(position);
             let inputs = inputs.iter().copied();
             let position = study.queue.pick(inputs, has, input, suits)?;
             Some(study.tasks[position as usize])
@@ -116,11 +139,26 @@ impl State {
     /// the windows have shrunk to.
     fn fits(&self, worker: WorkerId, task: TaskIx, credit: u64) -> bool {
         let cost = u64::from(self.cost(worker, task));
-        self.workers.get(&worker).is_some_and(|worker| {
-            let has_free_slot = worker.held.len() < worker.capability.slots as usize;
-            has_free_slot || (worker.held.len() < MOST_HELD && worker.used + cost <= credit)
-        })
+        let has_credit = self
+            .workers
+            .get(&worker)
+            .is_some_and(|worker| worker.held.len() < MOST_HELD && worker.used + cost <= credit);
+        has_credit || self.has_free_slot(worker)
     }
+
+    fn has_free_slot(&self, worker: WorkerId) -> bool {
+        let worker = self.workers.get(&worker);
+        worker.is_some_and(|worker| worker.held.len() < worker.capability.slots as usize)
+    }
+}
+
+/// Records attempts that were leased to a worker.
+fn lease(step: &mut Step, worker: WorkerId, attempts: Vec<AttemptId>) {
+    step.events.push(Event::Leased {
+        worker,
+        attempts: attempts.clone(),
+    });
+    step.actions.push(Action::Start { worker, attempts });
 }
 
 /// What a worker may take in one go.

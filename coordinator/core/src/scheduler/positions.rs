@@ -51,7 +51,7 @@ impl Positions {
     /// The smallest one.
     pub(super) fn first(&self) -> Option<u32> {
         let [.., top] = &self.levels;
-        self.descend(top.iter().position(|word| *word != 0)?)
+        Some(self.descend(top.iter().position(|word| *word != 0)?))
     }
 
     /// The smallest one from `start` on.
@@ -73,16 +73,16 @@ impl Positions {
         }
         let [.., top] = &self.levels;
         let row = (place..top.len()).find(|row| top[*row] != 0)?;
-        self.descend(row)
+        Some(self.descend(row))
     }
 
     /// The smallest position below a word of the highest level.
-    fn descend(&self, row: usize) -> Option<u32> {
+    fn descend(&self, row: usize) -> u32 {
         let mut place = row;
         for words in self.levels.iter().rev() {
             place = place * BITS + words[place].trailing_zeros() as usize;
         }
-        Some(place as u32)
+        place as u32
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -314,7 +314,8 @@ fn a_task_whose_input_is_lost_is_audited_once_that_is_there_again() {
 #[test]
 fn an_audit_survives_a_restart_in_every_state() {
     type Reach = fn() -> (Lab, StudySpec, AttemptId);
-    let reached: [(Reach, fn(&AuditCounts) -> u64); 5] = [
+    type Count = fn(&AuditCounts) -> u64;
+    let reached: [(Reach, Count); 5] = [
         (due, |counts| counts.due),
         (running, |counts| counts.running),
         (

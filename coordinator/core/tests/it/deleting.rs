@@ -11,6 +11,7 @@ use crate::fixtures::{
 };
 use crate::lab::Lab;
 
+#[expect(clippy::disallowed_methods, reason = "a test of what it costs")]
 #[test]
 fn deleting_many_readers_of_few_inputs_is_quicker_than_submitting_them() {
     let methods = (0..30).map(|number| {

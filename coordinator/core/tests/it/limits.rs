@@ -142,13 +142,13 @@ fn limits_hold_again_for_a_study_that_is_taken_up_again() {
         pass_alone(&mut lab, 300);
         lab.handle(take_up);
         pass_alone(&mut lab, 1);
-        let failed = lab.journal.iter().filter_map(|(_, event)| match event {
+        let mut failed = lab.journal.iter().filter_map(|(_, event)| match event {
             Event::Failed {
                 attempt, failure, ..
             } => Some((*attempt, failure.class)),
             _ => None,
         });
-        let last = failed.last();
+        let last = failed.next_back();
         assert_eq!(last, Some((attempts[1], FailureClass::Stalled)));
     }
 }
@@ -214,4 +214,65 @@ fn pass_alone(lab: &mut Lab, seconds: u64) {
         lab.handle(Input::Heartbeat { worker: worker(1) });
         lab.handle(Input::Tick);
     }
+}
+
+/// A lab in which worker 1 may not have a task that it let stand still, and worker 2
+/// has a free slot or is busy with something else.
+fn avoided(is_busy: bool) -> (Lab, AttemptId) {
+    let (mut lab, attempt) = running();
+    if is_busy {
+        let mut other = noops("t", 1);
+        other.noop.as_mut().unwrap().hold_ms = 1;
+        lab.handle(submission(&other, false));
+        assert_eq!(lab.schedule()[0].0, worker(2));
+    }
+    pass(&mut lab, 64);
+    assert_eq!(ended(&lab), Some(FailureClass::Stalled));
+    assert_eq!(lab.phase(attempt.task), TaskPhase::Ready);
+    (lab, attempt)
+}
+
+#[test]
+fn a_free_worker_takes_what_it_was_to_leave_to_others_if_all_others_are_busy() {
+    let (mut lab, _) = avoided(false);
+    assert_eq!(lab.schedule()[0].0, worker(2));
+    let (mut lab, attempt) = avoided(true);
+    lab.restart_by_snapshot();
+    lab.hello(worker(1), 1, &[]);
+    let schedule = lab.schedule();
+    assert_eq!(schedule[0].0, worker(1));
+    assert_eq!(schedule[0].1[0].task, attempt.task);
+}
+
+#[test]
+fn a_task_is_kept_from_a_worker_for_ten_minutes_while_there_is_other_work() {
+    let (mut lab, attempt) = running();
+    let mut others = noops("t", 50);
+    others.noop.as_mut().unwrap().hold_ms = 1;
+    pass(&mut lab, 55);
+    lab.handle(submission(&others, false));
+    // The second worker is busy for good.
+    assert_eq!(lab.schedule()[0].0, worker(2));
+    pass(&mut lab, 10);
+    assert_eq!(ended(&lab), Some(FailureClass::Stalled));
+    let mut waited = 0;
+    loop {
+        let schedule = lab.schedule();
+        let own = schedule.iter().filter(|(holder, _)| *holder == worker(1));
+        let own: Vec<_> = own.flat_map(|(_, attempts)| attempts.clone()).collect();
+        if own.iter().any(|own| own.task == attempt.task) {
+            break;
+        }
+        pass(&mut lab, 60);
+        waited += 1;
+        assert!(waited < 20, "it is never given to the first worker");
+        for own in own {
+            lab.finish(worker(1), own, 7);
+        }
+        lab.restart_by_snapshot();
+        lab.hello(worker(1), 1, &[]);
+        let held: Vec<_> = lab.core.all_held().map(|held| held.attempt).collect();
+        lab.hello(worker(2), 1, &held);
+    }
+    assert!((9..=11).contains(&waited), "{waited} minutes");
 }

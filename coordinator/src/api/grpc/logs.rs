@@ -47,11 +47,13 @@ impl Log {
         let newest = entry.map_or(0, |(entry, _)| entry.task.attempts);
         let number = if number == 0 { newest } else { number };
         if number == 0 || number > newest {
+            let times = match newest {
+                1 => "once".to_owned(),
+                times => format!("{times} times"),
+            };
             return Err(ApiError::new(
                 ErrorCode::NotFound,
-                format_args!(
-                    "task `{task}` has no attempt `{number}`: it was tried {newest} times"
-                ),
+                format_args!("task `{task}` has no attempt `{number}`: it was tried {times}"),
             ));
         }
         let reader = Reader {

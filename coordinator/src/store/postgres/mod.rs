@@ -1,7 +1,7 @@
 //! The store in PostgreSQL, for coordinators that stand in for each other.
 //!
-//! One connection holds an advisory lock and makes all commits: who has lost the
-//! connection has lost the lock and cannot commit, and who has the lock is alone.
+//! One connection holds an advisory lock and makes all commits: whoever loses the
+//! connection loses the lock and cannot commit, and the holder is alone.
 //! The server is told to give a silent connection up within seconds, so that a
 //! leader whose machine has vanished is replaced as soon as one that was killed.
 

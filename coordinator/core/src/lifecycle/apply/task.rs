@@ -64,7 +64,7 @@ impl State {
             // It may carry what the attempt failed of.
             FailureClass::Task => self.set_checkpoint(ix, None, effects),
             FailureClass::TimeLimit | FailureClass::Stalled => {
-                self.tasks[ix].change(|extra| extra.avoid = Some(lease.worker));
+                self.tasks[ix].change(|extra| extra.avoid = Some((lease.worker, at)));
             }
             _ => {}
         }

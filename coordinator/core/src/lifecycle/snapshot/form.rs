@@ -95,6 +95,8 @@ pub(super) struct Tail {
     /// See `Restores`.
     pub(super) number_floor: u32,
     pub(super) restored: Option<Timestamp>,
+    /// Since when tasks avoid a worker.
+    pub(super) avoided: Vec<(u32, Timestamp)>,
 }
 
 /// Where the audit of a task stands. Comes after all tasks: few have one.

@@ -82,7 +82,7 @@ pub(super) fn freeze_task(task: &Task) -> FrozenTask {
             TaskState::Deleted => FrozenState::Deleted,
         },
         second: extra.second.as_ref().map(freeze_lease),
-        avoid: extra.avoid.map(|worker| *worker.0.as_bytes()),
+        avoid: extra.avoid.map(|(worker, _)| *worker.0.as_bytes()),
         before: extra.before.map(|digest| *digest.as_bytes()),
     }
 }
@@ -101,6 +101,10 @@ pub(super) fn freeze_tail(state: &State) -> Tail {
     Tail {
         number_floor: state.restores.floor,
         restored: state.restores.at,
+        avoided: (0..)
+            .zip(state.tasks.iter())
+            .filter_map(|(ix, task)| Some((ix, task.extra().avoid?.1)))
+            .collect(),
     }
 }
 

@@ -145,7 +145,7 @@ impl Core {
         finish(&mut state, &head)?;
         if format >= WITH_TAIL {
             let (tail, _) = postcard::take_from_bytes(rest).map_err(damaged)?;
-            thaw_tail(&mut state, &tail);
+            thaw_tail(&mut state, &tail)?;
         }
         Ok(Self { settings, state })
     }

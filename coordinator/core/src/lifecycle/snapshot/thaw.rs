@@ -115,7 +115,8 @@ pub(super) fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), Sn
         extra.disputed = frozen.disputed;
         extra.second = second;
         extra.checkpoint = checkpoint;
-        extra.avoid = frozen.avoid.map(worker_id);
+        // Its time is in the tail.
+        extra.avoid = frozen.avoid.map(|id| (worker_id(id), Timestamp::default()));
         extra.before = frozen.before.map(Digest::from_bytes);
     });
     for &(study, position, stage) in &frozen.interests {
@@ -155,9 +156,18 @@ pub(super) fn thaw_audits(state: &mut State, audits: FrozenAudits) -> Result<(),
 }
 
 /// What only format 5 has.
-pub(super) fn thaw_tail(state: &mut State, tail: &Tail) {
+pub(super) fn thaw_tail(state: &mut State, tail: &Tail) -> Result<(), SnapshotError> {
     state.restores.floor = tail.number_floor;
     state.restores.at = tail.restored;
+    for &(ix, at) in &tail.avoided {
+        if ix as usize >= state.tasks.len() {
+            return Err(damaged("a worker avoided by an unknown task"));
+        }
+        state.tasks[TaskIx(ix)].change(|extra| {
+            extra.avoid = extra.avoid.map(|(worker, _)| (worker, at));
+        });
+    }
+    Ok(())
 }
 
 /// A lease, given back to its worker.

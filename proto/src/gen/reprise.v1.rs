@@ -3392,6 +3392,9 @@ pub struct DrainRequest {
     /// worker's begins so; or its host name, if one worker has it.
     #[prost(string, tag = "1")]
     pub worker: ::prost::alloc::string::String,
+    /// Whether it is given work again.
+    #[prost(bool, tag = "2")]
+    pub undo: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DrainResponse {

@@ -59,8 +59,19 @@ fn table(workers: &[Worker]) -> Table {
     table
 }
 
-pub(super) async fn drain(worker: &str, remote: &RemoteArgs) -> anyhow::Result<ExitCode> {
-    let worker = remote.client().await?.drain(worker).await?;
+pub(super) async fn drain(
+    worker: &str,
+    undo: bool,
+    remote: &RemoteArgs,
+) -> anyhow::Result<ExitCode> {
+    let worker = remote.client().await?.drain(worker, undo).await?;
+    if undo {
+        eprint_block(&format!(
+            "worker {} on {} is given work again",
+            worker.id, worker.host
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
     eprint_block(&format!(
         "worker {} on {} is given nothing more; it has {} attempts to end, and `reprise workers` shows it",
         worker.id, worker.host, worker.held_attempts

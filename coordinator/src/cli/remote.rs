@@ -126,10 +126,14 @@ pub(super) enum RemoteCommand {
     },
     /// List the workers that a coordinator knows.
     Workers(WorkersArgs),
-    /// Let a worker finish what it has, and give it nothing more.
+    /// Let a worker finish what it has, and give it nothing more, also when it comes
+    /// back later.
     Drain {
         /// Its id or the beginning of it, or its host.
         worker: String,
+        /// Give it work again.
+        #[arg(long)]
+        undo: bool,
         #[command(flatten)]
         remote: RemoteArgs,
     },
@@ -155,7 +159,11 @@ pub(super) async fn run(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Retry { what, remote } => task::retry(&what, &remote).await,
         RemoteCommand::Invalidate { tasks, remote } => task::invalidate(&tasks, &remote).await,
         RemoteCommand::Workers(args) => operation::workers(&args).await,
-        RemoteCommand::Drain { worker, remote } => operation::drain(&worker, &remote).await,
+        RemoteCommand::Drain {
+            worker,
+            undo,
+            remote,
+        } => operation::drain(&worker, undo, &remote).await,
         RemoteCommand::Events(args) => operation::events(&args).await,
     }
 }

@@ -118,13 +118,13 @@ impl Client {
         Page::new(response.workers, response.next_page_token)
     }
 
-    /// Lets a worker finish what it has and gives it nothing more.
-    pub async fn drain(&mut self, worker: &str) -> Result<Worker, ApiError> {
+    /// Lets a worker finish what it has and gives it nothing more; or takes that back.
+    pub async fn drain(&mut self, worker: &str, undo: bool) -> Result<Worker, ApiError> {
         let worker = worker.to_owned();
         let response = self
             .clients
             .operation
-            .drain(pb::DrainRequest { worker })
+            .drain(pb::DrainRequest { worker, undo })
             .await;
         let worker = response.map_err(typed)?.into_inner().worker;
         let worker = worker.ok_or(ConvertError::Missing { field: "worker" })?;

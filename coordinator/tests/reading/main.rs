@@ -208,9 +208,9 @@ async fn workers_are_listed_and_a_drained_one_is_given_nothing_more() {
     let workers = stand.client.workers(None).await.unwrap();
     let hosts: Vec<_> = workers.entries.iter().map(|worker| &*worker.host).collect();
     assert_eq!(hosts, ["host-1", "host-2"]);
-    let drained = stand.client.drain("host-2").await.unwrap();
+    let drained = stand.client.drain("host-2", false).await.unwrap();
     assert_eq!(drained.state, WorkerState::Draining);
-    let error = stand.client.drain("host-3").await.unwrap_err();
+    let error = stand.client.drain("host-3", false).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::NotFound, "{error:?}");
     let spec = noops("drained", 1).unwrap();
     stand.client.submit(&spec, false).await.unwrap();

@@ -75,8 +75,8 @@ pub struct Hello {
     /// Attempts that it still runs, or whose results it still holds.
     #[prost(message, repeated, tag = "4")]
     pub holding: ::prost::alloc::vec::Vec<Attempt>,
-    /// Whether the same process was welcomed before: what it does not hold then never
-    /// reached it, and was not lost with it.
+    /// Whether the same process was welcomed before. In that case, whatever it does not
+    /// hold never reached it, and was not lost with it.
     #[prost(bool, tag = "5")]
     pub again: bool,
 }
@@ -84,7 +84,8 @@ pub struct Hello {
 /// worker is known to be lost.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heartbeat {
-    /// How far running attempts are; those that have moved since the last heartbeat.
+    /// How far running attempts are; those that have begun or moved since the last
+    /// heartbeat. The limits of an attempt count from the first time that it is named.
     #[prost(message, repeated, tag = "1")]
     pub progress: ::prost::alloc::vec::Vec<Progress>,
 }
@@ -3478,6 +3479,9 @@ pub struct DrainRequest {
     /// worker's begins so; or its host name, if one worker has it.
     #[prost(string, tag = "1")]
     pub worker: ::prost::alloc::string::String,
+    /// Whether it is given work again.
+    #[prost(bool, tag = "2")]
+    pub undo: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DrainResponse {

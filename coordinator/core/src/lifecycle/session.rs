@@ -92,9 +92,10 @@ impl Turn<'_> {
     }
 
     pub(super) fn drain(&mut self, worker: WorkerId, drained: bool) -> Result<(), Refusal> {
-        let known = self.state.workers.get(&worker);
-        let known = known.ok_or(Refusal::UnknownWorker { worker })?;
-        if known.drained != drained {
+        let known = self.state.workers.get(&worker).map(|known| known.drained);
+        let is_away = self.state.drained.contains(&worker).then_some(true);
+        let is_drained = known.or(is_away).ok_or(Refusal::UnknownWorker { worker })?;
+        if is_drained != drained {
             self.emit(Event::WorkerDrained { worker, drained });
         }
         Ok(())

@@ -4,7 +4,7 @@
 //! What follows from a transition (dependents, retries) is decided one level up,
 //! in `apply`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, StudyName, TaskKey, TaskSpec, WorkerId};
@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) studies: Vec<Study>,
     pub(crate) study_index: BTreeMap<StudyName, StudyIx>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    /// Workers that left while they were drained, the first one first.
+    pub(crate) drained: VecDeque<WorkerId>,
     pub(crate) backoffs: BTreeSet<(Timestamp, TaskIx)>,
     /// Finished tasks whose audit is due.
     pub(crate) audits: BTreeSet<TaskIx>,
@@ -70,6 +72,7 @@ impl State {
             studies: Vec::new(),
             study_index: BTreeMap::new(),
             workers: BTreeMap::new(),
+            drained: VecDeque::new(),
             backoffs: BTreeSet::new(),
             audits: BTreeSet::new(),
             audits_from: LookFrom::default(),

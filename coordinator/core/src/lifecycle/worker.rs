@@ -33,7 +33,7 @@ pub(crate) struct Worker {
     /// Whether it said that it leaves. Said again with each session, so it is not
     /// journalled.
     pub(crate) draining: bool,
-    /// Whether a client wants it to be given nothing more.
+    /// Whether a client wants it to be given nothing more. Remembered when it leaves.
     pub(crate) drained: bool,
     /// Its place in the order of loads, if it may be given work.
     pub(crate) load: Option<LoadKey>,

@@ -292,3 +292,65 @@ fn an_order_that_never_arrived_is_not_held_against_its_task() {
     }
     assert_eq!(lab.lease().len(), 1, "the task was given up");
 }
+
+#[test]
+fn a_worker_that_was_drained_stays_so_when_it_comes_back_until_somebody_says_otherwise() {
+    let drain = |drained| Input::Drain {
+        worker: worker(A),
+        drained,
+    };
+    let mut lab = Lab::with(&noops("s", 2));
+    lab.hello(worker(A), 1, &[]);
+    lab.handle(drain(true));
+    lab.handle(Input::Draining { worker: worker(A) });
+    lab.handle(Input::Disconnected { worker: worker(A) });
+    assert_eq!(lab.core.workers().len(), 0);
+    lab.restart();
+    lab.restart_by_snapshot();
+    lab.hello(worker(A), 1, &[]);
+    assert!(lab.core.workers()[0].drained);
+    assert_eq!(lab.lease(), []);
+    lab.pass_ticking(Duration::from_mins(2));
+    assert_eq!(lab.core.workers().len(), 0);
+    // It can be taken back while it is away.
+    lab.handle(drain(false));
+    lab.restart_by_snapshot();
+    lab.hello(worker(A), 1, &[]);
+    assert_eq!(lab.lease().len(), 1);
+    let stranger = lab.try_handle(Input::Drain {
+        worker: worker(9),
+        drained: true,
+    });
+    assert!(matches!(stranger, Err(Refusal::UnknownWorker { .. })));
+}
+
+#[test]
+fn few_workers_that_were_drained_are_remembered() {
+    let mut lab = Lab::new();
+    let sizes: Vec<_> = (1..=3000)
+        .map(|number| {
+            lab.hello(worker(number), 1, &[]);
+            lab.handle(Input::Drain {
+                worker: worker(number),
+                drained: true,
+            });
+            lab.handle(Input::Draining {
+                worker: worker(number),
+            });
+            lab.handle(Input::Disconnected {
+                worker: worker(number),
+            });
+            lab.core.snapshot().len()
+        })
+        .collect();
+    assert!(sizes[2999] < sizes[0] + 1024 * 17, "{}", sizes[2999]);
+    lab.hello(worker(3000), 1, &[]);
+    lab.hello(worker(1), 1, &[]);
+    let drained: Vec<_> = lab
+        .core
+        .workers()
+        .iter()
+        .map(|known| known.drained)
+        .collect();
+    assert_eq!(drained, [false, true]);
+}

@@ -106,10 +106,11 @@ impl OperationService for OperationApi {
         &self,
         request: Request<DrainRequest>,
     ) -> Result<Response<DrainResponse>, Status> {
-        let found = self.find(&request.into_inner().worker).await?;
+        let DrainRequest { worker, undo } = request.into_inner();
+        let found = self.find(&worker).await?;
         let input = Input::Drain {
             worker: found.id,
-            drained: true,
+            drained: !undo,
         };
         let answer = self.engine.command(input).await.map_err(unavailable)?;
         answer.map_err(|refusal| refused(&refusal))?;

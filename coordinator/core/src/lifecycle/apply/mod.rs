@@ -14,6 +14,10 @@ use super::task::{Phase, TaskIx};
 use super::worker::Worker;
 use crate::Timestamp;
 
+/// Workers that left while they were drained and are remembered: more machines than
+/// somebody takes out of a fleet by hand.
+const MOST_DRAINED: usize = 1024;
+
 impl State {
     /// Applies an event that happened `at`. `None` if the event does not fit the
     /// state, which only a journal of something else can bring about.
@@ -51,17 +55,28 @@ impl State {
             Event::StudyDeleted { study } => self.delete_study(study, at, effects),
             Event::WorkerJoined { worker, capability } => {
                 let credit = self.credit.of(capability.slots);
-                self.workers
+                let known = self
+                    .workers
                     .entry(*worker)
-                    .or_insert_with(|| Worker::new(capability.clone(), credit, at))
-                    .capability = capability.clone();
+                    .or_insert_with(|| Worker::new(capability.clone(), credit, at));
+                known.capability = capability.clone();
+                if self.drained.contains(worker) {
+                    known.drained = true;
+                    self.drained.retain(|away| away != worker);
+                }
                 self.refresh_worker(*worker);
                 Some(())
             }
             Event::WorkerDrained { worker, drained } => {
-                self.workers.get_mut(worker)?.drained = *drained;
-                self.refresh_worker(*worker);
-                Some(())
+                if let Some(known) = self.workers.get_mut(worker) {
+                    known.drained = *drained;
+                    self.refresh_worker(*worker);
+                    return Some(());
+                }
+                // One that is away can only be taken back.
+                let is_away = self.drained.contains(worker);
+                self.drained.retain(|away| away != worker);
+                (is_away && !drained).then_some(())
             }
             Event::WorkerLeft { worker } => {
                 let left = self
@@ -70,6 +85,12 @@ impl State {
                     .filter(|worker| worker.held.is_empty())?;
                 if let Some(load) = left.load {
                     self.loads.remove(load);
+                }
+                if left.drained {
+                    self.drained.push_back(*worker);
+                    if self.drained.len() > MOST_DRAINED {
+                        self.drained.pop_front();
+                    }
                 }
                 self.workers.remove(worker);
                 self.unknown.remove(worker);

@@ -95,6 +95,8 @@ pub(super) struct Tail {
     /// See `Restores`.
     pub(super) number_floor: u32,
     pub(super) restored: Option<Timestamp>,
+    /// Workers that left while they were drained.
+    pub(super) drained: Vec<[u8; 16]>,
     /// Since when tasks avoid a worker.
     pub(super) avoided: Vec<(u32, Timestamp)>,
 }

@@ -101,6 +101,7 @@ pub(super) fn freeze_tail(state: &State) -> Tail {
     Tail {
         number_floor: state.restores.floor,
         restored: state.restores.at,
+        drained: state.drained.iter().map(|id| *id.0.as_bytes()).collect(),
         avoided: (0..)
             .zip(state.tasks.iter())
             .filter_map(|(ix, task)| Some((ix, task.extra().avoid?.1)))

@@ -159,6 +159,7 @@ pub(super) fn thaw_audits(state: &mut State, audits: FrozenAudits) -> Result<(),
 pub(super) fn thaw_tail(state: &mut State, tail: &Tail) -> Result<(), SnapshotError> {
     state.restores.floor = tail.number_floor;
     state.restores.at = tail.restored;
+    state.drained = tail.drained.iter().copied().map(worker_id).collect();
     for &(ix, at) in &tail.avoided {
         if ix as usize >= state.tasks.len() {
             return Err(damaged("a worker avoided by an unknown task"));

@@ -6,6 +6,7 @@
 //! the rebuilt state is compared with the lost one, and in the end everything
 //! must have finished exactly once.
 
+mod acting;
 mod cluster;
 mod ending;
 mod faults;

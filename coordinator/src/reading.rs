@@ -232,7 +232,7 @@ impl Reading {
             return Err(ApiError::new(
                 ErrorCode::InvalidRequest,
                 format_args!(
-                    "`{shown}` is no task: expected its key, or at least {LEAST_DIGITS} \
+                    "`{shown}` is not a task: expected its key, or at least {LEAST_DIGITS} \
                      hexadecimal digits from the beginning of it"
                 ),
             )

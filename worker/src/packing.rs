@@ -114,8 +114,12 @@ impl Sizes {
             probe,
         } = self.packs;
         let size = if probe {
-            // What does not run in a probe fails as a task, with its reason.
-            runner.pack_size(device, spec, most).unwrap_or(1)
+            match runner.pack_size(device, spec, most) {
+                Some(size) => size,
+                // What does not run in a probe fails as a task, with its reason. The next
+                // probe may do better.
+                None => return 1,
+            }
         } else {
             most
         };

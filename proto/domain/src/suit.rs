@@ -9,7 +9,7 @@ use crate::task::TaskSpec;
 /// What a worker must have to run a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Requirement {
-    /// Nothing that not every worker has.
+    /// Nothing beyond what every worker has.
     #[default]
     None,
     /// It has libtorch.

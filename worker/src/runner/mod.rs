@@ -173,7 +173,10 @@ impl Runner {
         let Assignment {
             attempt, spec, log, ..
         } = assignment;
-        assignment.progress.begin();
+        // A program begins once it has its cores.
+        if !matches!(spec, TaskSpec::Program(_)) {
+            assignment.progress.begin();
+        }
         self.logs.begin(*attempt, spec, log);
     }
 

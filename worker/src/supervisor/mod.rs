@@ -23,15 +23,17 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl::set_child_subreaper;
+use nix::sys::prctl::{set_child_subreaper, set_dumpable};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, read};
 use serde::{Deserialize, Serialize};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Asks the program to save its work and to end.
 pub(crate) const TERMINATE: u8 = b't';
@@ -112,6 +114,13 @@ pub fn run(args: &SupervisorArgs) -> ExitCode {
 }
 
 fn supervise(args: &SupervisorArgs) -> io::Result<()> {
+    // Whoever stops a service signals all of its processes: this one is to end its
+    // program in order, and to tell how it ended.
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    // So that the program cannot open the pipes to the worker.
+    set_dumpable(false)?;
     set_child_subreaper(true)?;
     let mut layers = vec!["process group".to_owned(), "reaper".to_owned()];
     layers.extend(limits::apply(args.memory, args.open_files)?);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use nix::unistd::{Pid, SysconfVar, getpid, sysconf};
+use nix::unistd::{Pid, getpid};
 
 /// All descendants that have not ended.
 pub(super) fn descendants() -> Vec<Pid> {
@@ -43,22 +43,24 @@ fn living_parent(stat: &str) -> Option<i32> {
     (!matches!(state, "Z" | "X")).then_some(parent)
 }
 
-/// Resident memory of processes together, in bytes. What they share is counted for
-/// each of them.
+/// Resident memory of processes together, in bytes, without pages of files. Memory that
+/// they share is counted for each of them.
 pub(super) fn resident(processes: &[Pid]) -> u64 {
-    let page = sysconf(SysconfVar::PAGE_SIZE)
-        .ok()
-        .flatten()
-        .unwrap_or(4096);
-    let pages = processes.iter().map(|pid| {
-        let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-        let mut fields = statm.split_whitespace().skip(1);
-        // Pages of files and of memory that is shared on purpose do not count.
-        let mut next = || fields.next().and_then(|field| field.parse::<u64>().ok());
-        let (resident, shared) = (next().unwrap_or(0), next().unwrap_or(0));
-        resident.saturating_sub(shared)
+    let used = processes.iter().map(|pid| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let kilobytes = status.lines().filter_map(counted);
+        kilobytes.sum::<u64>()
     });
-    pages.sum::<u64>() * page as u64
+    used.sum::<u64>() << 10
+}
+
+/// The kilobytes of a line of `status` that count: memory of its own, and memory that is
+/// shared on purpose.
+fn counted(line: &str) -> Option<u64> {
+    let (name, amount) = line.split_once(':')?;
+    let counts = matches!(name, "RssAnon" | "RssShmem");
+    let number = amount.trim().strip_suffix(" kB").filter(|_| counts)?;
+    number.parse().ok()
 }
 
 #[cfg(test)]
@@ -73,6 +75,12 @@ mod tests {
         assert_eq!(living_parent(stat), Some(7));
         assert_eq!(living_parent("12 (sh) Z 7 12 12 0 -1"), None);
         assert_eq!(living_parent(""), None);
+    }
+
+    #[test]
+    fn pages_of_files_do_not_count() {
+        let status = "VmRSS:\t 9 kB\nRssAnon:\t 3 kB\nRssFile:\t 4 kB\nRssShmem:\t 2 kB\n";
+        assert_eq!(status.lines().filter_map(counted).sum::<u64>(), 5);
     }
 
     #[test]

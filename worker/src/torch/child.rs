@@ -37,6 +37,9 @@ const LONGEST_QUOTE: usize = 200;
 /// How long a process that has closed its streams, or was killed, may take to be gone.
 const GONE: Duration = Duration::from_secs(5);
 
+/// How long what it said last may take to come, after its end was seen.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Time between two looks at whether it is gone.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -50,6 +53,8 @@ pub(super) struct Child {
     last_lines: VecDeque<String>,
     /// Processes that the kernel had ended for want of memory before this one.
     killed_before: u64,
+    /// When it was first seen to have ended.
+    ended_at: Option<Instant>,
     is_over: bool,
 }
 
@@ -106,6 +111,7 @@ impl Child {
             from,
             last_lines: VecDeque::new(),
             killed_before: memory_kills(),
+            ended_at: None,
             is_over: false,
         };
         let lines = heard.clone();
@@ -174,6 +180,12 @@ impl Child {
         }
     }
 
+    /// Forgets what was said and what happened before the next task.
+    pub(super) fn begin(&mut self) {
+        self.last_lines.clear();
+        self.killed_before = memory_kills();
+    }
+
     /// The next thing that it says, if it comes within `patience`. Lines of its log go
     /// to the attempts that this thread runs.
     pub(super) fn hear(&mut self, patience: Duration) -> Heard {
@@ -190,7 +202,16 @@ impl Child {
             }
             // A process of its own may hold its streams open longer than it lives.
             Err(RecvTimeoutError::Timeout) if self.ended().is_none() => Heard::Nothing,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Heard::End,
+            Err(RecvTimeoutError::Timeout) => {
+                // Its last words may still be on their way.
+                let since = *self.ended_at.get_or_insert_with(Instant::now);
+                if since.elapsed() < LAST_WORDS {
+                    Heard::Nothing
+                } else {
+                    Heard::End
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => Heard::End,
         }
     }
 

@@ -132,7 +132,10 @@ impl TorchError {
                     FailureClass::Task
                 }
             }
-            _ => FailureClass::Task,
+            // Another worker may have it.
+            Self::Absent => FailureClass::Task,
+            // The child is to blame and not the task: where the task stands is kept.
+            _ => FailureClass::WorkerLost,
         }
     }
 }

@@ -43,6 +43,10 @@ impl Listener for Unheard {
     }
 }
 
+/// A pass of the loop that takes longer than this, beside what the listener does, means
+/// that this process did not run.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// Runs a task to its end, or kills the child.
 pub(super) fn run(
     child: &mut Child,
@@ -53,10 +57,19 @@ pub(super) fn run(
     for (order, body) in orders {
         child.send(order, body);
     }
+    child.begin();
     let mut heard = Instant::now();
     let mut moved = heard;
     let mut stopping: Option<Instant> = None;
+    let mut passed = heard;
     loop {
+        // Both stood still, as in a suspended machine: that is not the child's silence.
+        let gap = std::mem::replace(&mut passed, Instant::now()).elapsed();
+        if gap > PAUSE {
+            for since in [&mut heard, &mut moved].into_iter().chain(&mut stopping) {
+                *since += gap;
+            }
+        }
         match child.hear(GLANCE) {
             Heard::Nothing => {}
             Heard::Message(FromChild::Heartbeat, _) => heard = Instant::now(),
@@ -66,6 +79,7 @@ pub(super) fn run(
                 // After the listener, who may have waited for a full disk.
                 heard = Instant::now();
                 moved = heard;
+                passed = heard;
             }
             Heard::Wrong(reason) => return Err(TorchError::Wrong(reason)),
             Heard::End => return Err(child.death()),

@@ -83,7 +83,8 @@ async fn heartbeats_say_how_far_attempts_are() -> anyhow::Result<()> {
     let spec = TaskSpec::Evaluate(evaluation());
     session.start(&[(attempt(1), spec)])?;
     let moved = session.next(|message| match message {
-        FromMessage::Heartbeat(beat) => beat.progress.into_iter().next(),
+        // The first word of an attempt says that it has begun: nothing is done then.
+        FromMessage::Heartbeat(beat) => beat.progress.into_iter().find(|moved| moved.done > 0),
         FromMessage::Report(_) => Some(pb::Progress::default()),
         _ => None,
     });

@@ -53,7 +53,7 @@ fn broken(first: &str, limits: Limits) -> anyhow::Result<TorchError> {
 
 fn check(first: &str, limits: Limits, expected: &str) -> anyhow::Result<()> {
     let error = broken(first, limits)?;
-    assert_eq!(error.class(), FailureClass::Task, "{error}");
+    assert_eq!(error.class(), FailureClass::WorkerLost, "{error}");
     let said = error.to_string();
     assert!(said.contains(expected), "{said}");
     Ok(())
@@ -212,7 +212,7 @@ async fn the_session_lives_on_and_the_next_task_runs() -> anyhow::Result<()> {
     let AttemptOutcome::Failed(failure) = outcome(&mut session, 1).await? else {
         anyhow::bail!("it trained")
     };
-    assert_eq!(failure.class, FailureClass::Task);
+    assert_eq!(failure.class, FailureClass::WorkerLost);
     assert_eq!(
         failure.message,
         "`reprise-torch` was ended by signal 6 (SIGABRT); it said last: `terminate called`"

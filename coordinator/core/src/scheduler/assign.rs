@@ -30,8 +30,8 @@ impl State {
     /// leased.
     pub(crate) fn assign(&mut self, at: Timestamp) -> Step {
         let mut step = Step::default();
-        // Those for whom nothing is ready but what was taken from them, or what they
-        // lack something for.
+        // Workers for which all that is ready was taken from them before, or needs
+        // something that they lack.
         let mut unsuited = BTreeSet::new();
         loop {
             let mut workers = self.loads.order();

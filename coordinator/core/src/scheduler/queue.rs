@@ -13,8 +13,8 @@ use crate::lifecycle::TaskIx;
 pub(crate) struct ReadyQueue {
     /// All of them; no list is empty.
     order: BTreeMap<Requirement, Positions>,
-    /// Those that read an input, by input.
-    readers: BTreeMap<TaskIx, BTreeSet<u32>>,
+    /// Those that read an input, by what they require and by input.
+    readers: BTreeMap<(Requirement, TaskIx), BTreeSet<u32>>,
 }
 
 impl ReadyQueue {
@@ -36,7 +36,8 @@ impl ReadyQueue {
     ) {
         self.order.entry(requirement).or_default().insert(position);
         if let Some(input) = input {
-            self.readers.entry(input).or_default().insert(position);
+            let readers = self.readers.entry((requirement, input));
+            readers.or_default().insert(position);
         }
     }
 
@@ -56,6 +57,7 @@ impl ReadyQueue {
         let Some(input) = input else {
             return;
         };
+        let input = (requirement, input);
         if let Some(readers) = self.readers.get_mut(&input) {
             readers.remove(&position);
             if readers.is_empty() {
@@ -78,17 +80,18 @@ impl ReadyQueue {
         input_of: impl Fn(u32) -> Option<TaskIx>,
         suits: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        let orders = self.order.iter().filter(|(required, _)| has(**required));
-        let heads = orders.filter_map(|(_, order)| first_that(order, &suits));
+        let orders = || self.order.iter().filter(|(required, _)| has(**required));
+        let heads = orders().filter_map(|(_, order)| first_that(order, &suits));
         let head = heads.min()?;
         if input_of(head).is_none() {
             return Some(head);
         }
-        // What reads an input requires nothing: the head is one of these.
-        let at_hand = inputs
-            .into_iter()
-            .filter_map(|input| self.readers.get(&input))
-            .find_map(|readers| readers.iter().find(|position| suits(**position)));
+        let at_hand = inputs.into_iter().find_map(|input| {
+            let readers =
+                orders().filter_map(|(required, _)| self.readers.get(&(*required, input)));
+            let mut readers = readers.flatten();
+            readers.find(|position| suits(**position))
+        });
         at_hand.copied().or(Some(head))
     }
 }

@@ -86,7 +86,7 @@ fn training() -> StudySpec {
 }
 
 #[test]
-fn what_needs_libtorch_goes_to_whom_has_it() {
+fn what_needs_libtorch_goes_to_whoever_has_it() {
     let mut lab = Lab::with(&training());
     let without = |lab: &mut Lab, number| {
         lab.handle(Input::Hello {

@@ -8,24 +8,26 @@ use reprise_domain::bounds::{ARTIFACT_BYTES, program as bounds};
 use reprise_domain::program::NamedArtifact;
 
 use super::error::ProgramError;
-use super::workspace::open_regular;
+use super::workspace::Root;
 use crate::artifacts::Artifacts;
 use crate::runner::RunError;
 use crate::slots::Cancel;
 
 /// Stores every file below a directory.
 pub(super) fn keep(
-    directory: &Path,
+    root: &Root,
     artifacts: &Artifacts,
     cancel: &Cancel,
 ) -> Result<Vec<NamedArtifact>, RunError> {
     let mut paths = Vec::new();
-    list(directory, "", &mut paths)?;
+    list(&root.path(), "", &mut paths)?;
     paths.sort_unstable();
     let mut kept = Vec::with_capacity(paths.len());
     for path in paths {
-        let content =
-            read(&directory.join(&path)).map_err(|error| wrong(&path, error.to_string()))?;
+        if cancel.is_cancelled() {
+            return Err(RunError::Stopped);
+        }
+        let content = read(root, &path).map_err(|error| wrong(&path, error.to_string()))?;
         if content.len() as u64 > ARTIFACT_BYTES {
             let most = bounds::in_units(ARTIFACT_BYTES);
             return Err(wrong(&path, format!("has more than {most}")).into());
@@ -75,9 +77,9 @@ fn list(directory: &Path, outer: &str, paths: &mut Vec<String>) -> Result<(), Pr
     Ok(())
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn read(root: &Root, path: &str) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    open_regular(path)?
+    root.open_regular(Path::new(path))?
         .take(ARTIFACT_BYTES + 1)
         .read_to_end(&mut content)?;
     Ok(content)

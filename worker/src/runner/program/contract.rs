@@ -18,6 +18,9 @@ const VERSION: u32 = 1;
 /// Names of the environment that are passed on as the worker has them.
 const KEPT: [&str; 3] = ["PATH", "LANG", "LD_LIBRARY_PATH"];
 
+/// Names the cards that a process sees.
+const CARDS: &str = "CUDA_VISIBLE_DEVICES";
+
 /// Names by which libraries are told how many threads to use.
 const THREADS: [&str; 4] = [
     "OMP_NUM_THREADS",
@@ -69,8 +72,11 @@ pub(super) fn environment(
     // The order of sets and dictionaries of a Python program is part of its result.
     set("PYTHONHASHSEED", "0".into());
     let card = settings.card.filter(|_| spec.needs.gpus > 0);
-    let card = card.map_or_else(String::new, |index| index.to_string());
-    set("CUDA_VISIBLE_DEVICES", card.into());
+    let card = card.map_or_else(String::new, |index| {
+        let offered = std::env::var(CARDS).unwrap_or_default();
+        visible_card(&offered, index)
+    });
+    set(CARDS, card.into());
     set(MARK, workspace.root().into());
     set("REPRISE_TASK", workspace.task().into());
     set("REPRISE_METRICS", workspace.metrics().into());
@@ -83,6 +89,17 @@ pub(super) fn environment(
     let resumed = resumed.map(|name| workspace.checkpoint().join(name));
     set("REPRISE_RESUME", resumed.unwrap_or_default().into());
     all.into_iter().collect()
+}
+
+/// What names a card that this worker sees under an index. A worker that was given some
+/// of the machine's cards sees these alone, and counts them from 0.
+fn visible_card(offered: &str, index: u32) -> String {
+    let mut names = offered
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    let named = names.nth(index as usize);
+    named.map_or_else(|| index.to_string(), str::to_owned)
 }
 
 /// The task file.
@@ -155,4 +172,20 @@ pub(super) fn write_task(
     let mut bytes = serde_json::to_vec_pretty(&file)?;
     bytes.push(b'\n');
     std::fs::write(path, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_has_the_name_that_the_worker_was_given() {
+        let check = |offered, index, expected: &str| {
+            assert_eq!(visible_card(offered, index), expected, "{offered}");
+        };
+        check("", 1, "1");
+        check("3", 0, "3");
+        check("2, GPU-5ebe", 1, "GPU-5ebe");
+        check("2", 1, "1");
+    }
 }

@@ -13,7 +13,7 @@ use reprise_domain::bounds::{ARTIFACT_BYTES, program as bounds};
 use serde::{Deserialize, Serialize};
 use tar::{Archive, Builder, EntryType, Header};
 
-use super::workspace::open_regular;
+use super::workspace::Root;
 
 /// Entries of a pack that it begins with.
 const HEAD: &str = "reprise.json";
@@ -58,9 +58,9 @@ impl Head {
 
 /// The newest generation in a directory. A name that begins with a dot is of one that
 /// is not complete.
-pub(super) fn newest(directory: &Path) -> io::Result<Option<Generation>> {
+pub(super) fn newest(root: &Root) -> io::Result<Option<Generation>> {
     let mut newest: Option<Generation> = None;
-    for entry in fs::read_dir(directory)? {
+    for entry in fs::read_dir(root.path())? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else {
             continue;
@@ -82,8 +82,9 @@ pub(super) fn newest(directory: &Path) -> io::Result<Option<Generation>> {
 }
 
 /// Packs a generation.
-pub(super) fn pack(directory: &Path, head: &Head, metrics: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn pack(root: &Root, head: &Head, metrics: &[u8]) -> io::Result<Vec<u8>> {
     let mut pack = Pack {
+        root,
         builder: Builder::new(Vec::new()),
         bytes: OVERHEAD,
         entries: 0,
@@ -91,34 +92,39 @@ pub(super) fn pack(directory: &Path, head: &Head, metrics: &[u8]) -> io::Result<
     pack.file(HEAD, &serde_json::to_vec(head)?, false)?;
     pack.file(METRICS, metrics, false)?;
     let name = format!("{FILES}/{}", head.name);
-    pack.add(&directory.join(&head.name), &name)?;
+    pack.add(Path::new(&head.name), &name)?;
     pack.builder.into_inner()
 }
 
-struct Pack {
+struct Pack<'a> {
+    root: &'a Root,
     builder: Builder<Vec<u8>>,
     bytes: u64,
     entries: usize,
 }
 
-impl Pack {
-    fn add(&mut self, path: &Path, name: &str) -> io::Result<()> {
+impl Pack<'_> {
+    /// Adds what is at a path below the root.
+    fn add(&mut self, below: &Path, name: &str) -> io::Result<()> {
+        let path = self.root.path().join(below);
         self.entries += 1;
         if self.entries > MOST_ENTRIES {
             return Err(wrong(format!("it has more than {MOST_ENTRIES} files")));
         }
         // Of the entry itself, not of what a link leads to.
-        let known = fs::symlink_metadata(path)?;
+        let known = fs::symlink_metadata(&path)?;
         if known.is_dir() {
             self.append(EntryType::Directory, 0o755, name, &[])?;
             let mut names = Vec::new();
-            for entry in fs::read_dir(path)? {
-                let name = entry?.file_name().into_string();
-                names.push(name.map_err(|_| wrong("a file's name is not text".to_owned()))?);
+            for entry in fs::read_dir(&path)? {
+                let name = entry?.file_name().into_string().ok();
+                // What could not be unpacked is not packed.
+                let name = name.filter(|name| bounds::is_path(name));
+                names.push(name.ok_or_else(|| wrong("a file's name is not allowed".to_owned()))?);
             }
             names.sort_unstable();
             for inner in names {
-                self.add(&path.join(&inner), &format!("{name}/{inner}"))?;
+                self.add(&below.join(&inner), &format!("{name}/{inner}"))?;
             }
             return Ok(());
         }
@@ -127,7 +133,8 @@ impl Pack {
         }
         let mut content = Vec::new();
         let most = ARTIFACT_BYTES.saturating_sub(self.bytes);
-        open_regular(path)?
+        self.root
+            .open_regular(below)?
             .take(most + 1)
             .read_to_end(&mut content)?;
         if content.len() as u64 > most {
@@ -212,8 +219,8 @@ pub(super) fn unpack(pack: &[u8], directory: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Removes all complete generations but one.
-pub(super) fn keep_only(directory: &Path, kept: &Generation) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
+pub(super) fn keep_only(root: &Root, kept: &Generation) -> io::Result<()> {
+    for entry in fs::read_dir(root.path())? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
@@ -255,11 +262,12 @@ mod tests {
         write(&from.join("7/a"), "state");
         fs::create_dir(from.join("7/empty")).unwrap();
         write(&from.join(".8"), "not complete");
-        let found = newest(&from).unwrap().unwrap();
+        let root = Root::open(&from).unwrap();
+        let found = newest(&root).unwrap().unwrap();
         assert_eq!(found.name, "7");
         let said = Head::new(3, found.name);
-        let bytes = pack(&from, &said, b"{\"step\":1}\n").unwrap();
-        assert_eq!(pack(&from, &said, b"{\"step\":1}\n").unwrap(), bytes);
+        let bytes = pack(&root, &said, b"{\"step\":1}\n").unwrap();
+        assert_eq!(pack(&root, &said, b"{\"step\":1}\n").unwrap(), bytes);
         assert_eq!(head(&bytes), Some(said));
         assert_eq!(unpack(&bytes, &to).unwrap(), b"{\"step\":1}\n");
         assert_eq!(fs::read_to_string(to.join("7/b/weights")).unwrap(), "w");
@@ -271,14 +279,15 @@ mod tests {
     fn the_newest_is_the_one_that_was_renamed_last() {
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name);
-        assert_eq!(newest(home.path()).unwrap(), None);
+        let root = Root::open(home.path()).unwrap();
+        assert_eq!(newest(&root).unwrap(), None);
         write(&at("10"), "a");
         write(&at(".x"), "b");
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::rename(at(".x"), at("9")).unwrap();
-        let found = newest(home.path()).unwrap().unwrap();
+        let found = newest(&root).unwrap().unwrap();
         assert_eq!(found.name, "9");
-        keep_only(home.path(), &found).unwrap();
+        keep_only(&root, &found).unwrap();
         assert!(at("9").exists() && !at("10").exists());
     }
 
@@ -287,7 +296,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", home.path().join("1")).unwrap();
         let said = Head::new(1, "1".to_owned());
-        let error = pack(home.path(), &said, b"").unwrap_err();
+        let root = Root::open(home.path()).unwrap();
+        let error = pack(&root, &said, b"").unwrap_err();
         assert!(error.to_string().contains("neither a file"), "{error}");
     }
 

@@ -1,8 +1,8 @@
 //! The metrics that a program gives while it runs, read from its file as it grows.
 //!
 //! A line with a step replaces what was said of these metrics at that step before: a
-//! program that goes on from a checkpoint says some of its lines again. A file that got
-//! shorter is read anew, so that programs may open it as they like.
+//! program that goes on from a checkpoint says some of its lines again. Programs append
+//! to the file; one that got shorter is read anew.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Seek as _, SeekFrom};

@@ -1,7 +1,7 @@
 //! A program that runs, through its supervisor.
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -17,6 +17,9 @@ use super::output::Output;
 use super::workspace::Workspace;
 use crate::logs::AttemptLog;
 use crate::supervisor::{KILL, TERMINATE, Told};
+
+/// Most bytes that a supervisor tells: a few lines.
+const REPORTS: u64 = 64 << 10;
 
 /// A program that runs.
 #[derive(Debug)]
@@ -86,11 +89,13 @@ impl Process {
         thread::Builder::new()
             .name("program-reports".to_owned())
             .spawn(move || {
-                for line in BufReader::new(reports).lines().map_while(Result::ok) {
-                    // Only the supervisor holds the other end.
+                let mut reports = BufReader::new(reports.take(REPORTS));
+                let mut line = String::new();
+                while reports.read_line(&mut line).is_ok_and(|read| read > 0) {
                     let Ok(said) = serde_json::from_str(&line) else {
                         break;
                     };
+                    line.clear();
                     if sender.send(said).is_err() {
                         break;
                     }
@@ -122,6 +127,12 @@ impl Process {
     /// Ends it and all its descendants.
     pub(super) fn kill(&mut self) {
         self.order(KILL);
+    }
+
+    /// Ends the supervisor; what it leaves behind is looked for afterwards.
+    pub(super) fn kill_supervisor(&mut self) {
+        // One that has ended is noticed by its silence.
+        let _ = self.supervisor.kill();
     }
 
     fn order(&mut self, order: u8) {

@@ -1,5 +1,6 @@
 //! One attempt at a program, from its directory to its result.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use reprise_domain::program::ProgramResult;
@@ -10,7 +11,7 @@ use super::generation::{self, Generation, Head};
 use super::metrics::Metrics;
 use super::outcome::{INTERRUPTED, signal_name};
 use super::process::{Next, Process};
-use super::workspace::Workspace;
+use super::workspace::{Root, Workspace};
 use super::{GRACE, Programs, SHORT_GRACE, artifacts, contract, outcome};
 use crate::checkpoints::AttemptCheckpoints;
 use crate::logs::note;
@@ -25,6 +26,9 @@ const LONGEST_LOOK: Duration = Duration::from_millis(200);
 /// Least time that an attempt takes that says it was interrupted: one that says so at
 /// once would be given out and handed back as fast as messages go.
 const LEAST: Duration = Duration::from_secs(1);
+
+/// How long a supervisor may take to end its program: longer than it tries.
+const DISOBEYED: Duration = Duration::from_secs(15);
 
 /// Attempts of a task that may say so.
 const INTERRUPTIONS: u32 = 100;
@@ -52,6 +56,7 @@ impl Runner {
         let Some(_cores) = programs.cores.take(spec.needs.cores, cancel) else {
             return Err(RunError::Stopped);
         };
+        assignment.progress.begin();
         let mut checkpoints = self.checkpoints.of(assignment.attempt);
         let ended = self.attempt(programs, spec, assignment, cancel, &mut checkpoints);
         let goes_on = matches!(ended, Err(RunError::Stopped)) && !cancel.is_unwanted();
@@ -96,7 +101,13 @@ impl Runner {
         let arguments = contract::arguments(spec, attempt)
             .map_err(|error| RunError::impossible("fill in the command")(error.into()))?;
         let environment = contract::environment(spec, attempt, &workspace, settings, name);
-        let newest = generation::newest(&workspace.checkpoint()).ok().flatten();
+        let hold = |directory: PathBuf| {
+            let doing = ProgramError::io("hold a directory of a program");
+            Root::open(&directory).map_err(doing)
+        };
+        let checkpoint = hold(workspace.checkpoint())?;
+        let kept = hold(workspace.artifacts())?;
+        let newest = generation::newest(&checkpoint).ok().flatten();
         let process = Process::start(
             settings,
             spec,
@@ -110,6 +121,7 @@ impl Runner {
             assignment,
             cancel,
             workspace: &workspace,
+            checkpoint,
             checkpoints,
             process,
             metrics,
@@ -119,7 +131,7 @@ impl Runner {
             fault: None,
         };
         let metrics = watch.run(&arguments, started)?;
-        let result = self.result(spec, &workspace, &metrics, cancel)?;
+        let result = self.result(spec, &workspace, &kept, &metrics, cancel)?;
         Ok(Done {
             result: TaskResult::Program(result),
             training: Seconds::new(started.elapsed().as_secs_f64()).ok(),
@@ -130,11 +142,12 @@ impl Runner {
         &self,
         spec: &ProgramSpec,
         workspace: &Workspace,
+        kept: &Root,
         said: &Metrics,
         cancel: &Cancel,
     ) -> Result<ProgramResult, RunError> {
         let metrics = outcome::metrics(&workspace.result(), &spec.metrics, said)?;
-        let artifacts = artifacts::keep(&workspace.artifacts(), &self.artifacts, cancel)?;
+        let artifacts = artifacts::keep(kept, &self.artifacts, cancel)?;
         let series = said.series();
         let series = match series.as_slice() {
             [] => None,
@@ -195,6 +208,8 @@ struct Watch<'a, 'b> {
     assignment: &'a Assignment,
     cancel: &'a Cancel,
     workspace: &'a Workspace,
+    /// The directory of generations.
+    checkpoint: Root,
     checkpoints: &'a mut AttemptCheckpoints<'b>,
     process: Process,
     metrics: Metrics,
@@ -210,7 +225,7 @@ impl Watch<'_, '_> {
     /// Watches until the program has ended; returns what it said, if it ended well.
     fn run(mut self, arguments: &[String], started: Instant) -> Result<Metrics, RunError> {
         let mut asked: Option<Instant> = None;
-        let mut killed = false;
+        let mut killed: Option<Instant> = None;
         let mut wait = FIRST_LOOK;
         let told = loop {
             let next = self.process.next(wait);
@@ -240,9 +255,13 @@ impl Watch<'_, '_> {
                 GRACE
             };
             let is_over = asked.is_some_and(|asked| asked.elapsed() > grace);
-            if (is_over || self.fault.is_some()) && !killed {
-                killed = true;
+            if (is_over || self.fault.is_some()) && killed.is_none() {
+                killed = Some(Instant::now());
                 self.process.kill();
+            }
+            // A supervisor that does not obey was stopped by its program.
+            if killed.is_some_and(|killed| killed.elapsed() > DISOBEYED) {
+                self.process.kill_supervisor();
             }
         };
         let status = self.process.finish(self.workspace);
@@ -268,7 +287,7 @@ impl Watch<'_, '_> {
             return Err(ProgramError::Output { most });
         }
         // One that cannot be looked at is looked at the next time.
-        let newest = generation::newest(&self.workspace.checkpoint());
+        let newest = generation::newest(&self.checkpoint);
         if let Ok(Some(newest)) = newest
             && self.newest.as_ref() != Some(&newest)
         {
@@ -298,12 +317,19 @@ impl Watch<'_, '_> {
             return;
         };
         let head = Head::new(self.work.generations, newest.name.clone());
-        let directory = self.workspace.checkpoint();
-        match generation::pack(&directory, &head, &self.metrics.saved()) {
+        // What the program wrote before it renamed the generation belongs to it.
+        match self.metrics.read(false) {
+            Ok(lines) => self.work.events += lines,
+            Err(error) => {
+                self.fault.get_or_insert(error);
+                return;
+            }
+        }
+        match generation::pack(&self.checkpoint, &head, &self.metrics.saved()) {
             Ok(content) => {
                 self.checkpoints.keep(stopping, self.work.done(), &content);
                 // What is left over costs space and nothing else.
-                let _ = generation::keep_only(&directory, &newest);
+                let _ = generation::keep_only(&self.checkpoint, &newest);
                 self.saved = Some(newest);
             }
             // It may have been replaced by a newer one meanwhile.
@@ -351,6 +377,11 @@ impl Watch<'_, '_> {
                 if self.cancel.is_unwanted() {
                     return Err(RunError::Stopped);
                 }
+                // Whoever ends this worker may have ended the supervisor as well.
+                if self.cancel.is_cancelled() {
+                    self.save(true);
+                    return Err(RunError::Stopped);
+                }
                 let why = status.to_owned();
                 return Err(ProgramError::Unsupervised { why }.into());
             }
@@ -361,7 +392,9 @@ impl Watch<'_, '_> {
         if self.cancel.is_unwanted() {
             return Err(RunError::Stopped);
         }
-        if code == Some(0) {
+        // A program that saved its work and left when it was asked to has exit code 0 too.
+        let has_result = self.workspace.result().exists();
+        if code == Some(0) && (has_result || !self.cancel.is_cancelled()) {
             return Ok(self.metrics);
         }
         if self.cancel.is_cancelled() {

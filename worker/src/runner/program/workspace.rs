@@ -14,10 +14,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use reprise_domain::AttemptId;
 use reprise_domain::program::ShippedFile;
 
@@ -104,6 +105,35 @@ impl Drop for Workspace {
     }
 }
 
+/// A directory that a program writes to, held from before the program began: whatever it
+/// puts in its place is not looked at.
+#[derive(Debug)]
+pub(super) struct Root(File);
+
+impl Root {
+    /// Holds a directory.
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).custom_flags(flags.bits());
+        opened.open(directory).map(Self)
+    }
+
+    /// A path by which this process reaches the directory.
+    pub(super) fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+
+    /// Opens a regular file below the directory. No link on the way is followed, even if
+    /// the program puts one there meanwhile.
+    pub(super) fn open_regular(&self, below: &Path) -> io::Result<File> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        regular(openat2(&self.0, below, how)?.into())
+    }
+}
+
 /// Opens a file that a program may have put there: neither a link is followed, nor is
 /// a pipe waited for.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
@@ -112,6 +142,10 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(flags.bits())
         .open(path)?;
+    regular(file)
+}
+
+fn regular(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
@@ -158,6 +192,29 @@ mod tests {
             bytes: 1,
             executable,
         }
+    }
+
+    #[test]
+    fn links_lead_nowhere_wherever_they_stand() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        fs::create_dir_all(at("root/inner")).unwrap();
+        fs::create_dir(at("secret")).unwrap();
+        fs::write(at("secret/file"), "s").unwrap();
+        fs::write(at("root/inner/file"), "f").unwrap();
+        let root = Root::open(&at("root")).unwrap();
+        root.open_regular(Path::new("inner/file")).unwrap();
+        std::os::unix::fs::symlink(at("secret"), at("root/link")).unwrap();
+        std::os::unix::fs::symlink("inner", at("root/own")).unwrap();
+        for path in ["link/file", "own/file", "../secret/file", "inner"] {
+            let error = root.open_regular(Path::new(path)).unwrap_err();
+            assert_ne!(error.kind(), io::ErrorKind::NotFound, "{path}: {error}");
+        }
+        // A directory that takes the place of the one that is held.
+        fs::rename(at("root"), at("moved")).unwrap();
+        std::os::unix::fs::symlink(at("secret"), at("root")).unwrap();
+        assert!(root.path().join("inner/file").exists());
+        assert!(Root::open(&at("root")).is_err());
     }
 
     #[test]

@@ -66,8 +66,11 @@ impl Stage {
 
     /// What a worker must have to run the tasks of this stage.
     pub fn requirement(&self, spec: &StudySpec) -> Requirement {
-        let Self::Experiment { experiment, .. } = self else {
-            return Requirement::None;
+        let experiment = match self {
+            Self::Experiment { experiment, .. } => experiment,
+            Self::Evaluate => return Requirement::Libtorch,
+            Self::Search { .. } if spec.search_trains() => return Requirement::Libtorch,
+            Self::Pretrain { .. } | Self::Search { .. } | Self::Noop => return Requirement::None,
         };
         let mut experiments = spec.experiments.iter();
         let named = experiments.find(|known| known.name == *experiment);

@@ -51,8 +51,13 @@ pub struct StudySpec {
 impl StudySpec {
     /// Whether some of its tasks run only where libtorch is.
     pub fn needs_libtorch(&self) -> bool {
-        let trains = |plan: &SearchPlan| plan.benchmark.is_training();
-        self.evaluate.is_some() || self.search.as_ref().is_some_and(trains)
+        self.evaluate.is_some() || self.search_trains()
+    }
+
+    /// Whether its searches train what they buy.
+    pub fn search_trains(&self) -> bool {
+        let search = self.search.as_ref();
+        search.is_some_and(|plan| plan.benchmark.is_training())
     }
 }
 

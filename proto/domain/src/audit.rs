@@ -11,7 +11,7 @@ use crate::ids::TaskKey;
 #[serde(try_from = "f64", into = "f64")]
 pub struct AuditShare(f64);
 
-/// A number that is no share.
+/// A number that is not a share.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("`{0}` is not a share of tasks: expected a fraction above 0 and at most 1")]
 pub struct ShareError(f64);

@@ -4,30 +4,20 @@ use reprise_domain::Seconds;
 use reprise_domain::bounds::Span;
 
 use super::checker::Checker;
+use super::quantity::{self, Mistake, Unit};
 use crate::error::StudyFileError;
 use crate::names;
 use crate::path::KeyPath;
 use crate::value::DurationText;
 
 /// Units with their length in seconds. No `m`: it reads as minutes or months.
-const UNITS: [(&str, f64); 5] = [
+const UNITS: [Unit; 5] = [
     ("ms", 0.001),
     ("s", 1.0),
     ("min", 60.0),
     ("h", 3600.0),
     ("d", 86_400.0),
 ];
-
-/// What is wrong with the text of a duration.
-#[derive(Debug, PartialEq)]
-enum Mistake {
-    /// There is a number alone.
-    NoUnit,
-    /// The unit is not known.
-    Unit(String),
-    /// It does not begin with a number.
-    Number,
-}
 
 /// Checks that `text` is a duration within `bound`.
 pub(super) fn check(
@@ -52,21 +42,7 @@ pub(super) fn check(
 }
 
 fn read(text: &str) -> Result<f64, Mistake> {
-    let text = text.trim();
-    // Plain decimals only: an exponent would swallow the start of a unit.
-    let end = text
-        .find(|character: char| !character.is_ascii_digit() && character != '.')
-        .unwrap_or(text.len());
-    let number: f64 = text[..end].parse().map_err(|_| Mistake::Number)?;
-    let unit = text[end..].trim();
-    if unit.is_empty() {
-        return Err(Mistake::NoUnit);
-    }
-    UNITS
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, seconds)| number * seconds)
-        .ok_or_else(|| Mistake::Unit(unit.to_owned()))
+    quantity::read(text, &UNITS)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod limits;
 mod method;
 mod numbers;
 mod pretrain;
+mod quantity;
 mod quirks;
 mod search;
 mod size;

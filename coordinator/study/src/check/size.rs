@@ -3,34 +3,24 @@
 use reprise_domain::bounds::program::Bytes;
 
 use super::checker::Checker;
+use super::quantity::{self, Mistake, Unit};
 use crate::error::StudyFileError;
 use crate::experiment::SizeText;
 use crate::names;
 use crate::path::KeyPath;
 
 /// Units with their number of bytes.
-const UNITS: [(&str, u64); 9] = [
-    ("B", 1),
-    ("kB", 1000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-    ("TB", 1_000_000_000_000),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
+const UNITS: [Unit; 9] = [
+    ("B", 1.0),
+    ("kB", 1e3),
+    ("MB", 1e6),
+    ("GB", 1e9),
+    ("TB", 1e12),
+    ("KiB", 1024.0),
+    ("MiB", 1048576.0),
+    ("GiB", 1073741824.0),
+    ("TiB", 1099511627776.0),
 ];
-
-/// What is wrong with the text of a size.
-#[derive(Debug, PartialEq)]
-enum Mistake {
-    /// There is a number alone.
-    NoUnit,
-    /// The unit is not known.
-    Unit(String),
-    /// It does not begin with a number.
-    Number,
-}
 
 /// Checks that `text` is a size within `bound`.
 pub(super) fn check(
@@ -54,21 +44,8 @@ pub(super) fn check(
 }
 
 fn read(text: &str) -> Result<u64, Mistake> {
-    let text = text.trim();
-    let end = text
-        .find(|character: char| !character.is_ascii_digit() && character != '.')
-        .unwrap_or(text.len());
-    let number: f64 = text[..end].parse().map_err(|_| Mistake::Number)?;
-    let unit = text[end..].trim();
-    if unit.is_empty() {
-        return Err(Mistake::NoUnit);
-    }
-    UNITS
-        .iter()
-        .find(|(name, _)| *name == unit)
-        // A cast of what is too large gives the largest number.
-        .map(|(_, bytes)| (number * *bytes as f64).round() as u64)
-        .ok_or_else(|| Mistake::Unit(unit.to_owned()))
+    // A cast of what is too large gives the largest number.
+    quantity::read(text, &UNITS).map(|bytes| bytes.round() as u64)
 }
 
 #[cfg(test)]

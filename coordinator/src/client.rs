@@ -1,5 +1,6 @@
 //! A coordinator as its clients see it, in domain types.
 
+mod archive;
 mod garbage;
 mod tasks;
 mod watch;

@@ -6,7 +6,9 @@
 
 pub mod api;
 mod architectures;
+pub mod archive;
 pub mod artifact;
+mod background;
 pub mod cli;
 pub mod client;
 pub mod engine;

@@ -4,13 +4,13 @@
 //! A study may have a million tasks: it is read in pages, and what is read is sent
 //! on before the next page is asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use futures::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use reprise_core::lifecycle::{TaskEntry, TaskPage};
 use reprise_domain::record::{
-    AttemptRecord, AttemptState, Outcome, Task, TaskDetail, TaskFilter, TaskRecord,
+    ArchivedResult, AttemptRecord, AttemptState, Outcome, Task, TaskDetail, TaskFilter, TaskRecord,
 };
 use reprise_domain::status::{FailureGroup, Failures, StudyStatus};
 use reprise_domain::{Capability, Digest, FailureClass, StudyName, TaskKey};
@@ -39,6 +39,9 @@ pub struct Reading {
     engine: Handle,
     store: Arc<dyn Reader>,
 }
+
+/// A task with what is stored of it if it has finished.
+type Stored = (TaskEntry, Option<StoredResult>);
 
 /// A page of tasks, and where the next one begins.
 pub type Tasks = (Vec<Task>, Option<Position>);
@@ -144,6 +147,55 @@ impl Reading {
         &self,
         study: StudyName,
     ) -> impl Stream<Item = Result<Vec<TaskRecord>, ApiError>> + use<> {
+        self.stored(study)
+            .map_ok(|page| {
+                let records = page.into_iter().map(|(entry, stored)| TaskRecord {
+                    outcome: stored.map(outcome),
+                    task: entry.task,
+                    spec: entry.spec,
+                });
+                records.collect()
+            })
+            .boxed()
+    }
+
+    /// What is stored of each finished task of a study, in plan order and page by page.
+    /// Ends as [`Self::records`] does.
+    pub fn archived(
+        &self,
+        study: StudyName,
+    ) -> impl Stream<Item = Result<Vec<ArchivedResult>, ApiError>> + use<> {
+        let store = Arc::clone(&self.store);
+        let state = (self.stored(study), HashSet::new());
+        stream::try_unfold(state, move |(mut pages, mut told)| {
+            let store = Arc::clone(&store);
+            async move {
+                let Some(page) = pages.try_next().await? else {
+                    return Ok(None);
+                };
+                let mut archived = Vec::with_capacity(page.len());
+                for (entry, stored) in page {
+                    let Some(stored) = stored else {
+                        continue;
+                    };
+                    let provenance = match stored.provenance.filter(|named| told.insert(*named)) {
+                        Some(named) => store.provenance(named).await,
+                        None => Ok(None),
+                    };
+                    archived.push(ArchivedResult {
+                        task: entry.task.key,
+                        stored,
+                        provenance: provenance.map_err(|error| damaged(&error))?,
+                    });
+                }
+                Ok(Some((archived, (pages, told))))
+            }
+        })
+    }
+
+    /// Every task of a study in plan order, page by page, with what is stored of those
+    /// that have finished.
+    fn stored(&self, study: StudyName) -> BoxStream<'static, Result<Vec<Stored>, ApiError>> {
         let (reading, of) = (self.clone(), study.clone());
         let pages = stream::try_unfold(Some(None), move |from| {
             let (reading, study) = (reading.clone(), of.clone());
@@ -277,7 +329,7 @@ impl Reading {
         &self,
         study: &StudyName,
         entries: Vec<TaskEntry>,
-    ) -> Result<Vec<TaskRecord>, ApiError> {
+    ) -> Result<Vec<Stored>, ApiError> {
         let finished = entries.iter();
         let wanted: Vec<_> = finished
             .filter_map(|entry| Some((entry.task.key, entry.result?)))
@@ -287,12 +339,11 @@ impl Reading {
             Err(error) => return Err(self.which(study, &entries, error).await),
         };
         let mut results = results.into_iter();
-        let records = entries.into_iter().map(|entry| TaskRecord {
-            outcome: entry.result.and_then(|_| results.next()).map(outcome),
-            task: entry.task,
-            spec: entry.spec,
+        let stored = entries.into_iter().map(|entry| {
+            let stored = entry.result.and_then(|_| results.next());
+            (entry, stored)
         });
-        Ok(records.collect())
+        Ok(stored.collect())
     }
 
     /// Which of several results cannot be read, and how to come by it again.

@@ -1,5 +1,6 @@
 //! Conversions between wire and domain. Each names the field that is wrong.
 
+pub mod archive;
 pub mod operation;
 pub mod record;
 pub mod result;

@@ -1,6 +1,7 @@
 //! The command line of `reprise`. Standard output is data, standard error is
 //! everything else.
 
+mod archive;
 mod benchmark;
 mod exit;
 mod export;

@@ -8,6 +8,7 @@ use reprise_domain::StudyName;
 use reprise_domain::status::Control;
 use reprise_proto::credential::Credential;
 
+use super::archive::{self, ArchiveArgs, UnarchiveArgs};
 use super::operation::{EventsArgs, WorkersArgs};
 use super::output::OutputArgs;
 use super::study::{self, SubmitArgs};
@@ -100,6 +101,12 @@ pub(super) enum RemoteCommand {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Write a study into a file, with the results of its finished tasks and their files,
+    /// so that it can be deleted here and brought back later, or elsewhere.
+    Archive(ArchiveArgs),
+    /// Bring a study back from a file that `archive` wrote. Its finished tasks are not run
+    /// again; what was not finished goes on.
+    Unarchive(UnarchiveArgs),
     /// Print every task of a study with its result.
     Results(StudyArgs),
     /// List the tasks of a study.
@@ -152,6 +159,8 @@ pub(super) async fn run(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Resume(args) => study::control(&args, Control::Resume).await,
         RemoteCommand::Delete { study, remote } => study::delete(&study, &remote).await,
         RemoteCommand::Export { study, remote, out } => study::export(&study, &remote, out).await,
+        RemoteCommand::Archive(args) => archive::archive(args).await,
+        RemoteCommand::Unarchive(args) => archive::unarchive(args).await,
         RemoteCommand::Results(args) => study::results(&args).await,
         RemoteCommand::Tasks(args) => task::list(&args).await,
         RemoteCommand::Task(args) => task::show(&args).await,

@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use reprise_core::lifecycle::Settings;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::history::load;
 use super::service::EngineError;
+use crate::background;
 use crate::store::{Snapshot, Store};
 
 /// The compactor as the engine has it; it ends with this value.
@@ -45,11 +45,10 @@ impl Compactor {
                         () = wake.notified() => {}
                     }
                     let (store, snapshot) = (Arc::clone(&store), Arc::clone(&snapshot));
-                    let runtime = Handle::current();
                     // Reading a state keeps a processor busy for a second.
-                    let done = tokio::task::spawn_blocking(move || {
-                        runtime.block_on(compact(settings, store.as_ref(), &snapshot))
-                    });
+                    let done = tokio::spawn(background::run_future(async move {
+                        compact(settings, store.as_ref(), &snapshot).await
+                    }));
                     match done.await {
                         Ok(Ok(())) => {}
                         // The journal grows, and is whole.

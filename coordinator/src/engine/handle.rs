@@ -3,13 +3,18 @@
 use reprise_core::lifecycle::{Actor, Checkpoint, Input, Progress, Refusal};
 use reprise_core::plan::{Plan, PlanError, plan, study_digest};
 use reprise_domain::measure::ArtifactRef;
+use reprise_domain::record::{ArchivedResult, Unarchived};
 use reprise_domain::study::StudySpec;
-use reprise_domain::{AttemptId, AttemptOutcome, Capability, Digest, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{
+    AttemptId, AttemptOutcome, Capability, Digest, StudyName, TaskKey, TaskSpec, WorkerId,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::questions::Question;
 use super::told::{Ear, Listener};
+use super::unarchive::UnarchiveError;
 use crate::architectures;
+use crate::background;
 use crate::store::StoredResult;
 
 /// Requests that may wait for the engine. Workers and clients that send faster
@@ -73,6 +78,13 @@ pub(super) enum Request {
     Command {
         input: Box<Input>,
         reply: oneshot::Sender<Result<u64, Refusal>>,
+    },
+    /// Results from an archive, with their digests.
+    Unarchive {
+        study: StudyName,
+        results: Vec<(Digest, ArchivedResult)>,
+        by: Actor,
+        reply: oneshot::Sender<Result<Unarchived, UnarchiveError>>,
     },
     Question(Question),
     Hello {
@@ -167,14 +179,13 @@ impl Handle {
         let (spec, plan) = if known.await? == Some(digest) {
             (spec, None)
         } else {
-            let planned = tokio::task::spawn_blocking(move || {
+            let planned = background::run(move || {
                 let plan = planned(&spec);
                 (spec, plan)
             });
             match planned.await {
-                Ok((spec, Ok(plan))) => (spec, Some(plan)),
-                Ok((_, Err(error))) => return Ok(Err(error.into())),
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
+                (spec, Ok(plan)) => (spec, Some(plan)),
+                (_, Err(error)) => return Ok(Err(error.into())),
             }
         };
         self.ask(|reply| Request::Submit {

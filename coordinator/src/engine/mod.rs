@@ -17,6 +17,7 @@ mod report;
 mod service;
 mod told;
 mod turn;
+mod unarchive;
 mod wakeup;
 
 pub use handle::{
@@ -26,3 +27,4 @@ pub(crate) use history::{read_state, shorten};
 pub use questions::{FailurePage, Standing};
 pub use service::{Config, EngineError, Service};
 pub use told::Listener;
+pub use unarchive::UnarchiveError;

@@ -288,6 +288,14 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
                 seconds.get()
             ),
         ),
+        Event::Unarchived { attempt, .. } => (
+            "unarchived",
+            of_attempt(attempt),
+            format!(
+                "the result of attempt {} came back from an archive",
+                short(attempt)
+            ),
+        ),
         Event::Failed {
             attempt, failure, ..
         } => (

@@ -73,6 +73,15 @@ impl<'a> Turn<'a> {
                 let opened = opened(&self.batch.events[before..]);
                 self.reply(move || drop(reply.send(answer.map(|()| opened))));
             }
+            Request::Unarchive {
+                study,
+                results,
+                by,
+                reply,
+            } => {
+                let answer = self.unarchive(&study, results, &by);
+                self.reply(move || drop(reply.send(answer)));
+            }
             Request::Hello {
                 worker,
                 greeting,

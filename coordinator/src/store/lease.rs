@@ -7,6 +7,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::background;
+
 /// Where a reader's connections come from.
 #[derive(Debug)]
 pub(super) enum Source<DB: Database> {
@@ -20,10 +22,22 @@ impl<DB: Database> Source<DB> {
     /// A connection for one read.
     pub(super) async fn lease(&self) -> Result<Lease<'_, DB>, sqlx::Error> {
         Ok(match self {
+            // A new connection to a file comes with a thread, which inherits the priority
+            // of the one that starts it.
+            Self::Pool(pool) if grows(pool) => {
+                let pool = pool.clone();
+                let leased = background::run_future(async move { pool.acquire().await });
+                Lease::Pooled(leased.await?)
+            }
             Self::Pool(pool) => Lease::Pooled(pool.acquire().await?),
             Self::Frozen(connection) => Lease::Frozen(connection.lock().await),
         })
     }
+}
+
+/// Whether another connection is opened for whoever asks.
+fn grows<DB: Database>(pool: &Pool<DB>) -> bool {
+    pool.num_idle() == 0 && pool.size() < pool.options().get_max_connections()
 }
 
 /// A connection in use.

@@ -43,10 +43,10 @@ use async_trait::async_trait;
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::Event;
 use reprise_domain::record::AttemptRecord;
-use reprise_domain::{Digest, TaskKey, TaskResult, Usage, WorkerId};
-use serde::{Deserialize, Serialize};
+use reprise_domain::{Digest, TaskKey};
 
 pub use error::{Fault, RowProblem, StoreError};
+pub use reprise_domain::record::StoredResult;
 
 /// What one commit makes durable.
 #[derive(Debug, Default)]
@@ -75,33 +75,6 @@ impl Batch {
             && self.provenance.is_empty()
             && self.attempts.is_empty()
     }
-}
-
-/// A finished task's result with what its winning attempt cost, and where it ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StoredResult {
-    /// The result. First: see `row`.
-    pub result: TaskResult,
-    /// Its cost.
-    pub usage: Usage,
-    /// Host that ran it.
-    pub host: String,
-    /// Number of the attempt; 0 where it was not recorded.
-    #[serde(default)]
-    pub attempt: u32,
-    /// Worker that ran it.
-    #[serde(default)]
-    pub worker: Option<WorkerId>,
-    /// When the attempt was given to the worker, in milliseconds since 1970.
-    #[serde(default)]
-    pub started_ms: u64,
-    /// When its report came.
-    #[serde(default)]
-    pub ended_ms: u64,
-    /// Digest of the record of the program and the device that ran it; see
-    /// [`Reader::provenance`].
-    #[serde(default)]
-    pub provenance: Option<Digest>,
 }
 
 /// Number of a record in the order of commits.

@@ -15,6 +15,7 @@ use reprise_domain::{Digest, TaskKey};
 use serde::de::IgnoredAny;
 
 use super::{Replayed, RowProblem, Sequence, Snapshot, StoreError, StoredResult, Visitor};
+use crate::background;
 
 /// A checksum as a column holds it.
 pub(super) type Checksum = [u8; 32];
@@ -96,10 +97,7 @@ pub(super) async fn check_all(
         return check(wanted);
     }
     let wanted = wanted.to_vec();
-    match tokio::task::spawn_blocking(move || check(&wanted)).await {
-        Ok(checked) => checked,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    background::run(move || check(&wanted)).await
 }
 
 fn result_sum(key: TaskKey, text: &str) -> Checksum {

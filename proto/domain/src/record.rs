@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{StudyName, TaskKey, WorkerId};
+use crate::ids::{Digest, StudyName, TaskKey, WorkerId};
 use crate::measure::{TaskResult, Usage};
 use crate::outcome::Failure;
 use crate::stage::Stage;
@@ -175,6 +175,60 @@ pub struct Outcome {
     pub usage: Usage,
     /// Host of the worker that ran it.
     pub host: String,
+}
+
+/// A finished task's result with what its winning attempt cost, and where it ran: what
+/// is stored of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredResult {
+    /// The result. First: stores take the digest of its bytes from there.
+    pub result: TaskResult,
+    /// Its cost.
+    pub usage: Usage,
+    /// Host that ran it.
+    pub host: String,
+    /// Number of the attempt; 0 where it was not recorded.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Worker that ran it.
+    #[serde(default)]
+    pub worker: Option<WorkerId>,
+    /// When the attempt was given to the worker, in milliseconds since the Unix epoch;
+    /// 0 where it was not recorded.
+    #[serde(default)]
+    pub started_ms: u64,
+    /// When its report came; 0 where it was not recorded.
+    #[serde(default)]
+    pub ended_ms: u64,
+    /// Digest of the text that describes the program and the device that ran it.
+    #[serde(default)]
+    pub provenance: Option<Digest>,
+}
+
+/// What is stored of a finished task, to be kept elsewhere and brought back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArchivedResult {
+    /// Its key.
+    pub task: TaskKey,
+    /// What is stored.
+    pub stored: StoredResult,
+    /// The text that [`StoredResult::provenance`] is the digest of, in the first of
+    /// several results that name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<String>,
+}
+
+/// What became of results that were brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Unarchived {
+    /// Tasks that are finished by them.
+    pub taken: u64,
+    /// Tasks that had the same result already.
+    pub known: u64,
+    /// Tasks that had another result, which they keep.
+    pub differing: u64,
+    /// One of those.
+    pub example: Option<TaskKey>,
 }
 
 /// A task with its attempts.

@@ -1712,6 +1712,75 @@ pub struct ResultsRequest {
     #[prost(enumeration = "ResultForm", tag = "2")]
     pub form: i32,
 }
+/// What is stored of a finished task.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ArchivedResult {
+    /// Its key, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub task: ::prost::alloc::vec::Vec<u8>,
+    /// Canonical JSON of its result.
+    #[prost(bytes = "vec", tag = "2")]
+    pub result_json: ::prost::alloc::vec::Vec<u8>,
+    /// What the attempt that finished it cost.
+    #[prost(message, optional, tag = "3")]
+    pub usage: ::core::option::Option<Usage>,
+    /// Host of the worker that ran it.
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+    /// Number of the attempt; 0 where it was not recorded.
+    #[prost(uint32, tag = "5")]
+    pub attempt: u32,
+    /// The worker, 16 bytes; empty where it was not recorded.
+    #[prost(bytes = "vec", tag = "6")]
+    pub worker: ::prost::alloc::vec::Vec<u8>,
+    /// When the coordinator gave the attempt to the worker, in milliseconds since the
+    /// Unix epoch; 0 where it was not recorded.
+    #[prost(uint64, tag = "7")]
+    pub started_at_ms: u64,
+    /// When its report came, in milliseconds since the Unix epoch; 0 where it was not
+    /// recorded.
+    #[prost(uint64, tag = "8")]
+    pub ended_at_ms: u64,
+    /// BLAKE3 of the text that describes the program and the device that ran it, 32 bytes;
+    /// empty where it was not recorded.
+    #[prost(bytes = "vec", tag = "9")]
+    pub provenance: ::prost::alloc::vec::Vec<u8>,
+    /// That text, in the first message of a stream that names it.
+    #[prost(string, tag = "10")]
+    pub provenance_json: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UnarchiveRequest {
+    #[prost(oneof = "unarchive_request::Request", tags = "1, 2")]
+    pub request: ::core::option::Option<unarchive_request::Request>,
+}
+/// Nested message and enum types in `UnarchiveRequest`.
+pub mod unarchive_request {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Request {
+        /// The study's name: the first message, and only that.
+        #[prost(string, tag = "1")]
+        Study(::prost::alloc::string::String),
+        /// Each further message.
+        #[prost(message, tag = "2")]
+        Result(super::ArchivedResult),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnarchiveResponse {
+    /// Tasks that are finished by these results.
+    #[prost(uint64, tag = "1")]
+    pub taken: u64,
+    /// Tasks that had the same result already.
+    #[prost(uint64, tag = "2")]
+    pub known: u64,
+    /// Tasks that had another result, which they keep.
+    #[prost(uint64, tag = "3")]
+    pub differing: u64,
+    /// One of those: its key, 32 bytes.
+    #[prost(bytes = "vec", tag = "4")]
+    pub example: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum StudyState {
@@ -2090,6 +2159,59 @@ pub mod study_service_client {
                 .insert(GrpcMethod::new("reprise.v1.StudyService", "Results"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// What is stored of each finished task of a study, in plan order, so that it can be
+        /// kept elsewhere. Ends as Results does at a result that cannot be read.
+        pub async fn archive(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StudyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ArchivedResult>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.StudyService/Archive",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.StudyService", "Archive"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Takes stored results back into a study that was submitted again. The first message
+        /// names the study; the files of a result must be stored before it comes. A result of
+        /// a task that has finished changes nothing.
+        pub async fn unarchive(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::UnarchiveRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnarchiveResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/reprise.v1.StudyService/Unarchive",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("reprise.v1.StudyService", "Unarchive"));
+            self.inner.client_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2162,6 +2284,28 @@ pub mod study_service_server {
             &self,
             request: tonic::Request<super::ResultsRequest>,
         ) -> std::result::Result<tonic::Response<Self::ResultsStream>, tonic::Status>;
+        /// Server streaming response type for the Archive method.
+        type ArchiveStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ArchivedResult, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What is stored of each finished task of a study, in plan order, so that it can be
+        /// kept elsewhere. Ends as Results does at a result that cannot be read.
+        async fn archive(
+            &self,
+            request: tonic::Request<super::StudyRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ArchiveStream>, tonic::Status>;
+        /// Takes stored results back into a study that was submitted again. The first message
+        /// names the study; the files of a result must be stored before it comes. A result of
+        /// a task that has finished changes nothing.
+        async fn unarchive(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::UnarchiveRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnarchiveResponse>,
+            tonic::Status,
+        >;
     }
     /// Studies: submit, follow, control, read.
     #[derive(Debug)]
@@ -2593,6 +2737,99 @@ pub mod study_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reprise.v1.StudyService/Archive" => {
+                    #[allow(non_camel_case_types)]
+                    struct ArchiveSvc<T: StudyService>(pub Arc<T>);
+                    impl<
+                        T: StudyService,
+                    > tonic::server::ServerStreamingService<super::StudyRequest>
+                    for ArchiveSvc<T> {
+                        type Response = super::ArchivedResult;
+                        type ResponseStream = T::ArchiveStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StudyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StudyService>::archive(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ArchiveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/reprise.v1.StudyService/Unarchive" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnarchiveSvc<T: StudyService>(pub Arc<T>);
+                    impl<
+                        T: StudyService,
+                    > tonic::server::ClientStreamingService<super::UnarchiveRequest>
+                    for UnarchiveSvc<T> {
+                        type Response = super::UnarchiveResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::UnarchiveRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StudyService>::unarchive(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnarchiveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -1,14 +1,16 @@
 //! Decisions about what clients ask for once a study is there: to hold it, to end
-//! it, to run parts of it again.
+//! it, to run parts of it again, to take results back from an archive.
 
 use std::collections::HashSet;
 
-use reprise_domain::{StudyName, TaskKey};
+use reprise_domain::{AttemptId, Digest, Seconds, StudyName, TaskKey};
 
+use super::action::Action;
 use super::event::{Event, Reopening};
 use super::input::{Actor, Refusal, StudyControl};
+use super::lease::is_plausible;
 use super::study::{Control, StudyIx};
-use super::task::Phase;
+use super::task::{Phase, TaskIx};
 use super::turn::Turn;
 
 impl Actor {
@@ -127,6 +129,32 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// Takes a result from an archive if its task is open. One that has ended stays as
+    /// it is.
+    pub(super) fn unarchive(
+        &mut self,
+        study: &StudyName,
+        attempt: AttemptId,
+        result: Digest,
+        seconds: Seconds,
+        by: &Actor,
+    ) -> Result<(), Refusal> {
+        let study = self.study_for(study, by)?;
+        let ix = self.planned(study, attempt.task)?;
+        if !is_plausible(attempt.number) {
+            return Err(Refusal::AttemptNumber { attempt });
+        }
+        if self.state.task(ix).state.phase().is_open() {
+            self.emit(Event::Unarchived {
+                attempt,
+                result,
+                seconds,
+            });
+            self.act(Action::RecordResult { attempt });
+        }
+        Ok(())
+    }
+
     fn study_for(&self, study: &StudyName, by: &Actor) -> Result<StudyIx, Refusal> {
         let ix = self.state.find_study(study);
         let ix = ix.ok_or_else(|| Refusal::UnknownStudy {
@@ -134,6 +162,18 @@ impl Turn<'_> {
         })?;
         self.allow(ix, by)?;
         Ok(ix)
+    }
+
+    /// A task of a study's plan.
+    fn planned(&self, study: StudyIx, key: TaskKey) -> Result<TaskIx, Refusal> {
+        let ix = self.state.find(key).filter(|&ix| {
+            let mut interests = self.state.task(ix).interests();
+            interests.any(|interest| interest.study == study)
+        });
+        ix.ok_or_else(|| Refusal::UnknownTask {
+            study: self.state.study(study).spec.name.clone(),
+            task: key,
+        })
     }
 
     fn check_tasks(
@@ -145,14 +185,7 @@ impl Turn<'_> {
     ) -> Result<(), Refusal> {
         let mut seen = HashSet::with_capacity(tasks.len());
         for &key in tasks {
-            let ix = self.state.find(key).filter(|&ix| {
-                let mut interests = self.state.task(ix).interests();
-                interests.any(|interest| interest.study == study)
-            });
-            let ix = ix.ok_or_else(|| Refusal::UnknownTask {
-                study: self.state.study(study).spec.name.clone(),
-                task: key,
-            })?;
+            let ix = self.planned(study, key)?;
             if self.state.task(ix).state.phase() != phase {
                 return Err(Refusal::WrongPhase {
                     task: key,

@@ -69,6 +69,13 @@ impl Core {
             Input::Control { study, control, by } => turn.control(study, control, &by)?,
             Input::Retry { study, tasks, by } => turn.retry(&study, tasks, &by)?,
             Input::Invalidate { study, tasks, by } => turn.invalidate(&study, tasks, &by)?,
+            Input::Unarchive {
+                study,
+                attempt,
+                result,
+                seconds,
+                by,
+            } => turn.unarchive(&study, attempt, result, seconds, &by)?,
             Input::Drain { worker, drained } => turn.drain(worker, drained)?,
             Input::ArtifactLost { task } => turn.artifact_lost(task),
             Input::Restored => turn.restored(),

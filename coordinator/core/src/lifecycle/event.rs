@@ -123,6 +123,15 @@ pub enum Event {
         /// How long it held its slot.
         seconds: Seconds,
     },
+    /// A client brought the result of an open task back from an archive.
+    Unarchived {
+        /// The attempt that it is of. It may have been made by another coordinator.
+        attempt: AttemptId,
+        /// Digest of the canonical JSON of the result.
+        result: Digest,
+        /// How long the attempt held its slot.
+        seconds: Seconds,
+    },
     /// An attempt failed.
     Failed {
         /// Which.

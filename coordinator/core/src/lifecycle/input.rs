@@ -53,6 +53,19 @@ pub enum Input {
         /// Who asks.
         by: Actor,
     },
+    /// A client has the result of a task from an archive.
+    Unarchive {
+        /// A study that has the task in its plan.
+        study: StudyName,
+        /// The attempt that the result is of.
+        attempt: AttemptId,
+        /// Digest of the canonical JSON of the result.
+        result: Digest,
+        /// How long the attempt held its slot.
+        seconds: Seconds,
+        /// Who asks.
+        by: Actor,
+    },
     /// A client wants a worker to be given nothing more, or takes that back.
     Drain {
         /// Who is drained.
@@ -232,6 +245,12 @@ pub enum Refusal {
         task: TaskKey,
         /// `given up` or `finished`.
         expected: &'static str,
+    },
+    /// No attempt has such a number.
+    #[error("`{attempt}` is not an attempt: its number is out of range")]
+    AttemptNumber {
+        /// What was named.
+        attempt: AttemptId,
     },
     /// The coordinator is full.
     #[error("the coordinator would hold `{found}` {what}: expected at most `{limit}`")]

@@ -1,5 +1,6 @@
 //! The gRPC edge: the only place of this package that names generated types.
 
+mod archive;
 mod artifact;
 mod guard;
 mod logs;

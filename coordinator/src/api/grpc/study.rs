@@ -9,18 +9,19 @@ use reprise_domain::StudyName;
 use reprise_proto::convert;
 use reprise_proto::pb::study_service_server::StudyService;
 use reprise_proto::pb::{
-    ControlRequest, ControlResponse, DeleteResponse, ListRequest, ListResponse, ResultsRequest,
-    StudyRequest, StudySpec, StudyStatus, StudyUpdate, SubmitRequest, SubmitResponse, TaskRecord,
+    ArchivedResult, ControlRequest, ControlResponse, DeleteResponse, ListRequest, ListResponse,
+    ResultsRequest, StudyRequest, StudySpec, StudyStatus, StudyUpdate, SubmitRequest,
+    SubmitResponse, TaskRecord, UnarchiveRequest, UnarchiveResponse,
 };
 use reprise_proto::status::{ApiError, ErrorCode};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::guard::actor;
-use super::page;
-use super::submission;
 use super::watch::Watcher;
+use super::{archive, page, submission};
 use crate::artifact::ArtifactStore;
+use crate::background;
 use crate::engine::{Handle, SubmitError};
 use crate::reading::{Reading, unavailable, unknown};
 use crate::security::Caller;
@@ -57,6 +58,7 @@ pub(super) type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Sen
 impl StudyService for StudyApi {
     type WatchStream = Streamed<StudyUpdate>;
     type ResultsStream = Streamed<TaskRecord>;
+    type ArchiveStream = Streamed<ArchivedResult>;
 
     async fn submit(
         &self,
@@ -180,11 +182,30 @@ impl StudyService for StudyApi {
                 let converted = records.map(|record| convert::record::task_record(record, form));
                 converted.collect::<Vec<_>>()
             };
-            let converted = tokio::task::spawn_blocking(convert).await;
-            converted.map_err(|error| Status::internal(error.to_string()))
+            Ok(background::run(convert).await)
         });
         let records = converted.map_ok(|records| stream::iter(records.into_iter().map(Ok)));
         Ok(Response::new(Box::pin(records.try_flatten())))
+    }
+
+    async fn archive(
+        &self,
+        request: Request<StudyRequest>,
+    ) -> Result<Response<Self::ArchiveStream>, Status> {
+        let study = study_name(&request.into_inner().study)?;
+        // An unknown study is told as an answer, and not within the stream.
+        self.reading.standing(&study).await?;
+        Ok(Response::new(archive::archive(&self.reading, study)))
+    }
+
+    async fn unarchive(
+        &self,
+        request: Request<Streaming<UnarchiveRequest>>,
+    ) -> Result<Response<UnarchiveResponse>, Status> {
+        let by = actor(&request);
+        let results = request.into_inner();
+        let counts = archive::unarchive(&self.engine, &self.artifacts, results, by).await?;
+        Ok(Response::new(counts.into()))
     }
 }
 

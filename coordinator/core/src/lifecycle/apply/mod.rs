@@ -7,6 +7,7 @@
 mod study;
 mod task;
 
+use self::task::By;
 use super::event::Event;
 use super::state::{Effects, State};
 use super::study::Control;
@@ -113,7 +114,12 @@ impl State {
                 attempt,
                 result,
                 seconds,
-            } => self.finish_task(*attempt, *result, *seconds, at, effects),
+            } => self.finish_task(*attempt, By::Worker, *result, *seconds, at, effects),
+            Event::Unarchived {
+                attempt,
+                result,
+                seconds,
+            } => self.finish_task(*attempt, By::Archive, *result, *seconds, at, effects),
             Event::Failed {
                 attempt,
                 failure,

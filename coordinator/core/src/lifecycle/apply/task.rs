@@ -10,11 +10,21 @@ use crate::lifecycle::state::{Effects, State};
 use crate::lifecycle::task::{Phase, Saved, TaskIx, TaskState};
 use crate::scheduler::Mean;
 
+/// Who brings a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The worker that ran the attempt.
+    Worker,
+    /// A client, from an archive.
+    Archive,
+}
+
 impl State {
     /// Takes a result, of whichever attempt it is.
     pub(super) fn finish_task(
         &mut self,
         attempt: AttemptId,
+        by: By,
         result: Digest,
         seconds: Seconds,
         at: Timestamp,
@@ -25,7 +35,9 @@ impl State {
         if !task.state.phase().is_open() {
             return None;
         }
-        let lease = task.lease(attempt.number);
+        // An attempt of an archive may have the number of one that runs here.
+        let reported = (by == By::Worker).then_some(attempt);
+        let lease = reported.and_then(|attempt| task.lease(attempt.number));
         let class = self.tasks.class(ix);
         Mean::observe(&mut self.classes.row_mut(class).mean, seconds);
         if let Some(worker) = lease.and_then(|lease| self.workers.get_mut(&lease.worker)) {
@@ -34,7 +46,7 @@ impl State {
                 worker.remember(ix);
             }
         }
-        self.end_leases(ix, Some(attempt), effects);
+        self.end_leases(ix, reported, effects);
         self.set_checkpoint(ix, None, effects);
         let task = &mut self.tasks[ix];
         task.attempts = task.attempts.max(attempt.number);

@@ -250,6 +250,7 @@ impl Cluster {
             Event::Finished { attempt, .. } if !self.ledger.was_live(*attempt) => {
                 self.strike("collected late result");
             }
+            Event::Unarchived { .. } => self.strike("unarchived result"),
             Event::Lost { .. } => self.strike("lost attempt"),
             Event::StudyCancelled { .. } => self.strike("cancelled study"),
             Event::StudyPaused { .. } => self.strike("paused study"),

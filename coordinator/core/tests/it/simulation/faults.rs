@@ -2,7 +2,7 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 36] = [
+pub(crate) const FAULTS: [&str; 37] = [
     "adopted attempt",
     "amended study",
     "audit",
@@ -37,6 +37,7 @@ pub(crate) const FAULTS: [&str; 36] = [
     "snapshot",
     "stale checkpoint",
     "stopped attempt",
+    "unarchived result",
     "work at a study that a backup lacked",
     "worker crash",
 ];

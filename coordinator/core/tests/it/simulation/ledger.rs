@@ -67,6 +67,17 @@ impl Ledger {
             }
             Event::Finished {
                 attempt, result, ..
+            } => {
+                if !self.computed.contains(attempt) {
+                    return Err(format!(
+                        "INV-1: `{attempt}` won without having been finished"
+                    ));
+                }
+                self.finish(*attempt, *result)
+            }
+            // Another coordinator had it finished.
+            Event::Unarchived {
+                attempt, result, ..
             } => self.finish(*attempt, *result),
             Event::Checkpointed { attempt, .. } => {
                 if self.is_live(*attempt) && !self.results.contains_key(&attempt.task) {
@@ -196,11 +207,6 @@ impl Ledger {
     }
 
     fn finish(&mut self, attempt: AttemptId, result: Digest) -> Result<(), String> {
-        if !self.computed.contains(&attempt) {
-            return Err(format!(
-                "INV-1: `{attempt}` won without having been finished"
-            ));
-        }
         // It may be of an attempt from before its task was deleted.
         let newest = self.newest.entry(attempt.task);
         let newest = newest.or_insert((0, WorkerId(Uuid::nil())));

@@ -1,5 +1,5 @@
 //! Seeds that are pretrained together: a pack on a machine that is taken away goes on
-//! elsewhere, all of it, and what it finds is what seeds alone find.
+//! elsewhere, all of it, and finds what an undisturbed pack finds.
 
 use std::io;
 use std::path::Path;
@@ -43,23 +43,19 @@ fn fleet(home: &Path) -> io::Result<Fleet> {
     Ok(fleet)
 }
 
-/// The numbers of the study's exported table.
-fn numbers(fleet: &Fleet) -> io::Result<Vec<f64>> {
-    let table = std::fs::read_to_string(fleet.export("packed")?.join("table.csv"))?;
-    let fields = table
-        .split([',', '\n'])
-        .filter_map(|field| field.parse().ok());
-    Ok(fields.collect())
+/// The study's exported table.
+fn table(fleet: &Fleet) -> io::Result<String> {
+    std::fs::read_to_string(fleet.export("packed")?.join("table.csv"))
 }
 
 #[test]
-fn a_pack_goes_on_elsewhere_and_finds_what_its_seeds_find_alone() {
+fn a_pack_goes_on_elsewhere_and_finds_what_an_undisturbed_one_finds() {
     let home = tempfile::tempdir().unwrap();
-    let alone = fleet(home.path()).unwrap();
-    let _worker = started(&alone, home.path(), "alone", &["--slots", "2"]).unwrap();
-    alone.finish("packed", LIMIT).unwrap();
-    let expected = numbers(&alone).unwrap();
-    assert!(expected.len() > SEEDS, "{expected:?}");
+    let calm = fleet(home.path()).unwrap();
+    let worker = started(&calm, home.path(), "calm", &["--pack", "4"]).unwrap();
+    calm.finish("packed", LIMIT).unwrap();
+    assert!(worker.log().unwrap().contains("pretraining a pack seeds=3"));
+    let expected = table(&calm).unwrap();
 
     let home = tempfile::tempdir().unwrap();
     let packed = fleet(home.path()).unwrap();
@@ -82,11 +78,6 @@ fn a_pack_goes_on_elsewhere_and_finds_what_its_seeds_find_alone() {
     );
     assert!(log.contains("pretraining a pack seeds=3"), "{log}");
 
-    let found = numbers(&packed).unwrap();
-    assert_eq!(found.len(), expected.len());
-    for (found, expected) in found.iter().zip(&expected) {
-        // Percentages. Rounding grows over an epoch of training, until two engines are
-        // some points apart, as libtorch's own is from this project's.
-        assert!((found - expected).abs() < 6.0, "{found} {expected}");
-    }
+    // Bit by bit: both are of one engine.
+    assert_eq!(table(&packed).unwrap(), expected);
 }

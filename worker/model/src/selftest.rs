@@ -3,7 +3,9 @@
 //!
 //! The layout is that of `arch2vec-nasbench101.safetensors`: `param.*` under the
 //! published names, `input.adj` and `input.ops`, `expect.*`, and the expected losses
-//! in the metadata. Sizes come from the tensors. Files may come from anywhere.
+//! in the metadata, whose `mode` is `eval`; `expect.afterN.*` after all N steps. With the mode `train` there are also
+//! `input.noise` and `input.dropout`, `[steps, graphs, nodes, latent]`: what is drawn
+//! in each step. Sizes come from the tensors. Files may come from anywhere.
 
 use reprise_search::space::{GraphDims, PADDING};
 
@@ -56,19 +58,32 @@ struct Fixture {
     optimiser: Optimiser,
     losses: Vec<f64>,
     gradient_norm: f64,
+    /// In training mode.
+    draws: Option<Draws>,
+}
+
+/// What is drawn for training, step after step.
+struct Draws {
+    /// Standard normal.
+    noise: Vec<f32>,
+    /// Factors of the latent code.
+    dropout: Vec<f32>,
 }
 
 impl Fixture {
     fn read(file: &TensorFile<'_>) -> Result<Self, SelftestError> {
-        let mode = file.entry("mode")?;
-        if mode != "eval" {
-            return Err(TensorFileError::Metadata {
-                key: "mode",
-                expected: "`eval`",
-                reason: format!("it is `{mode}`"),
+        let is_training = match file.entry("mode")? {
+            "eval" => false,
+            "train" => true,
+            mode => {
+                return Err(TensorFileError::Metadata {
+                    key: "mode",
+                    expected: "`eval` or `train`",
+                    reason: format!("it is `{mode}`"),
+                }
+                .into());
             }
-            .into());
-        }
+        };
         let params = Params::from_file(file, "param.")?;
         let losses: Vec<f64> = file.json("losses", "a list of numbers")?;
         if !(1..=MOST_STEPS).contains(&losses.len()) {
@@ -77,8 +92,20 @@ impl Fixture {
                 most: MOST_STEPS,
             });
         }
+        let graphs = read_graphs(file, params.shape().operations)?;
+        let draws = is_training
+            .then(|| {
+                let nodes = graphs.dims().nodes;
+                let dims = [losses.len(), graphs.len(), nodes, params.shape().latent];
+                Ok::<_, TensorFileError>(Draws {
+                    noise: file.f32s_of("input.noise", &dims)?,
+                    dropout: file.f32s_of("input.dropout", &dims)?,
+                })
+            })
+            .transpose()?;
         Ok(Self {
-            graphs: read_graphs(file, params.shape().operations)?,
+            draws,
+            graphs,
             params,
             objective: Objective {
                 operations: OperationLoss::Sigmoid,
@@ -98,10 +125,13 @@ impl Fixture {
         file: &TensorFile<'_>,
         mut engine: Box<dyn Engine>,
     ) -> Result<Vec<Comparison>, SelftestError> {
-        let mut report = self.outputs(file, engine.as_mut())?;
+        let mut report = Vec::new();
+        if self.draws.is_none() {
+            report = self.outputs(file, engine.as_mut())?;
+        }
         let layout = &self.params.layout;
         for (step, &expected) in self.losses.iter().enumerate() {
-            let loss = engine.step(&self.graphs, Mode::Evaluation);
+            let loss = engine.step(&self.graphs, self.mode(step));
             report.push(Comparison {
                 quantity: format!("losses[{step}]"),
                 difference: (loss - expected).abs(),
@@ -126,11 +156,12 @@ impl Fixture {
         let Params {
             values, statistics, ..
         } = engine.state().params;
+        let after = format!("after{}.", self.losses.len());
         for name in file.names() {
             let Some(expectation) = name.strip_prefix("expect.") else {
                 continue;
             };
-            if let Some(tensor) = expectation.strip_prefix("after5.") {
+            if let Some(tensor) = expectation.strip_prefix(&after) {
                 let found = tensor_of(layout, tensor, &values, &statistics);
                 report.push(compare(file, expectation, found, AFTER_STEPS)?);
             } else if !report.iter().any(|done| done.quantity == expectation) {
@@ -140,6 +171,18 @@ impl Fixture {
             }
         }
         Ok(report)
+    }
+
+    fn mode(&self, step: usize) -> Mode<'_> {
+        let Some(Draws { noise, dropout }) = &self.draws else {
+            return Mode::Evaluation;
+        };
+        let codes = noise.len() / self.losses.len();
+        let range = step * codes..(step + 1) * codes;
+        Mode::Training {
+            noise: &noise[range.clone()],
+            dropout: &dropout[range],
+        }
     }
 
     fn outputs(
@@ -300,6 +343,11 @@ mod tests {
         "/../../tests/fixtures/arch2vec-nasbench101.safetensors"
     ));
 
+    const TRAINING: &[u8] = include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/fixtures/arch2vec-nasbench101-training.safetensors"
+    ));
+
     #[test]
     fn the_native_engine_agrees_with_the_fixture() {
         let report = run(FIXTURE, &Native).unwrap();
@@ -307,6 +355,15 @@ mod tests {
         assert!(wrong.is_empty(), "{wrong:#?}");
         // Four outputs, five losses, the norm, two gradients, four parameters.
         assert_eq!(report.len(), 16);
+    }
+
+    #[test]
+    fn the_native_engine_agrees_with_the_fixture_of_training() {
+        let report = run(TRAINING, &Native).unwrap();
+        let wrong: Vec<_> = report.iter().filter(|line| !line.is_ok()).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        // Two losses, the norm, two gradients, seven parameters, three statistics.
+        assert_eq!(report.len(), 15);
     }
 
     /// The fixture with bytes of its header replaced by equally many others.
@@ -331,7 +388,10 @@ mod tests {
             "tensor `input.adj` is missing"
         );
         let found = message(&with_header("\"mode\":\"eval\"", "\"mode\":\"what\""));
-        assert_eq!(found, "metadata entry `mode` is not `eval`: it is `what`");
+        assert_eq!(
+            found,
+            "metadata entry `mode` is not `eval` or `train`: it is `what`"
+        );
         let found = message(&with_header("expect.after5.eps", "expect.after5.foo"));
         assert!(found.contains("`expect.after5.foo`"), "{found}");
         let found = message(&with_header("\"param.eps\"", "\"param.spe\""));

@@ -18,6 +18,11 @@ const FIXTURE: &[u8] = include_bytes!(concat!(
     "/../../tests/fixtures/arch2vec-nasbench101.safetensors"
 ));
 
+const TRAINING: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../tests/fixtures/arch2vec-nasbench101-training.safetensors"
+));
+
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter()
@@ -164,10 +169,12 @@ fn both_engines_pretrain_alike() {
 }
 
 #[test]
-fn the_plain_engine_agrees_with_the_fixture() {
+fn the_plain_engine_agrees_with_the_fixtures() {
     tch::set_num_threads(1);
-    let report = selftest::run(FIXTURE, &PLAIN).unwrap();
-    let wrong: Vec<_> = report.iter().filter(|line| !line.is_ok()).collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(report.len(), 16);
+    for (fixture, quantities) in [(FIXTURE, 16), (TRAINING, 15)] {
+        let report = selftest::run(fixture, &PLAIN).unwrap();
+        let wrong: Vec<_> = report.iter().filter(|line| !line.is_ok()).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert_eq!(report.len(), quantities);
+    }
 }

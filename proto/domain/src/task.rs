@@ -49,6 +49,12 @@ impl TaskSpec {
         }
     }
 
+    /// Whether processors and graphics cards compute it with different engines, whose
+    /// results differ by rounding.
+    pub const fn depends_on_device(&self) -> bool {
+        matches!(self, Self::Pretrain(_)) || self.needs_libtorch()
+    }
+
     /// Whether results of this kind refer to artifacts.
     pub const fn makes_artifacts(&self) -> bool {
         match self {
@@ -85,11 +91,9 @@ impl TaskSpec {
     /// it when a change of code changes results, so that old ones are not reused.
     pub const fn algorithm_version(&self) -> u32 {
         match self {
-            Self::Pretrain(_)
-            | Self::Search(_)
-            | Self::Evaluate(_)
-            | Self::Noop(_)
-            | Self::Program(_) => 1,
+            // 2: random numbers are drawn by space, purpose and seed.
+            Self::Pretrain(_) | Self::Search(_) => 2,
+            Self::Evaluate(_) | Self::Noop(_) | Self::Program(_) => 1,
         }
     }
 }

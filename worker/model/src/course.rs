@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use reprise_domain::PretrainSpec;
-use reprise_search::rng::Stream;
+use reprise_search::rng::{Stream, seed_key};
 use reprise_search::space::SearchSpace;
 
 use crate::checkpoint::Checkpoint;
@@ -32,7 +32,7 @@ const TRAINED_SHARE: f64 = 0.9;
 pub struct Course {
     /// The settings.
     pub spec: PretrainSpec,
-    /// What the random streams are keyed by: the spec's canonical form.
+    /// What the random streams are keyed by.
     key: Vec<u8>,
     /// The space that it is measured against.
     pub space: Arc<dyn SearchSpace>,
@@ -47,22 +47,10 @@ impl Course {
         space: Arc<dyn SearchSpace>,
         graphs: Arc<GraphSet>,
     ) -> Result<Self, PretrainError> {
-        let key = serde_json::to_vec(&spec)
-            .expect("numbers that JSON cannot hold are written as null, and keys are strings");
-        Self::keyed(key, spec, space, graphs)
-    }
-
-    /// A course whose random streams have this key.
-    pub(crate) fn keyed(
-        key: Vec<u8>,
-        spec: PretrainSpec,
-        space: Arc<dyn SearchSpace>,
-        graphs: Arc<GraphSet>,
-    ) -> Result<Self, PretrainError> {
         check(&spec, space.as_ref(), &graphs)?;
         Ok(Self {
+            key: seed_key(spec.space, spec.seed),
             spec,
-            key,
             space,
             graphs,
         })

@@ -89,8 +89,8 @@ impl Optimiser {
     /// where `step` counts from 1.
     pub fn bias_corrections(&self, step: u64) -> (f64, f64) {
         let step = step as f64;
-        let size = self.learning_rate / (1.0 - Self::BETA1.powf(step));
-        let root = 1.0 / (1.0 - Self::BETA2.powf(step)).sqrt();
+        let size = self.learning_rate / (1.0 - libm::pow(Self::BETA1, step));
+        let root = 1.0 / (1.0 - libm::pow(Self::BETA2, step)).sqrt();
         (size, root)
     }
 }

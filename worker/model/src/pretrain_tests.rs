@@ -64,18 +64,17 @@ fn the_space_is_learnt() {
     assert!(last.ops_accuracy <= last.ops_accuracy_real_nodes);
 }
 
-/// Measures of a run under the reference protocol with one change and the same
-/// draws, which a spec's own key would not give.
+/// Measures of a run under the reference protocol with one change.
 fn epochs(change: impl Fn(&mut PretrainSpec)) -> Vec<EpochMeasures> {
     let mut spec = spec(Protocol::Reference);
     change(&mut spec);
-    let key = b"the same draws".to_vec();
-    let space = Arc::new(TestSpace);
-    let course = Course::keyed(key, spec, space, graphs()).unwrap();
-    let start = course.start().unwrap();
-    let mut pretrainer = Pretrainer::at(start, course, &Native).unwrap();
-    pretrainer.advance(u64::MAX).unwrap();
-    pretrainer.finish().unwrap().epochs
+    run(spec).epochs
+}
+
+#[test]
+fn a_longer_run_continues_the_shorter_one() {
+    let (short, long) = (epochs(|s| s.epochs = 2), epochs(|s| s.epochs = 3));
+    assert_eq!(long[..2], short);
 }
 
 #[test]

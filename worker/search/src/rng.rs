@@ -1,6 +1,10 @@
-//! The versioned random stream: `ChaCha8` keyed by (task, purpose), with the step
-//! as the stream number, so that any draw can be made again without the ones
+//! The versioned random stream: `ChaCha8` keyed by (space, seed, purpose), with the
+//! step as the stream number, so that any draw can be made again without the ones
 //! before it.
+//!
+//! Nothing else is in the key: what two runs of one seed both draw is the same, whatever
+//! else differs between them. Methods share their initial design, a run with a quirk
+//! is paired with the one without, and a longer run continues the shorter one.
 //!
 //! Distributions are written out here instead of taken from a library: a change
 //! of a library's sampling algorithm would silently change every result. Raise
@@ -8,10 +12,17 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
+use reprise_domain::{Seed, SpaceName};
 use serde::{Deserialize, Serialize};
 
-/// Version of the streams; part of their key.
-pub const VERSION: u32 = 1;
+/// Version of the streams; part of their key. Whoever raises it raises the versions of
+/// the algorithms that draw (`TaskSpec::algorithm_version`).
+pub const VERSION: u32 = 2;
+
+/// The key of the streams of a seed in a space.
+pub fn seed_key(space: SpaceName, seed: Seed) -> Vec<u8> {
+    format!("{space} {seed}").into_bytes()
+}
 
 /// A random stream that can be snapshotted and resumed exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +31,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The stream of `purpose` within the task or seed that `key` names, at
+    /// The stream of `purpose` within the seed that `key` names ([`seed_key`]), at
     /// `step`. Streams of different keys, purposes or steps are independent.
     pub fn new(key: &[u8], purpose: &str, step: u64) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("reprise random stream");
@@ -64,13 +75,14 @@ impl Stream {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Standard normal, by the method of Box and Muller. It takes exactly two
+    /// Standard normal, by the method of Box and Muller, with functions that are the same
+    /// on every platform. It takes exactly two
     /// uniforms for each draw, so the position in the stream is known; the polar
     /// method would take a random number of them.
     pub fn normal(&mut self) -> f64 {
         // 1 - u lies in (0, 1], where the logarithm is finite.
-        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.uniform()).cos()
+        let radius = (-2.0 * libm::log(1.0 - self.uniform())).sqrt();
+        radius * libm::cos(std::f64::consts::TAU * self.uniform())
     }
 
     /// Shuffles in place (Fisher and Yates).

@@ -26,8 +26,9 @@
 //!   state. The simulated cluster rebuilds the state from its events and compares.
 //! * **INV-6** A journal record is durable before any effect of it is visible
 //!   outside: a step separates events from actions; the shell keeps the order.
-//! * **INV-7** A run's numbers are a function of its task key only: results that
-//!   differ are reported (`Event::Disputed`); workers keep the rest of it.
+//! * **INV-7** A run's numbers are a function of its task key only, of pretrainings and
+//!   real trainings of the kind of device as well: results that differ are reported
+//!   (`Event::Disputed`); workers keep the rest of it.
 //! * **INV-8** Statistics are a function of stored outcomes only: the package
 //!   `reprise-stats`.
 //! * **INV-9** No test-split value is ever visible to a search method: the package

@@ -39,7 +39,11 @@ impl State {
             {
                 continue;
             }
-            let suits = |worker: &WorkerId| Some(*worker) != not && self.runs(*worker, ix);
+            let suits = |worker: &WorkerId| {
+                Some(*worker) != not
+                    && self.runs(*worker, ix)
+                    && self.is_comparable(not, *worker, ix)
+            };
             let Some(worker) = self.loads.with_a_free_slot().find(suits) else {
                 if not.is_some_and(|not| self.is_waited_for(ix) && self.is_the_only_one(not, ix)) {
                     hopeless.push(self.task(ix).key);
@@ -88,6 +92,25 @@ impl State {
     /// still come back.
     fn is_the_only_one(&self, worker: WorkerId, ix: TaskIx) -> bool {
         let mut others = self.workers.iter().filter(|(id, _)| **id != worker);
-        others.all(|(id, other)| other.draining || other.drained || !self.runs(*id, ix))
+        others.all(|(id, other)| {
+            let can_run = self.runs(*id, ix) && self.is_comparable(Some(worker), *id, ix);
+            other.draining || other.drained || !can_run
+        })
+    }
+
+    /// Whether two workers should find the same: those on processors and those on
+    /// graphics cards train with different engines (INV-7). One that is not known any
+    /// more is not held against anybody.
+    fn is_comparable(&self, first: Option<WorkerId>, second: WorkerId, ix: TaskIx) -> bool {
+        let kind = |id: &WorkerId| {
+            let worker = self.workers.get(id)?;
+            Some(std::mem::discriminant(&worker.capability.device))
+        };
+        match (first.as_ref().and_then(kind), kind(&second)) {
+            (Some(first), Some(second)) => {
+                first == second || !self.tasks.spec(ix).depends_on_device()
+            }
+            _ => true,
+        }
     }
 }

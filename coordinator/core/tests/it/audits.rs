@@ -6,9 +6,9 @@ use reprise_core::lifecycle::{
 use reprise_domain::audit::AuditShare;
 use reprise_domain::status::{AuditCounts, StudyState};
 use reprise_domain::study::{NoopPlan, StudySpec};
-use reprise_domain::{AttemptId, FailureClass};
+use reprise_domain::{AttemptId, Capability, Device, FailureClass};
 
-use crate::fixtures::{control, embedded, noops, result, submission, worker};
+use crate::fixtures::{control, embedded, noops, offer, result, submission, worker};
 use crate::lab::Lab;
 
 fn audited(mut spec: StudySpec, share: f64) -> StudySpec {
@@ -384,4 +384,48 @@ fn all_tasks_are_audited_once_where_the_share_is_the_whole() {
         assert!(share < 1.0 || chosen == tasks);
         assert!((chosen > 0) && (chosen < tasks || share >= 1.0));
     }
+}
+
+/// A pretraining that a processor has finished, and a graphics card beside it.
+fn on_two_devices() -> (Lab, StudySpec) {
+    let spec = StudySpec {
+        search: None,
+        ..audited(embedded("s", 1, 1), 1.0)
+    };
+    let mut lab = Lab::with(&spec);
+    lab.hello(worker(1), 1, &[]);
+    let won = lab.lease()[0];
+    let card = Capability {
+        device: Device::Cuda {
+            index: 0,
+            model: "card".to_owned(),
+        },
+        ..offer(1)
+    };
+    lab.handle(Input::Hello {
+        worker: worker(2),
+        capability: card,
+        holding: Vec::new(),
+        again: false,
+    });
+    lab.finish(worker(1), won, 7);
+    (lab, spec)
+}
+
+#[test]
+fn a_pretraining_is_audited_on_the_same_kind_of_device() {
+    let (mut lab, spec) = on_two_devices();
+    lab.hello(worker(3), 1, &[]);
+    let given = lab.schedule();
+    let holders: Vec<_> = given.iter().map(|(holder, _)| *holder).collect();
+    assert_eq!(holders, [worker(3)]);
+    assert_eq!(counts(&lab, &spec), one(|counts| &mut counts.running));
+}
+
+#[test]
+fn an_audit_that_only_another_kind_of_device_could_run_is_given_up() {
+    let (mut lab, spec) = on_two_devices();
+    assert_eq!(lab.schedule(), []);
+    assert_eq!(counts(&lab, &spec), one(|counts| &mut counts.given_up));
+    assert!(lab.is_done(&spec));
 }

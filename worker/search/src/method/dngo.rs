@@ -8,7 +8,7 @@ use reprise_domain::protocol::SearchQuirks;
 use reprise_domain::{Accuracy, ArchIndex, SpaceName};
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, SearchMethod, to_text};
+use super::{Ask, SearchMethod, initial_design, to_text};
 use crate::embedding::Embedding;
 use crate::rng::Stream;
 use crate::surrogate::acquisition::ExpectedImprovement;
@@ -90,9 +90,9 @@ impl Dngo {
         }
     }
 
-    /// The initial design: distinct architectures drawn uniformly.
+    /// The initial design without its repeats.
     fn initial(&self) -> VecDeque<ArchIndex> {
-        let mut rng = Stream::new(&self.settings.key, "dngo initial", 0);
+        let mut rng = initial_design(&self.settings.key);
         let mut drawn = HashSet::new();
         let wanted = self.settings.initial.clamp(1, self.embedding.len());
         let mut order = VecDeque::with_capacity(wanted);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use reprise_domain::{Accuracy, ArchIndex};
 use serde::{Deserialize, Serialize};
 
-use super::{Ask, SearchMethod, to_text};
+use super::{Ask, SearchMethod, initial_design, to_text};
 use crate::rng::Stream;
 use crate::space::SearchSpace;
 
@@ -23,7 +23,10 @@ pub(super) struct Evolution {
 /// What a snapshot holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
-    rng: Stream,
+    /// The first population.
+    design: Stream,
+    /// Tournaments and edits.
+    moves: Stream,
     /// Oldest first.
     living: VecDeque<(ArchIndex, Accuracy)>,
     /// Asked for and not yet told.
@@ -31,9 +34,11 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(rng: Stream) -> Self {
+    /// The beginning, within the seed that `key` names.
+    pub(super) fn new(key: &[u8]) -> Self {
         Self {
-            rng,
+            design: initial_design(key),
+            moves: Stream::new(key, "evolution", 0),
             living: VecDeque::new(),
             pending: None,
         }
@@ -69,7 +74,8 @@ impl Evolution {
 impl SearchMethod for Evolution {
     fn ask(&mut self) -> Ask {
         let State {
-            rng,
+            design,
+            moves: rng,
             living,
             pending,
         } = &mut self.state;
@@ -77,7 +83,7 @@ impl SearchMethod for Evolution {
             return Ask::Buy(arch);
         }
         if living.len() < self.population {
-            return Ask::Buy(*pending.insert(self.space.sample(rng)));
+            return Ask::Buy(*pending.insert(self.space.sample(design)));
         }
         // Drawn with replacement, as published; the first of the best wins.
         let mut winner = living[rng.index(living.len())];

@@ -12,6 +12,8 @@ mod reinforce;
 
 use reprise_domain::{Accuracy, ArchIndex};
 
+use crate::rng::Stream;
+
 pub use build::{MethodError, build, restore};
 pub use reinforce::ImpossibleHistory;
 
@@ -36,6 +38,12 @@ pub trait SearchMethod: std::fmt::Debug {
     /// The whole state, randomness included, as text: a method restored from it
     /// asks for the same architectures as the original.
     fn snapshot(&self) -> String;
+}
+
+/// The stream that the first architectures of a seed are drawn from, uniformly and one
+/// after another: the same ones for every method. `key` is [`crate::rng::seed_key`].
+fn initial_design(key: &[u8]) -> Stream {
+    Stream::new(key, "initial design", 0)
 }
 
 /// A state as the text of a snapshot.

@@ -13,7 +13,7 @@ use reprise_domain::{Accuracy, ArchIndex, SpaceName};
 use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
-use super::{Ask, SearchMethod, to_text};
+use super::{Ask, SearchMethod, initial_design, to_text};
 use crate::embedding::{Embedding, Nearest};
 use crate::rng::Stream;
 
@@ -73,7 +73,7 @@ impl Reinforce {
         history: &State,
     ) -> Result<Self, ImpossibleHistory> {
         let key = &settings.key;
-        let start = Stream::new(key, "reinforce start", 0).index(embedding.len());
+        let start = initial_design(key).index(embedding.len());
         let mut init = Stream::new(key, "reinforce policy", 0);
         let policy = Policy::new(embedding.dims(), settings.learning_rate, &mut init);
         let mut visited = vec![false; embedding.len()];

@@ -85,7 +85,7 @@ pub struct Hello {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heartbeat {
     /// How far running attempts are; those that have begun or moved since the last
-    /// heartbeat. The limits of an attempt count from the first time that it is named.
+    /// heartbeat.
     #[prost(message, repeated, tag = "1")]
     pub progress: ::prost::alloc::vec::Vec<Progress>,
 }
@@ -104,6 +104,10 @@ pub struct Progress {
     /// What it is doing, for people, in at most 200 characters.
     #[prost(string, tag = "4")]
     pub note: ::prost::alloc::string::String,
+    /// For how long it has run, in milliseconds by the worker's clock: its limit of time
+    /// counts on after a restart of the coordinator.
+    #[prost(uint64, tag = "5")]
+    pub running_ms: u64,
 }
 /// The end of an attempt's log so far. Replaces what was sent of it before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

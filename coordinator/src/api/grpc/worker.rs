@@ -249,8 +249,12 @@ impl Ear {
             Some(FromMessage::Heartbeat(heartbeat)) => {
                 let progress = heartbeat.progress.into_iter().map(|progress| {
                     let attempt = attempt("heartbeat.progress.attempt", progress.attempt)?;
-                    let (done, total) = (progress.done, progress.total);
-                    Ok((attempt, Progress { done, total }))
+                    let reached = Progress {
+                        done: progress.done,
+                        total: progress.total,
+                        running: Duration::from_millis(progress.running_ms),
+                    };
+                    Ok((attempt, reached))
                 });
                 let progress = progress.collect::<Result<Vec<_>, ConvertError>>()?;
                 engine.heartbeat(worker, session, progress).await

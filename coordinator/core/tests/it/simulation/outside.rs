@@ -126,7 +126,11 @@ impl Cluster {
     fn checkpoint(&mut self, node: usize, attempt: AttemptId) {
         if self.random.chance(30) {
             let done = self.random.below(100);
-            let progress = Progress { done, total: 100 };
+            let progress = Progress {
+                done,
+                total: 100,
+                ..Progress::default()
+            };
             return self.send(node, Message::Progress(attempt, progress));
         }
         let mut place = *attempt.task.0.as_bytes();

@@ -2707,6 +2707,14 @@ pub struct TaskDetail {
     /// journal's digest of it is of.
     #[prost(bytes = "vec", tag = "7")]
     pub result_json: ::prost::alloc::vec::Vec<u8>,
+    /// Whether attempts at it gave different results.
+    #[prost(bool, tag = "8")]
+    pub disputed: bool,
+    /// In the state FINISHED: canonical JSON of what its result was made with (program,
+    /// libraries, device, host), the bytes that the journal's digest of it is of; empty
+    /// where that was not recorded.
+    #[prost(bytes = "vec", tag = "9")]
+    pub provenance_json: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttemptRecord {
@@ -2733,6 +2741,9 @@ pub struct AttemptRecord {
     /// In the state FAILED: why, without its log.
     #[prost(message, optional, tag = "8")]
     pub failure: ::core::option::Option<Failure>,
+    /// The worker program and what it computes with, in words; empty when it is not known.
+    #[prost(string, tag = "9")]
+    pub program: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogRequest {

@@ -244,6 +244,7 @@ impl Turn<'_> {
             result: reported,
         });
         self.act(Action::Nondeterminism {
+            worker,
             attempt,
             recorded,
             reported,

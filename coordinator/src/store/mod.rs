@@ -46,7 +46,7 @@ use reprise_domain::record::AttemptRecord;
 use reprise_domain::{Digest, TaskKey, TaskResult, Usage, WorkerId};
 use serde::{Deserialize, Serialize};
 
-pub use error::{Fault, RowProblem, StoreError};
+pub use error::{Fault, Mismatch, RowProblem, StoreError};
 
 /// What one commit makes durable.
 #[derive(Debug, Default)]

@@ -29,8 +29,17 @@ impl Cluster {
         self.begin(node);
     }
 
-    /// Reports everything again that was not acknowledged.
+    /// Reports everything again that was not acknowledged, and announces every
+    /// checkpoint again.
     pub(super) fn resend(&mut self, node: usize) {
+        if self.nodes[node].session.is_some() {
+            for (attempt, (checkpoint, done)) in self.nodes[node].saved.clone() {
+                self.strike("repeated checkpoint");
+                // It is stored again before it is announced.
+                self.files.insert((attempt, checkpoint.digest));
+                self.send(node, Message::Checkpoint(attempt, checkpoint, done));
+            }
+        }
         for (attempt, end) in self.nodes[node].spool.clone() {
             if self.nodes[node].session.is_some() {
                 self.strike("duplicate report");
@@ -149,6 +158,8 @@ impl Cluster {
             done /= 2;
         }
         self.files.insert((attempt, checkpoint.digest));
+        let saved = &mut self.nodes[node].saved;
+        saved.insert(attempt, (checkpoint, done));
         self.send(node, Message::Checkpoint(attempt, checkpoint, done));
     }
 

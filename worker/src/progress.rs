@@ -101,7 +101,10 @@ mod tests {
         progress.begin();
         let begun = Instant::now();
         while progress.reached().running < Duration::from_millis(2) {
-            assert!(begun.elapsed() < Duration::from_secs(9), "time stands still");
+            assert!(
+                begun.elapsed() < Duration::from_secs(9),
+                "time stands still"
+            );
         }
         progress.begin();
         assert!(progress.reached().running >= Duration::from_millis(2));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::Flock;
-use reprise_core::lifecycle::Settings;
+use reprise_core::lifecycle::{Event, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +19,8 @@ use crate::engine::{self, EngineError};
 use crate::security::Security;
 use crate::state::{self, JOURNAL, StateError, Watch};
 use crate::store::postgres::PostgresStore;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{Store, StoreError};
+use crate::store::sqlite::{Lack, SqliteStore};
+use crate::store::{Batch, Store, StoreError};
 
 /// What a coordinator is started with.
 #[derive(Debug)]
@@ -93,6 +93,16 @@ pub enum InstanceError {
         #[source]
         source: io::Error,
     },
+    /// Studies have run here, but the database knows nothing of them.
+    #[error(
+        "the database holds no journal, but `{artifacts}` holds artifacts of studies: the journal \
+         was lost, or `--database` names another database; restore a backup, or name an empty \
+         place with `--artifacts` to begin anew"
+    )]
+    LostDatabase {
+        /// Where the artifacts are.
+        artifacts: String,
+    },
     /// The journal cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -117,6 +127,7 @@ impl InstanceError {
     pub fn keeps_results(&self) -> bool {
         match self {
             Self::State(error) => matches!(error, StateError::InUse(_)),
+            Self::LostDatabase { .. } => false,
             Self::Store(error) | Self::Engine(EngineError::Store(error)) => matches!(
                 error,
                 StoreError::Access { .. } | StoreError::Lost { .. } | StoreError::Open { .. }
@@ -169,13 +180,20 @@ impl Instance {
         let store: Arc<dyn Store> = match database {
             None => {
                 let store = SqliteStore::open(&directory.join(JOURNAL)).await?;
+                if let Some(lack) = store.lacks() {
+                    note_lack(&store, lack).await?;
+                }
                 watch = Some(Watch::begin(&directory)?);
                 Arc::new(store)
             }
-            Some(url) => Arc::new(tokio::select! {
-                led = PostgresStore::lead(&url, || standing_by(address)) => led?,
-                () = turn_away(&listener) => unreachable!("connections are turned away for ever"),
-            }),
+            Some(url) => {
+                let store = tokio::select! {
+                    led = PostgresStore::lead(&url, || standing_by(address)) => led?,
+                    () = turn_away(&listener) => unreachable!("connections are turned away for ever"),
+                };
+                refuse_lost(&store, &artifacts).await?;
+                Arc::new(store)
+            }
         };
         let config = engine::Config { core };
         let (service, handle) =
@@ -239,6 +257,36 @@ async fn run(
     };
     let (engine, server) = tokio::join!(engine, server);
     engine.and(server)
+}
+
+/// Says that the newest part of a journal is lost, and notes it in the journal: what was
+/// begun then may still run.
+async fn note_lack(store: &SqliteStore, lack: Lack) -> Result<(), StoreError> {
+    let Lack { newest, written } = lack;
+    tracing::error!(
+        newest,
+        written,
+        "the newest records of the journal are lost: its log was removed or is damaged, or an \
+         older copy is in its place; what they tell is done again, except what workers still hold"
+    );
+    let at = engine::now();
+    let batch = Batch {
+        at,
+        events: vec![Event::restored(at)],
+        ..Batch::default()
+    };
+    store.commit(&batch).await.map(drop)
+}
+
+/// Refuses a database without a journal beside artifacts, so that nothing is done again
+/// without a word.
+async fn refuse_lost(store: &dyn Store, artifacts: &ArtifactStore) -> Result<(), InstanceError> {
+    if store.reader().newest().await? == 0 && artifacts.holds_any().await? {
+        return Err(InstanceError::LostDatabase {
+            artifacts: artifacts.place(),
+        });
+    }
+    Ok(())
 }
 
 fn standing_by(address: SocketAddr) {

@@ -237,18 +237,19 @@ impl Reading {
                 .as_ref()
                 .is_none_or(|stored| known.number != stored.attempt)
         });
+        let mut provenance = None;
         if let Some(stored) = stored.as_ref() {
-            attempts.extend(winner(stored, self.device(stored).await));
+            provenance = self.made_by(stored).await;
+            attempts.extend(winner(stored, provenance.as_ref()));
         }
-        for (held, worker) in self.engine.held(key).await.map_err(unavailable)? {
+        for (held, offer) in self.engine.held(key).await.map_err(unavailable)? {
             attempts.retain(|known| known.number != held.attempt.number);
             attempts.push(AttemptRecord {
                 number: held.attempt.number,
                 worker: held.worker,
-                host: worker
-                    .as_ref()
-                    .map_or_else(String::new, |worker| worker.host.clone()),
-                device: worker.map_or_else(String::new, |worker| worker.device),
+                host: offer.host.clone(),
+                device: offer.device.to_string(),
+                program: offer.program(),
                 started_at_ms: Some(held.since.0),
                 ended_at_ms: None,
                 state: AttemptState::Running,
@@ -262,18 +263,23 @@ impl Reading {
             attempt_records: attempts,
             usage: stored.as_ref().map(|stored| stored.usage),
             result: stored.map(|stored| stored.result),
+            disputed: entry.disputed,
+            provenance,
         })
     }
 
-    /// What a result was computed on; nothing where that is not known.
-    async fn device(&self, stored: &StoredResult) -> String {
-        let Some(digest) = stored.provenance else {
-            return String::new();
+    /// What a result was made with; nothing where that is not known. A record that is
+    /// damaged is as good as none, and is logged.
+    async fn made_by(&self, stored: &StoredResult) -> Option<Capability> {
+        let record = match self.store.provenance(stored.provenance?).await {
+            Ok(record) => record?,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "what a result was made with cannot be read");
+                return None;
+            }
         };
-        let record = self.store.provenance(digest).await;
-        let record = record.ok().flatten().unwrap_or_default();
-        let made_by: Result<Capability, _> = serde_json::from_str(&record);
-        made_by.map_or_else(|_| String::new(), |made_by| made_by.device.to_string())
+        serde_json::from_str(&record).ok()
     }
 
     /// The one task whose key begins so.
@@ -393,13 +399,14 @@ impl Reading {
 }
 
 /// The attempt that finished a task, if its result tells of it.
-fn winner(stored: &StoredResult, device: String) -> Option<AttemptRecord> {
+fn winner(stored: &StoredResult, made_by: Option<&Capability>) -> Option<AttemptRecord> {
     let known = |ms: u64| Some(ms).filter(|ms| *ms > 0);
     Some(AttemptRecord {
         number: known(u64::from(stored.attempt))? as u32,
         worker: stored.worker?,
         host: stored.host.clone(),
-        device,
+        device: made_by.map_or_else(String::new, |made_by| made_by.device.to_string()),
+        program: made_by.map_or_else(String::new, Capability::program),
         started_at_ms: known(stored.started_ms),
         ended_at_ms: known(stored.ended_ms),
         state: AttemptState::Finished,

@@ -113,7 +113,7 @@ fn named<T: DeserializeOwned>(field: &'static str, name: &str) -> Result<T, Conv
         .map_err(|_| unknown(field, name))
 }
 
-fn unknown(field: &'static str, found: impl ToString) -> ConvertError {
+fn unknown(field: &'static str, found: &(impl ToString + ?Sized)) -> ConvertError {
     // A hostile peer may send megabytes; the message needs a few words.
     let found = found.to_string().chars().take(80).collect();
     ConvertError::Unknown { field, found }

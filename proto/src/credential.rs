@@ -50,7 +50,7 @@ pub enum CredentialError {
     },
 }
 
-/// Text that is no credential.
+/// Text that is not a credential.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
     /// A part is missing or damaged.

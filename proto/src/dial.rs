@@ -88,7 +88,7 @@ impl Dial {
             let name = ServerName::try_from(address.host.clone()).map_err(|_| {
                 ApiError::new(
                     ErrorCode::InvalidRequest,
-                    format_args!("`{}` is no host name", address.host),
+                    format_args!("`{}` is not a host name", address.host),
                 )
             })?;
             Some((credential, name))

@@ -288,6 +288,6 @@ fn list<'a>(event: &'a Value, field: &str) -> Vec<&'a str> {
 fn split(attempt: &str) -> anyhow::Result<(String, usize)> {
     let (key, number) = attempt
         .split_once('@')
-        .with_context(|| format!("`{attempt}` is no attempt"))?;
+        .with_context(|| format!("`{attempt}` is not an attempt"))?;
     Ok((key.to_owned(), number.parse()?))
 }

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Outcomes that wait to be acknowledged; none where there is no spool yet. A line
-/// that is being written is none.
+/// Outcomes that wait to be acknowledged; none if there is no spool yet. A line that is
+/// still being written does not count.
 pub fn waiting(directory: &Path) -> io::Result<usize> {
     let log = match fs::read_to_string(directory.join("log")) {
         Ok(log) => log,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reprise_tests::process::wait_until;
-use reprise_tests::{Site, kill_now};
+use reprise_tests::{Site, journal, kill_now};
 
 const NOOP: &str = "version: 1\nname: noop\nspace: nasbench201\nnoop: {tasks: 60, hold-ms: 50}\n";
 
@@ -41,17 +41,25 @@ fn a_killed_coordinator_loses_no_finished_task() {
     let site = Site::new().unwrap();
     site.study(NOOP).unwrap();
     let mut child = site.run().spawn().unwrap();
-    wait_until(Duration::from_secs(30), "a worker connects", || {
-        Ok(site.worker_logs().contains("connected"))
+    let state = site.path().join(".reprise/journal.sqlite");
+    // There is no journal yet, or no table in it.
+    let stored = || journal::stored_results(&state).unwrap_or(0);
+    wait_until(Duration::from_secs(60), "some tasks are finished", || {
+        Ok(stored() > 4)
     })
     .unwrap();
     kill_now(&mut child).unwrap();
+    let before = stored();
+    assert!((5..60).contains(&before), "killed after {before} of 60");
     let end = site.finish().unwrap();
+    let said = String::from_utf8_lossy(&end.stderr).into_owned();
+    assert!(end.status.success(), "{said}");
     assert!(
-        end.status.success(),
-        "{}",
-        String::from_utf8_lossy(&end.stderr)
+        said.contains(&format!("{before} of 60 tasks were finished already")),
+        "{before}: {said}"
     );
+    let journal = journal::read(&state).unwrap();
+    assert_eq!(journal.mistakes(None), [""; 0]);
     let manifest = site.out("manifest.json").unwrap();
     assert!(
         manifest.contains("\"finished\": 60") && manifest.contains("\"planned\": 60"),

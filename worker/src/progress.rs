@@ -1,8 +1,9 @@
 //! How far running attempts are: counted by the threads that run them, read by the
 //! session. Counting is an atomic store, so that it can be done at every step.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Characters of a note that are sent.
 const LONGEST_NOTE: usize = 200;
@@ -13,7 +14,7 @@ pub struct Progress(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    begun: AtomicBool,
+    begun: OnceLock<Instant>,
     done: AtomicU64,
     total: AtomicU64,
     note: Mutex<String>,
@@ -28,17 +29,19 @@ pub struct Reached {
     pub total: u64,
     /// What it is doing, for people.
     pub note: String,
+    /// For how long it had run.
+    pub running: Duration,
 }
 
 impl Progress {
     /// The attempt has begun: it does not wait for a slot any more.
     pub fn begin(&self) {
-        self.0.begun.store(true, Ordering::Relaxed);
+        self.0.begun.get_or_init(Instant::now);
     }
 
     /// Whether it has begun.
     pub fn has_begun(&self) -> bool {
-        self.0.begun.load(Ordering::Relaxed)
+        self.0.begun.get().is_some()
     }
 
     /// So many units of `total` are done; 0 for a total that is not known.
@@ -66,6 +69,7 @@ impl Progress {
             done: self.done(),
             total: self.0.total.load(Ordering::Relaxed),
             note: note.clone(),
+            running: self.0.begun.get().map_or(Duration::ZERO, Instant::elapsed),
         }
     }
 }
@@ -85,7 +89,24 @@ mod tests {
             done: 7,
             total: 10,
             note: "epoch 2 of 3".to_owned(),
+            running: Duration::ZERO,
         };
         assert_eq!(progress.reached(), expected);
+    }
+
+    #[test]
+    fn time_counts_from_the_first_beginning() {
+        let progress = Progress::default();
+        assert!(!progress.has_begun());
+        progress.begin();
+        let begun = Instant::now();
+        while progress.reached().running < Duration::from_millis(2) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(9),
+                "time stands still"
+            );
+        }
+        progress.begin();
+        assert!(progress.reached().running >= Duration::from_millis(2));
     }
 }

@@ -39,7 +39,7 @@ fn wrong_files_are_named_in_plain_lines_with_exit_code_2() -> anyhow::Result<()>
     check(&import, &missing, "missing`")?;
     let text = home.path().join("text");
     std::fs::write(&text, "neither\n")?;
-    check(&fixture, &text, "text` is no fixture")?;
+    check(&fixture, &text, "text` is not a fixture")?;
     check(&import, &text, "text`")?;
     let odd = home.path().join("\u{1b}[31m");
     check(&fixture, &odd, "\\u{1b}[31m")

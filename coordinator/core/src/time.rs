@@ -20,6 +20,13 @@ impl Timestamp {
         Self(self.0.saturating_add(wait))
     }
 
+    /// The moment `time` earlier.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(time))
+    }
+
     /// The time that has passed since `earlier`; none if the clock went back.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -167,7 +167,7 @@ impl Source {
         let (chunk, rest) = match self {
             Self::File(file, path) => {
                 let chunk = read_chunk(file).await;
-                let chunk = chunk.map_err(|error| failed(path, error))?;
+                let chunk = chunk.map_err(|error| failed(path, &error))?;
                 (chunk, None)
             }
             Self::Stream(stream, chunk) => {
@@ -206,7 +206,7 @@ async fn read_chunk(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(chunk)
 }
 
-fn failed(path: &std::path::Path, source: io::Error) -> object_store::Error {
+fn failed(path: &std::path::Path, source: &io::Error) -> object_store::Error {
     object_store::Error::Generic {
         store: "LocalFileSystem",
         source: format!("`{}`: {source}", path.display()).into(),

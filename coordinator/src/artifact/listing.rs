@@ -43,6 +43,30 @@ impl ArtifactStore {
             .map_err(ArtifactError::access("list", &all))
     }
 
+    /// Whether there is any object of ours.
+    pub async fn holds_any(&self) -> Result<bool, ArtifactError> {
+        let all = object_store::path::Path::default();
+        let mut objects = self.objects.list(None);
+        while let Some(meta) = objects
+            .try_next()
+            .await
+            .map_err(ArtifactError::access("list", &all))?
+        {
+            if Listed::new(&meta).is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Where the objects are, for people.
+    pub fn place(&self) -> String {
+        match &self.directory {
+            Some(directory) => directory.display().to_string(),
+            None => self.objects.to_string(),
+        }
+    }
+
     /// Removes an object, unless it was stored again or asked for since it was
     /// listed; tells whether it did.
     pub async fn sweep(&self, listed: &Listed) -> Result<bool, ArtifactError> {

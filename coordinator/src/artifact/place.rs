@@ -50,7 +50,7 @@ impl ArtifactStore {
             }
             _ => Err(ArtifactError::unusable(
                 location,
-                format!("`{scheme}` is none of `s3` and `gs`, and a directory has no `://`"),
+                format!("`{scheme}` is neither `s3` nor `gs`, and a directory has no `://`"),
             )),
         }
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_that_is_none_is_named() {
+    fn a_place_that_cannot_be_used_is_named() {
         let error = ArtifactStore::open("ftp://bucket/x").unwrap_err();
         assert!(error.to_string().contains("ftp://bucket/x"), "{error}");
     }

@@ -35,7 +35,7 @@ Exit codes:
     0  done
     1  fault of the state directory, a disk or the network
     2  wrong input: an argument, a study file, a table, a credential's file
-    3  some tasks of the study failed or were cancelled
+    3  some tasks of the study failed, were cancelled or have not finished yet
     4  not allowed with this credential
     5  budget of the fleet spent
   129  ended by SIGHUP

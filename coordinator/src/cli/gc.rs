@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use clap::Args;
 
 use super::eprint_block;
+use super::exit::ensure_input;
+use super::output::{OutputArgs, print_json};
 use super::remote::RemoteArgs;
 use crate::artifact::ArtifactStore;
 use crate::gc::{Collected, Referrers, collect};
@@ -25,7 +27,7 @@ pub(super) struct GcArgs {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Where the artifacts of that state directory are; inside it without this.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", requires = "state")]
     artifacts: Option<String>,
     /// Keep what was stored within this time, although nothing refers to it.
     #[arg(long, value_name = "TIME", default_value = "1d")]
@@ -33,17 +35,22 @@ pub(super) struct GcArgs {
     /// Only say what would be removed.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub(super) async fn run(args: GcArgs) -> anyhow::Result<ExitCode> {
-    let found = match &args.state {
-        Some(state) => collect_in(state, &args).await?,
-        None => {
-            let mut client = args.remote.client().await?;
-            let grace = args.grace.duration();
-            client.collect_garbage(grace, args.dry_run).await?
-        }
+    let found = if let Some(state) = &args.state {
+        collect_in(state, &args).await?
+    } else {
+        let mut client = args.remote.client().await?;
+        let grace = args.grace.duration();
+        client.collect_garbage(grace, args.dry_run).await?
     };
+    if args.output.is_json() {
+        print_json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     eprint_block(&format!(
         "{} of {} objects, {} of {} bytes {}",
         found.removed,
@@ -62,11 +69,12 @@ pub(super) async fn run(args: GcArgs) -> anyhow::Result<ExitCode> {
 async fn collect_in(state: &Path, args: &GcArgs) -> anyhow::Result<Collected> {
     let journal = state.join(JOURNAL);
     // Without a journal everything would be garbage.
-    anyhow::ensure!(
-        journal.exists(),
-        "there is no journal `{}`; name its directory with `--state`",
-        journal.display()
-    );
+    ensure_input(journal.exists(), || {
+        format!(
+            "there is no journal `{}`; name its directory with `--state`",
+            journal.display()
+        )
+    })?;
     let _lock = lock(state)?;
     let artifacts = match &args.artifacts {
         Some(place) => ArtifactStore::open(place)?,

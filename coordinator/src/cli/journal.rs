@@ -1,5 +1,5 @@
 //! `reprise journal`: copies, restores, checks and shortens a journal. A PostgreSQL
-//! database has its own tools for the first two.
+//! database has its own tools for the first two, and is told of their use.
 
 use std::ffi::OsString;
 use std::fs;
@@ -42,6 +42,18 @@ pub(super) enum JournalCommand {
         #[arg(long, default_value = ".reprise")]
         state: PathBuf,
     },
+    /// Note in a PostgreSQL database that its own tools have restored an older state of
+    /// it, before a coordinator uses it again: what the lost part began may still run.
+    NoteRestored {
+        /// The database.
+        #[arg(
+            long,
+            value_name = "URL",
+            env = "REPRISE_DATABASE",
+            hide_env_values = true
+        )]
+        database: String,
+    },
     /// Check that every record, snapshot and stored result is what was written; exits
     /// with 1 if not. A coordinator may be using the journal.
     Check {
@@ -77,6 +89,7 @@ pub(super) async fn run(command: JournalCommand) -> anyhow::Result<ExitCode> {
     match command {
         JournalCommand::Backup { file, state } => back_up(&file, &state).await?,
         JournalCommand::Restore { file, state } => restore(&file, &state).await?,
+        JournalCommand::NoteRestored { database } => note_database(&database).await?,
         JournalCommand::Check { place } => return check_place(&place).await,
         JournalCommand::Compact { place } => compact(&place).await?,
     }
@@ -169,14 +182,15 @@ async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
     // A log that another journal left behind would be replayed into this one.
     for ending in ["", "-wal", "-shm", "-journal"] {
         let left = state.join(format!("{JOURNAL}{ending}"));
-        anyhow::ensure!(
-            !left.exists(),
-            "there is `{}`; move it away first, and its neighbours `{JOURNAL}-*` with it",
-            left.display()
-        );
+        ensure_input(!left.exists(), || {
+            format!(
+                "there is `{}`; move it away first, and its neighbours `{JOURNAL}-*` with it",
+                left.display()
+            )
+        })?;
     }
     let fresh = journal.with_extension("restoring");
-    for ending in ["", "-wal", "-shm"] {
+    for ending in ["", "-wal", "-shm", "-newest"] {
         // What an earlier try left.
         let _ = fs::remove_file(state.join(format!("journal.restoring{ending}")));
     }
@@ -184,13 +198,38 @@ async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("copy `{}` to `{}`", file.display(), fresh.display()))?;
     note_restored(&fresh).await?;
     put(&fresh, &journal)?;
+    // Of the journal that was lost, and of the copy under its other name.
+    let _ = fs::remove_file(sqlite::mark_of(&journal));
+    let _ = fs::remove_file(sqlite::mark_of(&fresh));
     eprint_block(&format!("journal restored to `{}`", journal.display()));
+    Ok(())
+}
+
+/// Notes in the file of a journal that it is a backup.
+async fn note_restored(journal: &Path) -> anyhow::Result<()> {
+    let store = SqliteStore::open(journal).await?;
+    note(&store).await?;
+    // Closed, so that nothing of it stays in a log beside it.
+    Ok(store.close().await?)
+}
+
+/// The same in a database that no coordinator uses.
+async fn note_database(url: &str) -> anyhow::Result<()> {
+    let store = led(url)
+        .await?
+        .context("a coordinator uses the database; stop it, restore, and note it then")?;
+    let newest = store.reader().newest().await?;
+    ensure_input(newest > 0, || {
+        "the database holds no journal: nothing was restored to it".to_owned()
+    })?;
+    note(&store).await?;
+    eprint_block("noted; a coordinator may use the database again");
     Ok(())
 }
 
 /// Notes in a journal that it is a backup: what it does not know of may be running,
 /// so attempts are numbered above all that its lost part can have made.
-async fn note_restored(journal: &Path) -> anyhow::Result<()> {
+async fn note(store: &dyn Store) -> anyhow::Result<()> {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let at = Timestamp::default().after(since_1970);
     let batch = Batch {
@@ -198,10 +237,17 @@ async fn note_restored(journal: &Path) -> anyhow::Result<()> {
         events: vec![Event::restored(at)],
         ..Batch::default()
     };
-    let store = SqliteStore::open(journal).await?;
     store.commit(&batch).await?;
-    // Closed, so that nothing of it stays in a log beside it.
-    Ok(store.close().await?)
+    Ok(())
+}
+
+/// The store in a database; nothing while a coordinator uses it.
+async fn led(url: &str) -> anyhow::Result<Option<PostgresStore>> {
+    let (told, in_use) = tokio::sync::oneshot::channel();
+    tokio::select! {
+        store = PostgresStore::lead(url, || { let _ = told.send(()); }) => Ok(Some(store?)),
+        Ok(()) = in_use => Ok(None),
+    }
 }
 
 /// Gives a whole file its name: a crash leaves no half of it.
@@ -232,21 +278,18 @@ async fn check_place(place: &Place) -> anyhow::Result<ExitCode> {
             faults => format!("{faults} faults found"),
         }
     ));
-    Ok(match findings.faults.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    Ok(if findings.faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }
 
 async fn compact(place: &Place) -> anyhow::Result<()> {
     if let Some(url) = &place.database {
-        let (told, in_use) = tokio::sync::oneshot::channel();
-        let store = tokio::select! {
-            store = PostgresStore::lead(url, || { let _ = told.send(()); }) => store?,
-            Ok(()) = in_use => {
-                anyhow::bail!("a coordinator uses the database; it compacts the journal itself")
-            }
-        };
+        let store = led(url)
+            .await?
+            .context("a coordinator uses the database; it compacts the journal itself")?;
         let removed = shorten(&store).await?;
         eprint_block(&format!("{removed} records removed"));
         return Ok(());

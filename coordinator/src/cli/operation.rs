@@ -31,7 +31,7 @@ pub(super) async fn workers(args: &WorkersArgs) -> anyhow::Result<ExitCode> {
         } else if !page.entries.is_empty() {
             print_block(&table(&page.entries).text(is_first));
         } else if is_first {
-            eprint_block("no workers; `reprise-worker --coordinator URL` is one");
+            eprint_block("no workers; `reprise-worker --coordinator URL` starts one");
         }
         is_first = false;
         if page.next.is_none() {
@@ -63,8 +63,13 @@ pub(super) async fn drain(
     worker: &str,
     undo: bool,
     remote: &RemoteArgs,
+    output: OutputArgs,
 ) -> anyhow::Result<ExitCode> {
     let worker = remote.client().await?.drain(worker, undo).await?;
+    if output.is_json() {
+        print_json(&worker)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if undo {
         eprint_block(&format!(
             "worker {} on {} is given work again",

@@ -5,6 +5,7 @@
 //! (JSON lines) for a command that tells of several. Keys are added over time and
 //! neither renamed nor removed.
 
+use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
@@ -117,9 +118,9 @@ impl Table {
             }
             let cell = shortened(cell, width);
             if self.is_number(column) {
-                line.push_str(&format!("{cell:>width$}"));
+                let _ = write!(line, "{cell:>width$}");
             } else {
-                line.push_str(&format!("{cell:<width$}"));
+                let _ = write!(line, "{cell:<width$}");
             }
         }
         line.trim_end().to_owned()

@@ -85,12 +85,7 @@ pub(super) enum RemoteCommand {
     Resume(StudyArgs),
     /// Remove a study with its results, except those that another study has in its
     /// plan.
-    Delete {
-        /// Its name.
-        study: StudyName,
-        #[command(flatten)]
-        remote: RemoteArgs,
-    },
+    Delete(StudyArgs),
     /// Write a study's tables, finished or not.
     Export {
         /// Its name.
@@ -122,6 +117,8 @@ pub(super) enum RemoteCommand {
         what: String,
         #[command(flatten)]
         remote: RemoteArgs,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Forget the results of finished tasks, so that they run again.
     Invalidate {
@@ -130,6 +127,8 @@ pub(super) enum RemoteCommand {
         tasks: Vec<String>,
         #[command(flatten)]
         remote: RemoteArgs,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// List the workers that a coordinator knows.
     Workers(WorkersArgs),
@@ -143,6 +142,8 @@ pub(super) enum RemoteCommand {
         undo: bool,
         #[command(flatten)]
         remote: RemoteArgs,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Tell what happened lately at a coordinator.
     Events(EventsArgs),
@@ -157,7 +158,7 @@ pub(super) async fn run(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Cancel(args) => study::control(&args, Control::Cancel).await,
         RemoteCommand::Pause(args) => study::control(&args, Control::Pause).await,
         RemoteCommand::Resume(args) => study::control(&args, Control::Resume).await,
-        RemoteCommand::Delete { study, remote } => study::delete(&study, &remote).await,
+        RemoteCommand::Delete(args) => study::delete(&args).await,
         RemoteCommand::Export { study, remote, out } => study::export(&study, &remote, out).await,
         RemoteCommand::Archive(args) => archive::archive(args).await,
         RemoteCommand::Unarchive(args) => archive::unarchive(args).await,
@@ -165,14 +166,23 @@ pub(super) async fn run(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Tasks(args) => task::list(&args).await,
         RemoteCommand::Task(args) => task::show(&args).await,
         RemoteCommand::Logs(args) => task::logs(&args).await,
-        RemoteCommand::Retry { what, remote } => task::retry(&what, &remote).await,
-        RemoteCommand::Invalidate { tasks, remote } => task::invalidate(&tasks, &remote).await,
+        RemoteCommand::Retry {
+            what,
+            remote,
+            output,
+        } => task::retry(&what, &remote, output).await,
+        RemoteCommand::Invalidate {
+            tasks,
+            remote,
+            output,
+        } => task::invalidate(&tasks, &remote, output).await,
         RemoteCommand::Workers(args) => operation::workers(&args).await,
         RemoteCommand::Drain {
             worker,
             undo,
             remote,
-        } => operation::drain(&worker, undo, &remote).await,
+            output,
+        } => operation::drain(&worker, undo, &remote, output).await,
         RemoteCommand::Events(args) => operation::events(&args).await,
     }
 }

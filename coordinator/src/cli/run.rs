@@ -60,9 +60,10 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     // Where the coordinator had to stop, that is why the rest failed.
     let stopped = instance.stopped.await.context("stop the coordinator")?;
     stopped.map_err(|error| {
-        let said = match error.keeps_results() {
-            true => "the coordinator had to stop; finished tasks are kept",
-            false => "the coordinator had to stop",
+        let said = if error.keeps_results() {
+            "the coordinator had to stop; finished tasks are kept"
+        } else {
+            "the coordinator had to stop"
         };
         anyhow::Error::from(error).context(said)
     })?;

@@ -163,8 +163,13 @@ pub(super) async fn control(args: &StudyArgs, control: Control) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn delete(study: &StudyName, remote: &RemoteArgs) -> anyhow::Result<ExitCode> {
-    remote.client().await?.delete(study).await?;
+pub(super) async fn delete(args: &StudyArgs) -> anyhow::Result<ExitCode> {
+    let study = &args.study;
+    args.remote.client().await?.delete(study).await?;
+    if args.output.is_json() {
+        print_json(&serde_json::json!({ "deleted": study }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     eprint_block(&format!("{study}: deleted"));
     Ok(ExitCode::SUCCESS)
 }

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use futures::TryStreamExt as _;
-use reprise_domain::StudyName;
 use reprise_domain::record::{
     AttemptRecord, AttemptState, Task, TaskDetail, TaskFilter, TaskStateKind,
 };
+use reprise_domain::{Capability, StudyName};
 
 use super::output::{OutputArgs, Table, moment, print_json, span};
 use super::remote::RemoteArgs;
@@ -158,12 +158,19 @@ fn described(detail: &TaskDetail) -> String {
     let differing = attempts
         .iter()
         .filter(|attempt| attempt.state == AttemptState::Differed);
+    let before = lines.len();
     lines.extend(differing.map(|attempt| {
         format!(
             "disputed attempt {} on host `{}` gave another result",
             attempt.number, attempt.host
         )
     }));
+    if detail.disputed && lines.len() == before {
+        lines.push("disputed attempts at it gave different results".to_owned());
+    }
+    if let Some(made_by) = &detail.provenance {
+        lines.push(format!("made by  {}", made_with(made_by)));
+    }
     if attempts.is_empty() {
         lines.push(format!("attempts {}", task.attempts));
     } else {
@@ -180,6 +187,25 @@ fn described(detail: &TaskDetail) -> String {
     lines.join("\n")
 }
 
+/// What a result was made with, in a line.
+fn made_with(made_by: &Capability) -> String {
+    let Capability {
+        host,
+        device,
+        os,
+        driver,
+        ..
+    } = made_by;
+    let mut parts = vec![made_by.program(), format!("{device} of `{host}`")];
+    if !driver.is_empty() {
+        parts.push(format!("driver {driver}"));
+    }
+    if !os.is_empty() {
+        parts.push(os.clone());
+    }
+    parts.join(", ")
+}
+
 fn tried(attempts: &[AttemptRecord]) -> Table {
     let mut table = Table::new(&[
         "#attempt",
@@ -188,6 +214,7 @@ fn tried(attempts: &[AttemptRecord]) -> Table {
         "took",
         "host",
         "device",
+        "program",
         "worker",
         "why",
     ]);
@@ -207,6 +234,7 @@ fn tried(attempts: &[AttemptRecord]) -> Table {
             ),
             attempt.host.clone(),
             attempt.device.clone(),
+            attempt.program.clone(),
             attempt.worker.to_string().chars().take(8).collect(),
             why.to_owned(),
         ]);
@@ -249,7 +277,11 @@ pub(super) async fn logs(args: &LogsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn retry(what: &str, remote: &RemoteArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn retry(
+    what: &str,
+    remote: &RemoteArgs,
+    output: OutputArgs,
+) -> anyhow::Result<ExitCode> {
     let mut client = remote.client().await?;
     let is_digits = what.bytes().all(|digit| digit.is_ascii_hexdigit());
     // A study may be called like the beginning of a key; its name is the plainer one.
@@ -260,6 +292,9 @@ pub(super) async fn retry(what: &str, remote: &RemoteArgs) -> anyhow::Result<Exi
         }
         _ => client.retry_task(what).await?,
     };
+    if output.is_json() {
+        return changed(tasks);
+    }
     eprint_block(&match tasks {
         0 => format!("{what}: no task has failed"),
         1 => format!("{what}: 1 failed task is tried again"),
@@ -268,9 +303,22 @@ pub(super) async fn retry(what: &str, remote: &RemoteArgs) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn invalidate(tasks: &[String], remote: &RemoteArgs) -> anyhow::Result<ExitCode> {
-    let changed = remote.client().await?.invalidate(tasks).await?;
-    eprint_block(&match changed {
+/// Prints how many tasks are open again, for programs.
+fn changed(tasks: u64) -> anyhow::Result<ExitCode> {
+    print_json(&serde_json::json!({ "tasks": tasks }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn invalidate(
+    tasks: &[String],
+    remote: &RemoteArgs,
+    output: OutputArgs,
+) -> anyhow::Result<ExitCode> {
+    let opened = remote.client().await?.invalidate(tasks).await?;
+    if output.is_json() {
+        return changed(opened);
+    }
+    eprint_block(&match opened {
         1 => "the result of 1 task is forgotten; it runs again".to_owned(),
         more => format!("the results of {more} tasks are forgotten; they run again"),
     });

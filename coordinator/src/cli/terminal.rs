@@ -11,7 +11,7 @@ pub(super) fn eprint_block(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
 }
 
-/// Writes data. A reader that has had enough, as `head` has, is no error.
+/// Writes data. A reader that stops reading, as `head` does, is not an error.
 pub(super) fn print_block(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{}", clean(text));
 }

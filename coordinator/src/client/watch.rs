@@ -1,5 +1,7 @@
 //! A study that is watched.
 
+use std::cmp::Ordering;
+
 use reprise_domain::status::{Failures, StageStatus, StudyStatus};
 use reprise_proto::convert::ConvertError;
 use reprise_proto::pb;
@@ -44,13 +46,13 @@ fn applied(known: Option<StudyStatus>, update: pb::StudyUpdate) -> Result<StudyS
     for stage in update.stages {
         let place = stage.index as usize;
         let stage = StageStatus::try_from(stage)?;
-        if place < stages.len() {
-            stages[place] = stage;
-        } else if place == stages.len() {
-            stages.push(stage);
-        } else {
-            let field = "update.stages";
-            return Err(ConvertError::Missing { field }.into());
+        match place.cmp(&stages.len()) {
+            Ordering::Less => stages[place] = stage,
+            Ordering::Equal => stages.push(stage),
+            Ordering::Greater => {
+                let field = "update.stages";
+                return Err(ConvertError::Missing { field }.into());
+            }
         }
     }
     Ok(StudyStatus {

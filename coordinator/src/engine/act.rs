@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use reprise_core::lifecycle::{Action, TaskPhase};
-use reprise_domain::{AttemptId, AttemptOutcome, Digest, TaskKey, WorkerId};
+use reprise_domain::{AttemptId, AttemptOutcome, Capability, Digest, TaskKey, WorkerId};
 
 use super::handle::{Assignment, OutboxMessage, Request};
 use super::service::{EngineError, Service};
 use crate::artifact::{Area, Verdict};
-use crate::store::StoredResult;
+use crate::store::{Reader, StoredResult};
 
 /// Why an attempt cannot start: a result that it reads is not there.
 #[derive(Debug, Clone, Copy)]
@@ -36,15 +36,11 @@ impl Service {
             }
             Action::Stop { worker, attempts } => self.send(worker, OutboxMessage::Stop(attempts)),
             Action::Nondeterminism {
+                worker,
                 attempt,
                 recorded,
                 reported,
-            } => {
-                tracing::error!(
-                    %attempt, %recorded, %reported,
-                    "two attempts at one task gave different results"
-                );
-            }
+            } => self.tell_difference(worker, attempt, recorded, reported),
             Action::DiscardCheckpoint {
                 attempt,
                 checkpoint,
@@ -151,6 +147,26 @@ impl Service {
         });
     }
 
+    /// Logs that two attempts gave different results, with what made each of them.
+    fn tell_difference(
+        &self,
+        worker: WorkerId,
+        attempt: AttemptId,
+        recorded: Digest,
+        reported: Digest,
+    ) {
+        let other = self.core.worker(worker);
+        let other = other.map_or_else(unknown, |other| maker(other.capability));
+        let reader = self.store.reader();
+        tokio::spawn(async move {
+            let first = recorded_maker(reader.as_ref(), attempt.task, recorded).await;
+            tracing::error!(
+                %attempt, %recorded, by = first.unwrap_or_else(unknown), %reported, other_by = other,
+                "two attempts at one task gave different results"
+            );
+        });
+    }
+
     /// A worker that has gone meanwhile says hello again and is told then.
     pub(super) fn send(&mut self, worker: WorkerId, message: OutboxMessage) {
         if let Some(session) = self.sessions.get(&worker) {
@@ -212,4 +228,29 @@ impl Service {
             });
         }
     }
+}
+
+/// What made the result of a task that is stored under this digest, if that is known.
+async fn recorded_maker(reader: &dyn Reader, task: TaskKey, result: Digest) -> Option<String> {
+    let stored = reader.results(&[(task, result)]).await.ok()?;
+    let record = reader
+        .provenance(stored.first()?.provenance?)
+        .await
+        .ok()??;
+    let made_by: Capability = serde_json::from_str(&record).ok()?;
+    Some(maker(&made_by))
+}
+
+/// Host, device and versions in a line.
+fn maker(capability: &Capability) -> String {
+    format!(
+        "{}, {}; {}",
+        capability.host,
+        capability.device,
+        capability.program()
+    )
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
 }

@@ -28,6 +28,7 @@ struct Held {
 struct Place {
     host: String,
     device: String,
+    program: String,
 }
 
 impl Place {
@@ -35,6 +36,7 @@ impl Place {
         Arc::new(Self {
             host: capability.host.clone(),
             device: capability.device.to_string(),
+            program: capability.program(),
         })
     }
 }
@@ -89,6 +91,17 @@ impl Attempts {
                 Event::Finished { attempt, .. } => {
                     self.held.remove(attempt);
                 }
+                Event::Disputed {
+                    attempt, worker, ..
+                } => {
+                    let is_it = |(task, known): &(TaskKey, AttemptRecord)| {
+                        (*task, known.number) == (attempt.task, attempt.number)
+                    };
+                    // An audit is told of with its times.
+                    if !ended.iter().any(is_it) {
+                        ended.push((attempt.task, self.differing(*attempt, *worker, at)));
+                    }
+                }
                 Event::Failed {
                     attempt, failure, ..
                 } => {
@@ -134,6 +147,21 @@ impl Attempts {
         self.held.insert(attempt, held);
     }
 
+    /// An attempt that was not held any more when it gave another result.
+    fn differing(&self, attempt: AttemptId, worker: WorkerId, at: Timestamp) -> AttemptRecord {
+        let place = self.places.get(&worker).cloned().unwrap_or_default();
+        AttemptRecord {
+            number: attempt.number,
+            worker,
+            host: place.host.clone(),
+            device: place.device.clone(),
+            program: place.program.clone(),
+            started_at_ms: None,
+            ended_at_ms: Some(at.0),
+            state: AttemptState::Differed,
+        }
+    }
+
     fn end(
         &mut self,
         attempt: AttemptId,
@@ -146,6 +174,7 @@ impl Attempts {
             worker: held.worker,
             host: held.place.host.clone(),
             device: held.place.device.clone(),
+            program: held.place.program.clone(),
             started_at_ms: Some(held.since.0),
             ended_at_ms: Some(at.0),
             state,
@@ -246,5 +275,38 @@ mod tests {
             .collect();
         assert_eq!(told, [(2, "stopped")]);
         assert_eq!(attempts.held.len(), 0);
+    }
+
+    fn disputed(number: u32) -> Event {
+        Event::Disputed {
+            attempt: attempt(number),
+            worker: WORKER,
+            result: Digest::from_bytes([1; 32]),
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_gave_another_result_is_told_once_with_its_place() {
+        let mut attempts = Attempts::default();
+        attempts.follow(&[joined(), leased(1), leased(2)], &[], Timestamp(1));
+        attempts.follow(&[finished(2)], &[], Timestamp(2));
+        let audited = Event::Audited {
+            attempt: attempt(1),
+            agrees: false,
+        };
+        let ended = attempts.follow(&[audited, disputed(1)], &[], Timestamp(3));
+        let [(_, audit)] = ended.as_slice() else {
+            panic!("{ended:?}");
+        };
+        assert_eq!((audit.started_at_ms, audit.ended_at_ms), (Some(1), Some(3)));
+
+        // One that was lost, and comes late.
+        let ended = attempts.follow(&[disputed(7)], &[], Timestamp(4));
+        let [(_, late)] = ended.as_slice() else {
+            panic!("{ended:?}");
+        };
+        assert_eq!((late.number, &late.state), (7, &AttemptState::Differed));
+        assert_eq!((&*late.host, &*late.device), ("den", "abacus"));
+        assert!(late.program.starts_with("reprise-worker 0,"), "{late:?}");
     }
 }

@@ -11,11 +11,16 @@ use reprise_core::lifecycle::{Core, Settings};
 
 use super::compactor::Compactor;
 use super::service::{EngineError, now};
+use super::told::Teller;
 use crate::store::{Reader, Sequence, Snapshot, Store, StoreError};
 
 /// Bytes of records beyond the snapshot that a restart may have to read: some
 /// tenths of a second.
 const LONGEST_TAIL: u64 = 32 << 20;
+
+/// Records of before the start whose events are told to those who ask for the newest
+/// ones: reading them takes some tens of milliseconds.
+const TOLD: Sequence = 200;
 
 /// Bytes beyond which a coordinator that ends in peace takes a snapshot.
 const LONGEST_TAIL_AT_CLOSE: u64 = 1 << 20;
@@ -144,6 +149,23 @@ impl History {
             keep(core, through, store).await;
         }
         Ok(())
+    }
+}
+
+/// Has the newest events of the journal told, those of a compacted one as far as they
+/// are there. Nothing depends on them, so that what cannot be read is left out.
+pub(super) async fn tell_newest(reader: &dyn Reader, teller: &mut Teller) {
+    let told = async {
+        let newest = reader.newest().await?;
+        let mut tell = |_, at, events| teller.tell(at, events);
+        match reader.replay((newest - TOLD).max(0), &mut tell).await {
+            // Compacted: what is there begins at the snapshot, or with the newest record.
+            Err(StoreError::Gap { to, .. }) => reader.replay(to, &mut tell).await,
+            replayed => replayed,
+        }
+    };
+    if let Err(error) = told.await {
+        tracing::warn!(%error, "what happened before the start cannot be told");
     }
 }
 

@@ -25,6 +25,7 @@ pub use handle::{
 };
 pub(crate) use history::{read_state, shorten};
 pub use questions::{FailurePage, Standing};
+pub(crate) use service::now;
 pub use service::{Config, EngineError, Service};
 pub use told::Listener;
 pub use unarchive::UnarchiveError;

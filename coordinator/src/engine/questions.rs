@@ -7,13 +7,13 @@
 use std::fmt;
 
 use reprise_core::lifecycle::{
-    Actor, Core, HeldAttempt, Input, Matches, Refusal, StudyControl, TaskEntry, TaskPage,
-    WorkerView,
+    Actor, Core, HeldAttempt, Input, Matches, Refusal, StageView, StudyControl, TaskEntry,
+    TaskPage, WorkerView,
 };
 use reprise_domain::record::{TaskFilter, Worker, WorkerState};
 use reprise_domain::status::{Control, StageStatus, StudySummary, Unserved};
 use reprise_domain::study::StudySpec;
-use reprise_domain::{Digest, FailureClass, StudyName, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{Capability, Digest, FailureClass, StudyName, TaskKey, TaskSpec, WorkerId};
 
 use super::handle::{Handle, Request, Unavailable};
 
@@ -71,7 +71,7 @@ impl Handle {
             let view = core.study(&study)?;
             Some(Standing {
                 study: view.summary(),
-                stages: view.stages.iter().map(|stage| stage.status()).collect(),
+                stages: view.stages.iter().map(StageView::status).collect(),
                 workers_connected: core.connected_workers(),
                 unserved: core.unserved(&study),
             })
@@ -111,20 +111,34 @@ impl Handle {
         self.look(move |core| core.task_entry(key)).await
     }
 
+    /// A study that has a task in its plan, one that `by` may act on where there is one.
+    pub async fn study_of(
+        &self,
+        key: TaskKey,
+        by: Actor,
+    ) -> Result<Option<StudyName>, Unavailable> {
+        self.look(move |core| {
+            let allowed = core.studies_of(key).find(|name| core.allows(name, &by));
+            allowed.or_else(|| core.studies_of(key).next()).cloned()
+        })
+        .await
+    }
+
     /// What a task is.
     pub async fn task_spec(&self, key: TaskKey) -> Result<Option<TaskSpec>, Unavailable> {
         self.look(move |core| core.spec(key)).await
     }
 
-    /// Attempts at a task that workers have.
-    pub async fn held(
-        &self,
-        key: TaskKey,
-    ) -> Result<Vec<(HeldAttempt, Option<Worker>)>, Unavailable> {
+    /// Attempts at a task that workers have, with what those offer.
+    pub async fn held(&self, key: TaskKey) -> Result<Vec<(HeldAttempt, Capability)>, Unavailable> {
         self.look(move |core| {
             let held = core.held(key).into_iter();
-            held.map(|held| (held, core.worker(held.worker).map(|view| worker(&view))))
-                .collect()
+            let offer = |held: &HeldAttempt| core.worker(held.worker);
+            held.map(|held| {
+                let offer = offer(&held).map(|worker| worker.capability.clone());
+                (held, offer.unwrap_or_default())
+            })
+            .collect()
         })
         .await
     }

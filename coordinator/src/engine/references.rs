@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use reprise_core::lifecycle::References;
+use reprise_core::lifecycle::{Core, References};
 use reprise_domain::{Digest, TaskKey};
 
 use super::handle::{Handle, Unavailable};
@@ -15,7 +15,7 @@ impl Handle {
 
     /// Tables that studies search.
     pub(crate) async fn tables(&self) -> Result<HashSet<Digest>, Unavailable> {
-        self.look(|core| core.tables()).await
+        self.look(Core::tables).await
     }
 
     /// Those of `tasks` that there are.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempts::Attempts;
 use super::handle::{Handle, INBOX, OutboxMessage, Request, SessionId};
-use super::history::History;
+use super::history::{History, tell_newest};
 use super::told::Teller;
 use super::turn::Turn;
 use super::wakeup::Wakeup;
@@ -113,7 +113,8 @@ impl Service {
         let (core, history) = History::read(config.core, &store).await?;
         let (requests, inbox) = mpsc::channel(INBOX);
         let (changes, watcher) = watch::channel(0);
-        let (teller, ear) = Teller::new();
+        let (mut teller, ear) = Teller::new();
+        tell_newest(store.reader().as_ref(), &mut teller).await;
         let attempts = Attempts::of(&core);
         let service = Self {
             core,
@@ -179,7 +180,7 @@ impl Service {
 
 /// The wall clock as the core counts time: read once, and from then on moved by
 /// the time that has passed, so that nobody who sets the clock lengthens a wait.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     static START: OnceLock<(Timestamp, Instant)> = OnceLock::new();
     let (start, since) = START.get_or_init(|| {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH);

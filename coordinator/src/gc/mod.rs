@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 pub use mark::Referrers;
 pub use sweep::{Marked, sweep};
 
+use serde::Serialize;
+
 use crate::artifact::{ArtifactError, ArtifactStore};
 use crate::engine::{EngineError, Unavailable};
 use crate::store::StoreError;
@@ -21,7 +23,7 @@ use crate::store::StoreError;
 pub const GRACE: Duration = Duration::from_hours(24);
 
 /// What a collection did, or would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Collected {
     /// Objects that were listed.
     pub stored: u64,

@@ -156,7 +156,7 @@ async fn orphans_go_after_the_grace_and_what_is_referred_to_stays() {
 
     let young = stand.collect(Duration::ZERO, false).await.unwrap();
     assert_eq!((young.stored, young.removed), (5, 0));
-    let later = GRACE + Duration::from_secs(60);
+    let later = GRACE + Duration::from_mins(1);
     let would = stand.collect(later, true).await.unwrap();
     // The shared orphan, the checkpoint that no task goes on from, half a file.
     assert_eq!((would.removed, would.removed_bytes), (3, 6 + 6 + 4));
@@ -181,7 +181,7 @@ async fn what_a_worker_was_told_of_a_moment_ago_stays() {
     let stand = Stand::new().await;
     let digest = stand.orphan.digest;
     assert!(stand.artifacts.has(Area::Shared, digest).await.unwrap());
-    let later = GRACE + Duration::from_secs(60);
+    let later = GRACE + Duration::from_mins(1);
     stand.collect(later, false).await.unwrap();
     let kept = stand.artifacts.size(Area::Shared, digest).await.unwrap();
     assert_eq!(kept, Some(6));

@@ -13,6 +13,7 @@ use futures::{Stream, StreamExt as _};
 use rustls::{AlertDescription, CertificateError};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -25,7 +26,7 @@ use super::tls::Security;
 /// Handshakes under way at once. More wait in the kernel's queue.
 const MAX_HANDSHAKES: usize = 256;
 
-/// How long one handshake may take.
+/// How long one handshake may take, and the greeting after it.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// Wait after accepting a connection failed, most likely for lack of file descriptors.
@@ -38,6 +39,7 @@ pub struct Acceptor {
     tls: Option<Arc<rustls::ServerConfig>>,
     access: Arc<Access>,
     room: Room,
+    greeting_time: Duration,
 }
 
 /// The other end of a connection.
@@ -61,7 +63,28 @@ impl Peer {
 pub struct Connection {
     io: Io,
     peer: Peer,
+    greeting: Option<Greeting>,
     _place: Place,
+}
+
+/// Bytes with which each peer begins: the preface of HTTP/2.
+const PREFACE_BYTES: usize = 24;
+
+/// The beginning of a connection, for which its peer has only so much time: the server
+/// behind it would wait for ever, and somebody else could have the place.
+#[derive(Debug)]
+struct Greeting {
+    missing: usize,
+    ends: Pin<Box<Sleep>>,
+}
+
+impl Greeting {
+    fn begin(time: Duration) -> Self {
+        Self {
+            missing: PREFACE_BYTES,
+            ends: Box::pin(tokio::time::sleep(time)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -79,6 +102,7 @@ impl Acceptor {
             tls,
             access: Arc::new(Access::new(register)),
             room: Room::of_process(),
+            greeting_time: HANDSHAKE_TIME,
         }
     }
 
@@ -138,6 +162,7 @@ impl Acceptor {
             Ok(Connection {
                 io,
                 peer: Peer(Arc::new((address, identity))),
+                greeting: Some(Greeting::begin(self.greeting_time)),
                 _place: place,
             })
         });
@@ -260,10 +285,21 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.io {
+        let before = buffer.filled().len();
+        let read = match &mut self.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
             Io::Encrypted(tls) => Pin::new(tls).poll_read(context, buffer),
+        };
+        if let Some(greeting) = &mut self.greeting {
+            let came = buffer.filled().len() - before;
+            greeting.missing = greeting.missing.saturating_sub(came);
+            if greeting.missing == 0 {
+                self.greeting = None;
+            } else if read.is_pending() && greeting.ends.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
         }
+        read
     }
 }
 
@@ -336,5 +372,38 @@ mod tests {
         let third = TcpStream::connect(address).await.unwrap();
         let Ok(connection) = incoming.next().await.unwrap();
         assert_eq!(connection.peer.address(), third.local_addr().unwrap());
+    }
+
+    /// What a connection reads of a peer that sends so much and then waits.
+    async fn read(sent: &[u8]) -> io::Result<usize> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let mut acceptor = Acceptor::new(listener, None);
+        acceptor.greeting_time = Duration::from_millis(20);
+        let mut incoming = std::pin::pin!(acceptor.incoming());
+        let mut peer = TcpStream::connect(address).await?;
+        peer.write_all(sent).await?;
+        let Some(Ok(mut connection)) = incoming.next().await else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let mut buffer = [0; 64];
+        let length = connection.read(&mut buffer).await?;
+        // What follows the greeting may take its time.
+        tokio::select! {
+            more = connection.read(&mut buffer) => more?,
+            () = tokio::time::sleep(Duration::from_millis(100)) => 0,
+        };
+        Ok(length)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_end_its_greeting_is_not_waited_for_for_ever() {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        for part in [&b""[..], &PREFACE[..23]] {
+            let ended = tokio::time::timeout(Duration::from_secs(30), read(part)).await;
+            let error = ended.unwrap().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{part:?}");
+        }
+        assert_eq!(read(PREFACE).await.unwrap(), PREFACE.len());
     }
 }

@@ -33,9 +33,9 @@ impl fmt::Display for CredentialId {
     }
 }
 
-/// Text that is no id of a credential.
+/// Text that is not the id of a credential.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no credential's id: expected 16 hexadecimal digits")]
+#[error("`{0}` is not the id of a credential: expected 16 hexadecimal digits")]
 pub struct CredentialIdError(String);
 
 impl FromStr for CredentialId {
@@ -77,7 +77,7 @@ pub struct Identity {
     pub expires: SystemTime,
 }
 
-/// A certificate that our CA signed and that is no credential.
+/// A certificate that our CA signed and that is not a credential.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// It cannot be read.
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_nobody() {
+    fn what_is_not_a_certificate_is_nobody() {
         assert!(matches!(
             Identity::read(b"nothing"),
             Err(IdentityError::Unreadable)

@@ -10,9 +10,9 @@ const HOUR: u64 = 3600;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lifetime(Duration);
 
-/// Text that is no lifetime.
+/// Text that is not a lifetime.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no lifetime: expected hours or days from `1h` to `3650d`, for example `30d`")]
+#[error("`{0}` is not a lifetime: expected hours or days from `1h` to `3650d`, for example `30d`")]
 pub struct LifetimeError(String);
 
 impl Lifetime {
@@ -35,7 +35,7 @@ impl FromStr for Lifetime {
             [number @ .., b'd'] => (number, 24 * HOUR),
             _ => return Err(wrong()),
         };
-        // A sign is no digit, so that `-1d` and `+1d` are refused alike.
+        // A sign is not a digit, so that `-1d` and `+1d` are refused alike.
         if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
             return Err(wrong());
         }

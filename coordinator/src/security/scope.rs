@@ -96,7 +96,7 @@ impl fmt::Display for Scope {
 
 /// Text that names no scope.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no scope: expected `admin`, `client`, `viewer` or `worker`")]
+#[error("`{0}` is not a scope: expected `admin`, `client`, `viewer` or `worker`")]
 pub struct ScopeError(String);
 
 impl FromStr for Scope {

@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use reprise_core::Timestamp;
-use reprise_core::lifecycle::{Core, Settings, SnapshotError};
-use reprise_data::digest;
+use reprise_core::lifecycle::{Core, SNAPSHOT_FORMAT, Settings, SnapshotError};
 use reprise_domain::{Digest, TaskKey, TaskResult, TaskSpec};
 
 use super::{Reader, Sequence, StoreError, StoredResult};
@@ -60,8 +59,11 @@ async fn state(reader: &dyn Reader, findings: &mut Findings) -> Option<Core> {
         match Core::restore(settings, &snapshot.state) {
             Ok(core) => restored = Some((core, snapshot.through)),
             // It is replaced by the next one.
-            Err(SnapshotError::Format { .. }) => {}
-            Err(error) => findings.add(error),
+            Err(SnapshotError::Format { found }) if (1..SNAPSHOT_FORMAT).contains(&found) => {}
+            Err(error) => findings.add(format!(
+                "the journal's {error}; `reprise journal compact` writes another one, unless \
+                 records that it covers were removed: then restore a backup"
+            )),
         }
     }
     let compacted = match reader.is_compacted().await {
@@ -172,18 +174,14 @@ async fn results(reader: &dyn Reader, core: Option<&Core>, findings: &mut Findin
     if let Err(error) = scanned {
         findings.add(error);
     }
-    for (expected, key) in records {
-        match reader.provenance(expected).await {
-            Ok(Some(record)) if digest(record.as_bytes()) == expected => {}
-            Ok(Some(_)) => findings.add(format!(
-                "the record of where {} ran is not what was written",
-                named(core, key)
-            )),
+    for (digest, key) in records {
+        match reader.provenance(digest).await {
+            Ok(Some(_)) => {}
             Ok(None) => findings.add(format!(
-                "the record of where {} ran is missing",
+                "the record of what the result of {} was made with is missing; restore a backup",
                 named(core, key)
             )),
-            Err(error) => findings.add(error),
+            Err(error) => findings.add(format!("{error} ({})", named(core, key))),
         }
     }
 }

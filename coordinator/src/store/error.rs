@@ -18,7 +18,7 @@ pub enum StoreError {
         #[source]
         source: Fault,
     },
-    /// A journal of a later version, or a file that is no journal.
+    /// A journal of a later version, or a file that is not a journal.
     #[error("journal `{path}` has format {found}, this program reads 1 to {supported}")]
     Version {
         /// Where it is.
@@ -106,6 +106,17 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A record of what results were made with that is not what was written.
+    #[error(
+        "the record `{digest}` of what results were made with, in the journal `{path}`, is not \
+         what was written; restore a backup"
+    )]
+    Provenance {
+        /// Where it is.
+        path: String,
+        /// The digest that results name it by.
+        digest: Digest,
+    },
     /// A stored result that is not what its task finished with.
     #[error(
         "the stored result of task `{task}` in the journal `{path}` {problem}; restore a \
@@ -144,13 +155,17 @@ pub enum RowProblem {
     #[error("is not readable: {0}")]
     Unreadable(serde_json::Error),
     /// It holds another result than the one that finished the task.
-    #[error("has digest `{found}`, but the task finished with `{expected}`")]
-    Digest {
-        /// What the task finished with.
-        expected: Digest,
-        /// What is stored.
-        found: Digest,
-    },
+    #[error("has digest `{}`, but the task finished with `{}`", .0.found, .0.expected)]
+    Digest(Box<Mismatch>),
+}
+
+/// A stored result of another digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What the task finished with.
+    pub expected: Digest,
+    /// What is stored.
+    pub found: Digest,
 }
 
 /// What a database says, told once: its driver repeats its words at every level of

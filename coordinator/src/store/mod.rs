@@ -45,7 +45,7 @@ use reprise_core::lifecycle::Event;
 use reprise_domain::record::AttemptRecord;
 use reprise_domain::{Digest, TaskKey};
 
-pub use error::{Fault, RowProblem, StoreError};
+pub use error::{Fault, Mismatch, RowProblem, StoreError};
 pub use reprise_domain::record::StoredResult;
 
 /// What one commit makes durable.

@@ -14,7 +14,9 @@ use reprise_data::digest;
 use reprise_domain::{Digest, TaskKey};
 use serde::de::IgnoredAny;
 
-use super::{Replayed, RowProblem, Sequence, Snapshot, StoreError, StoredResult, Visitor};
+use super::{
+    Mismatch, Replayed, RowProblem, Sequence, Snapshot, StoreError, StoredResult, Visitor,
+};
 use crate::background;
 
 /// A checksum as a column holds it.
@@ -71,7 +73,7 @@ impl ResultRow {
         if found == expected {
             Ok(stored)
         } else {
-            Err(RowProblem::Digest { expected, found })
+            Err(RowProblem::Digest(Box::new(Mismatch { expected, found })))
         }
     }
 }
@@ -105,6 +107,21 @@ fn result_sum(key: TaskKey, text: &str) -> Checksum {
     hasher.update(key.0.as_bytes());
     hasher.update(text.as_bytes());
     *hasher.finalize().as_bytes()
+}
+
+/// A record of what results were made with, if it is what they name.
+pub(super) fn provenance(
+    path: &str,
+    named: Digest,
+    record: Option<String>,
+) -> Result<Option<String>, StoreError> {
+    match record {
+        Some(record) if digest(record.as_bytes()) != named => Err(StoreError::Provenance {
+            path: path.to_owned(),
+            digest: named,
+        }),
+        record => Ok(record),
+    }
 }
 
 /// A key from the column that holds it.

@@ -74,7 +74,8 @@ impl<'de> Deserialize<'de> for Numbers {
 }
 
 /// A whole number that has a bound: one beyond 64 bits is kept as the nearest that
-/// they hold, and what is none as nothing, so that the message can name the bound.
+/// they hold, and what is not a whole number as nothing, so that the message can name
+/// the bound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count(pub(crate) Option<i64>);
 

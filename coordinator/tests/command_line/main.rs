@@ -1,6 +1,7 @@
 //! The command line as a process: exit codes, bounded reads, and what reaches the
 //! terminal. What the commands do is tested elsewhere.
 
+mod journal;
 mod stand;
 
 use std::fs;
@@ -9,7 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
-use stand::{Ended, NOOP, Stand, run};
+use reprise_tests::process::wait_until;
+use stand::{Ended, NOOP, PATIENCE, Stand, run};
 
 fn assert_wrong_input(ended: &Ended, expected: &str) {
     assert_eq!(ended.code, Some(2), "{}", ended.said);
@@ -17,7 +19,7 @@ fn assert_wrong_input(ended: &Ended, expected: &str) {
 }
 
 #[test]
-fn a_study_that_is_no_readable_text_file_is_wrong_input() {
+fn a_study_that_is_not_a_readable_text_file_is_wrong_input() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     fs::write(path("latin.yaml"), b"name: caf\xe9\n").unwrap();
@@ -71,7 +73,7 @@ fn a_benchmark_that_cannot_be_read_is_wrong_input() {
 }
 
 #[test]
-fn a_credential_that_is_none_is_wrong_input_and_named() {
+fn a_file_that_is_not_a_credential_is_wrong_input_and_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("worker.pem");
     let shown = path.display().to_string();
@@ -154,6 +156,64 @@ async fn what_the_coordinator_refuses_of_a_request_is_wrong_input() {
     assert_wrong_input(&stand.run(&["submit", &changed]).unwrap(), "another spec");
     assert_eq!(stand.run(&["cancel", "noop"]).unwrap().code, Some(0));
     assert_wrong_input(&stand.run(&["resume", "noop"]).unwrap(), "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_that_is_held_or_ended_says_so_and_what_to_do() {
+    let stand = Stand::start().await.unwrap();
+    let study = stand.study("study.yaml", NOOP).unwrap();
+    let data = |arguments: &[&str]| {
+        let ended = stand.run(arguments).unwrap();
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.said);
+        ended.data
+    };
+    data(&["submit", &study]);
+    data(&["pause", "noop"]);
+    let status = data(&["status", "noop"]);
+    assert!(
+        status.starts_with("noop: paused; `reprise resume noop` lets it go on\n"),
+        "{status}"
+    );
+    data(&["cancel", "noop"]);
+    let status = data(&["status", "noop"]);
+    let expected = "noop: cancelled; submitting it again takes it up\n";
+    assert!(status.starts_with(expected), "{status}");
+    let watched = stand.run(&["watch", "noop"]).unwrap();
+    assert_eq!(watched.code, Some(3), "{}", watched.said);
+    assert!(watched.said.contains("3 cancelled"), "{}", watched.said);
+
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let data = data(&[arguments, &["--output", "json"]].concat());
+        serde_json::from_str(&data).unwrap()
+    };
+    assert_eq!(json(&["retry", "noop"])["tasks"], 0);
+    assert_eq!(json(&["gc"])["removed"], 0);
+    assert_eq!(json(&["delete", "noop"])["deleted"], "noop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_goes_on_when_the_coordinator_is_back() {
+    let stand = Stand::start().await.unwrap();
+    let study = stand.study("study.yaml", NOOP).unwrap();
+    assert_eq!(stand.run(&["submit", &study]).unwrap().code, Some(0));
+    let log = stand.path("watch.log");
+    let mut child = stand.watch("noop", &log).unwrap();
+    let says = |what: &str| {
+        wait_until(PATIENCE, what, || {
+            Ok(fs::read_to_string(&log)?.contains(what))
+        })
+    };
+    says("noop").unwrap();
+    let stand = stand.restart(|| says("dialling again")).await.unwrap();
+    assert_eq!(stand.run(&["cancel", "noop"]).unwrap().code, Some(0));
+    let ended = wait_until(PATIENCE, "the watch ends", || {
+        Ok(child.try_wait()?.is_some())
+    });
+    child.kill().unwrap();
+    ended.unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("3 cancelled"), "{said}");
 }
 
 #[test]

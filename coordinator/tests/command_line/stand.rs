@@ -3,7 +3,8 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub(crate) const NOOP: &str =
     "version: 1\nname: noop\nspace: nasbench201\nnoop: {tasks: 3, hold-ms: 50}\n";
 
 /// Longer than any command here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -107,6 +108,12 @@ fn finish(mut child: Child) -> io::Result<Ended> {
     })
 }
 
+/// Stops a coordinator; its state directory is free then.
+pub(crate) async fn stop(instance: Instance) -> anyhow::Result<()> {
+    instance.shutdown.cancel();
+    Ok(instance.stopped.await??)
+}
+
 /// A coordinator in this process.
 #[derive(Debug)]
 pub(crate) struct Stand {
@@ -116,12 +123,52 @@ pub(crate) struct Stand {
 
 impl Stand {
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let instance = Instance::start(Config::local(&directory.path().join("state"))).await?;
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self::on(any, tempfile::tempdir()?).await
+    }
+
+    /// The same at an address, in a directory that may have been used before.
+    async fn on(listen: SocketAddr, directory: TempDir) -> anyhow::Result<Self> {
+        let config = Config {
+            listen,
+            ..Config::local(&directory.path().join("state"))
+        };
+        let instance = Instance::start(config).await?;
         Ok(Self {
             instance,
             directory,
         })
+    }
+
+    /// Stops it, and starts it again at the same address after `meanwhile`.
+    pub(crate) async fn restart(
+        self,
+        meanwhile: impl FnOnce() -> io::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let Self {
+            instance,
+            directory,
+        } = self;
+        let address = instance.address;
+        stop(instance).await?;
+        meanwhile()?;
+        Self::on(address, directory).await
+    }
+
+    /// Begins to follow a study; what it says goes to `log`.
+    pub(crate) fn watch(&self, study: &str, log: &Path) -> io::Result<Child> {
+        Command::new(env!("CARGO_BIN_EXE_reprise"))
+            .args(["watch", study, "--coordinator", &self.instance.url()])
+            .env_remove("REPRISE_CREDENTIAL")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(log)?)
+            .spawn()
+    }
+
+    /// A file in its directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Writes a study and returns its path.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reprise_coordinator::client::Client;
 use reprise_coordinator::instance::{Config, Instance};
+use reprise_core::lifecycle::Settings;
 use reprise_domain::measure::{TaskResult, Usage};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{AttemptOutcome, Capability, Device, Failure, FailureClass};
@@ -42,7 +43,16 @@ impl Stand {
 
     /// On a state directory that may have been used before.
     pub(crate) async fn on(state: TempDir) -> anyhow::Result<Self> {
-        let instance = Instance::start(Config::local(state.path())).await?;
+        Self::with(state, Settings::default()).await
+    }
+
+    /// The same with a core that has other settings.
+    pub(crate) async fn with(state: TempDir, core: Settings) -> anyhow::Result<Self> {
+        let config = Config {
+            core,
+            ..Config::local(state.path())
+        };
+        let instance = Instance::start(config).await?;
         let client = Client::connect(&instance.url(), None).await?;
         Ok(Self {
             state,
@@ -132,11 +142,30 @@ impl Worker {
     }
 
     pub(crate) async fn finish(&self, attempt: pb::Attempt) -> anyhow::Result<()> {
+        self.finish_with(attempt, TaskResult::Noop).await
+    }
+
+    pub(crate) async fn finish_with(
+        &self,
+        attempt: pb::Attempt,
+        result: TaskResult,
+    ) -> anyhow::Result<()> {
         let finished = AttemptOutcome::Finished {
-            result: TaskResult::Noop,
+            result,
             usage: Usage::default(),
         };
         self.report(attempt, &finished).await
+    }
+
+    /// Gives a sign of life.
+    pub(crate) async fn beat(&self) -> anyhow::Result<()> {
+        let message = Some(FromMessage::Heartbeat(pb::Heartbeat::default()));
+        Ok(self.outgoing.send(FromWorker { message }).await?)
+    }
+
+    /// Waits until the coordinator ends the session.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
+        in_time(async { while let Ok(Some(_)) = self.incoming.message().await {} }).await
     }
 
     pub(crate) async fn fail(&self, attempt: pb::Attempt, message: &str) -> anyhow::Result<()> {

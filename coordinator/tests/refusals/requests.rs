@@ -3,7 +3,7 @@
 use reprise_coordinator::security::Scope;
 use reprise_domain::measure::{TaskResult, Usage};
 use reprise_domain::status::Control;
-use reprise_domain::{AttemptOutcome, Digest};
+use reprise_domain::{AttemptOutcome, BenchmarkRef, Digest};
 use reprise_proto::pb::from_worker::Message as FromMessage;
 use reprise_proto::pb::to_worker::Message as ToMessage;
 use reprise_proto::pb::{self, PutChunk, SubmitRequest};
@@ -202,4 +202,64 @@ async fn a_replayed_result_changes_nothing() {
         &stand.end(1).await.unwrap(),
         &["report of an attempt that is not current", "host=\"stand\""],
     );
+}
+
+#[tokio::test]
+async fn a_study_out_of_bounds_is_refused_whoever_sends_it() {
+    let stand = Stand::start().await.unwrap();
+    let (_, mut client) = stand.client_of(Scope::Client).await.unwrap();
+    let mut spec = study(1).unwrap();
+    spec.noop.as_mut().unwrap().hold_ms = u32::MAX;
+    let error = client.submit(&spec, false).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidRequest, "{error:?}");
+    assert!(error.message.contains("`noop.hold-ms`"), "{error:?}");
+
+    let text = "version: 1\nname: tableless\nspace: nasbench201\nbenchmark: {table: a.csv}\n\
+                search: {datasets: [cifar10], budget: {queries: 1}, seeds: 1..1, \
+                methods: [{name: random}]}\n";
+    let file = reprise_study::parse("tableless.yaml", text).unwrap();
+    let digest = Digest::from_bytes([7; 32]);
+    let spec = file.resolve(Some(BenchmarkRef::Table { digest })).unwrap();
+    let error = client.submit(&spec, false).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidRequest, "{error:?}");
+    let expected = format!("`search.benchmark.digest` is `{digest}`");
+    assert!(error.message.contains(&expected), "{error:?}");
+    assert_eq!(client.studies().await.unwrap(), []);
+    stand.end(0).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_task_of_two_studies_is_in_the_hands_of_both_their_owners() {
+    let stand = Stand::start().await.unwrap();
+    let mut clients = Vec::new();
+    for name in ["ann", "ben"] {
+        let mut client = stand.client_named(name).await.unwrap();
+        let mut spec = study(1).unwrap();
+        spec.name = name.parse().unwrap();
+        client.submit(&spec, false).await.unwrap();
+        clients.push(client);
+    }
+    let (_, pem) = stand.issue(Scope::Worker, in_an_hour()).unwrap();
+    let worker = stand.clients(&pem).await.unwrap();
+    let mut session = Session::open(worker, 1).await.unwrap();
+    for client in &mut clients {
+        let attempt = session.next(started).await.unwrap();
+        let task = convert::digest("task", &attempt.task).unwrap().to_string();
+        let outcome = convert::to_json(&AttemptOutcome::Finished {
+            result: TaskResult::Noop,
+            usage: Usage::default(),
+        });
+        let attempt = Some(attempt);
+        let report = FromMessage::Report(pb::Report { attempt, outcome });
+        session.send(report).await.unwrap();
+        let acknowledged = |message| matches!(message, ToMessage::Acknowledge(_)).then_some(());
+        session.next(acknowledged).await.unwrap();
+        assert_eq!(client.invalidate(&[task]).await.unwrap(), 1);
+    }
+    let mut stranger = stand.client_named("eve").await.unwrap();
+    let attempt = session.next(started).await.unwrap();
+    let task = convert::digest("task", &attempt.task).unwrap().to_string();
+    let error = stranger.invalidate(&[task]).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Forbidden, "{error:?}");
+    stand.end(0).await.unwrap();
 }

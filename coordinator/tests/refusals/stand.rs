@@ -85,6 +85,13 @@ impl Stand {
         Ok(connect(&self.instance.url(), Some(&credential)).await?)
     }
 
+    /// A client with a credential of its own name.
+    pub(crate) async fn client_named(&self, name: &str) -> anyhow::Result<Client> {
+        let now = SystemTime::now();
+        let issued = self.authority.issue(Scope::Client, name, in_an_hour(), now);
+        self.client(&issued?.1).await
+    }
+
     /// A client of a scope, with its credential's id.
     pub(crate) async fn client_of(&self, scope: Scope) -> anyhow::Result<(CredentialId, Client)> {
         let (id, pem) = self.issue(scope, in_an_hour())?;

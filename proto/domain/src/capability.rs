@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Hexadecimal digits of a commit that are shown.
+const COMMIT_DIGITS: usize = 12;
+
 /// A worker's offer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capability {
@@ -49,6 +52,22 @@ impl Capability {
     /// Whether it takes tasks that need libtorch.
     pub fn has_libtorch(&self) -> bool {
         self.libtorch != Self::NO_LIBTORCH
+    }
+
+    /// The worker program and what it computes with, in words.
+    pub fn program(&self) -> String {
+        let Self {
+            version,
+            commit,
+            libtorch,
+            ..
+        } = self;
+        let commit: String = commit.chars().take(COMMIT_DIGITS).collect();
+        let commit = match commit.as_str() {
+            "" => "unknown",
+            commit => commit,
+        };
+        format!("reprise-worker {version}, commit {commit}, libtorch {libtorch}")
     }
 }
 
@@ -101,5 +120,9 @@ mod tests {
         let offer: Capability = serde_json::from_str(before).unwrap();
         assert_eq!(offer.slots, 2);
         assert_eq!(serde_json::to_string(&offer).unwrap(), before);
+        assert_eq!(
+            offer.program(),
+            "reprise-worker 0.1.0, commit unknown, libtorch 2.11.0"
+        );
     }
 }

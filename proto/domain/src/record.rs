@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::Capability;
 use crate::ids::{Digest, StudyName, TaskKey, WorkerId};
 use crate::measure::{TaskResult, Usage};
 use crate::outcome::Failure;
@@ -247,6 +248,13 @@ pub struct TaskDetail {
     pub result: Option<TaskResult>,
     /// What the attempt that finished it cost.
     pub usage: Option<Usage>,
+    /// Whether attempts at it gave different results.
+    #[serde(default)]
+    pub disputed: bool,
+    /// What its result was made with, if that was recorded: program, libraries, device,
+    /// host.
+    #[serde(default)]
+    pub provenance: Option<Capability>,
 }
 
 /// One attempt at a task.
@@ -260,6 +268,10 @@ pub struct AttemptRecord {
     pub host: String,
     /// What the worker computes on.
     pub device: String,
+    /// The worker program and what it computes with, in words; empty where it is not
+    /// known.
+    #[serde(default)]
+    pub program: String,
     /// When it was given to the worker, in milliseconds since the Unix epoch.
     pub started_at_ms: Option<u64>,
     /// When it ended.

@@ -35,7 +35,7 @@ impl TryFrom<pb::Worker> for Worker {
             pb::WorkerState::Draining => WorkerState::Draining,
             pb::WorkerState::Away => WorkerState::Away,
             state @ pb::WorkerState::Unspecified => {
-                return Err(unknown("worker.state", state as i32));
+                return Err(unknown("worker.state", &(state as i32)));
             }
         };
         Ok(Self {

@@ -187,7 +187,7 @@ pub fn state_kind(state: pb::TaskState) -> Result<TaskStateKind, ConvertError> {
         pb::TaskState::Failed => TaskStateKind::Failed,
         pb::TaskState::Blocked => TaskStateKind::Blocked,
         pb::TaskState::Cancelled => TaskStateKind::Cancelled,
-        pb::TaskState::Unspecified => return Err(unknown("task.state", state as i32)),
+        pb::TaskState::Unspecified => return Err(unknown("task.state", &(state as i32))),
     })
 }
 
@@ -233,7 +233,7 @@ pub fn failure_class(class: pb::FailureClass) -> Result<FailureClass, ConvertErr
         pb::FailureClass::TimeLimit => FailureClass::TimeLimit,
         pb::FailureClass::Stalled => FailureClass::Stalled,
         pb::FailureClass::InputLost => FailureClass::InputLost,
-        pb::FailureClass::Unspecified => return Err(unknown("failure.class", class as i32)),
+        pb::FailureClass::Unspecified => return Err(unknown("failure.class", &(class as i32))),
     })
 }
 
@@ -285,6 +285,8 @@ impl From<&TaskDetail> for pb::TaskDetail {
             result: detail.result.as_ref().map(Into::into),
             usage: detail.usage.map(Into::into),
             result_json: detail.result.as_ref().map_or_else(Vec::new, to_json),
+            disputed: detail.disputed,
+            provenance_json: detail.provenance.as_ref().map_or_else(Vec::new, to_json),
         }
     }
 }
@@ -299,6 +301,10 @@ impl TryFrom<pb::TaskDetail> for TaskDetail {
             [] => None,
             json => Some(from_json("task.result_json", json)?),
         };
+        let provenance = match detail.provenance_json.as_slice() {
+            [] => None,
+            json => Some(from_json("task.provenance_json", json)?),
+        };
         Ok(Self {
             task: required("task", detail.task)?.try_into()?,
             spec: from_json("task.spec_json", &detail.spec_json)?,
@@ -308,6 +314,8 @@ impl TryFrom<pb::TaskDetail> for TaskDetail {
             attempt_records: attempts.collect::<Result<_, _>>()?,
             result,
             usage: detail.usage.map(TryInto::try_into).transpose()?,
+            disputed: detail.disputed,
+            provenance,
         })
     }
 }
@@ -323,6 +331,7 @@ impl From<&AttemptRecord> for pb::AttemptRecord {
             worker: worker_bytes(attempt.worker),
             host: attempt.host.clone(),
             device: attempt.device.clone(),
+            program: attempt.program.clone(),
             started_at_ms: attempt.started_at_ms,
             ended_at_ms: attempt.ended_at_ms,
             state: pb::AttemptState::from(&attempt.state).into(),
@@ -362,7 +371,7 @@ impl TryFrom<pb::AttemptRecord> for AttemptRecord {
             pb::AttemptState::Agreed => AttemptState::Agreed,
             pb::AttemptState::Differed => AttemptState::Differed,
             state @ pb::AttemptState::Unspecified => {
-                return Err(unknown("attempt.state", state as i32));
+                return Err(unknown("attempt.state", &(state as i32)));
             }
         };
         Ok(Self {
@@ -370,6 +379,7 @@ impl TryFrom<pb::AttemptRecord> for AttemptRecord {
             worker: worker_id("attempt.worker", &attempt.worker)?,
             host: attempt.host,
             device: attempt.device,
+            program: attempt.program,
             started_at_ms: attempt.started_at_ms,
             ended_at_ms: attempt.ended_at_ms,
             state,

@@ -89,7 +89,7 @@ impl TryFrom<pb::Usage> for Usage {
     type Error = ConvertError;
 
     fn try_from(usage: pb::Usage) -> Result<Self, ConvertError> {
-        let seconds = |value| Seconds::new(value).map_err(|_| unknown("usage", value));
+        let seconds = |value| Seconds::new(value).map_err(|_| unknown("usage", &value));
         Ok(Self {
             wall: seconds(usage.wall_seconds)?,
             training: usage.training_seconds.map(seconds).transpose()?,

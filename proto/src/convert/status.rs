@@ -92,7 +92,7 @@ fn state(state: pb::StudyState) -> Result<StudyState, ConvertError> {
         pb::StudyState::Stopped => StudyState::Stopped,
         pb::StudyState::Done => StudyState::Done,
         pb::StudyState::Cancelled => StudyState::Cancelled,
-        pb::StudyState::Unspecified => return Err(unknown("study.state", state as i32)),
+        pb::StudyState::Unspecified => return Err(unknown("study.state", &(state as i32))),
     })
 }
 
@@ -118,7 +118,7 @@ impl TryFrom<pb::TaskCounts> for TaskCounts {
 
     fn try_from(tasks: pb::TaskCounts) -> Result<Self, ConvertError> {
         let seconds = Seconds::new(tasks.finished_slot_seconds)
-            .map_err(|_| unknown("tasks.finished_slot_seconds", tasks.finished_slot_seconds))?;
+            .map_err(|_| unknown("tasks.finished_slot_seconds", &tasks.finished_slot_seconds))?;
         Ok(Self {
             planned: tasks.planned,
             finished: tasks.finished,
@@ -251,6 +251,6 @@ pub fn control(control: pb::Control) -> Result<Control, ConvertError> {
         pb::Control::Cancel => Control::Cancel,
         pb::Control::Pause => Control::Pause,
         pb::Control::Resume => Control::Resume,
-        pb::Control::Unspecified => return Err(unknown("control", control as i32)),
+        pb::Control::Unspecified => return Err(unknown("control", &(control as i32))),
     })
 }

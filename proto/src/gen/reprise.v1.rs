@@ -85,7 +85,7 @@ pub struct Hello {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heartbeat {
     /// How far running attempts are; those that have begun or moved since the last
-    /// heartbeat. The limits of an attempt count from the first time that it is named.
+    /// heartbeat.
     #[prost(message, repeated, tag = "1")]
     pub progress: ::prost::alloc::vec::Vec<Progress>,
 }
@@ -104,6 +104,10 @@ pub struct Progress {
     /// What it is doing, for people, in at most 200 characters.
     #[prost(string, tag = "4")]
     pub note: ::prost::alloc::string::String,
+    /// For how long it has run, in milliseconds by the worker's clock: its limit of time
+    /// counts on after a restart of the coordinator.
+    #[prost(uint64, tag = "5")]
+    pub running_ms: u64,
 }
 /// The end of an attempt's log so far. Replaces what was sent of it before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2940,6 +2944,14 @@ pub struct TaskDetail {
     /// journal's digest of it is of.
     #[prost(bytes = "vec", tag = "7")]
     pub result_json: ::prost::alloc::vec::Vec<u8>,
+    /// Whether attempts at it gave different results.
+    #[prost(bool, tag = "8")]
+    pub disputed: bool,
+    /// In the state FINISHED: canonical JSON of what its result was made with (program,
+    /// libraries, device, host), the bytes that the journal's digest of it is of; empty
+    /// where that was not recorded.
+    #[prost(bytes = "vec", tag = "9")]
+    pub provenance_json: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttemptRecord {
@@ -2966,6 +2978,9 @@ pub struct AttemptRecord {
     /// In the state FAILED: why, without its log.
     #[prost(message, optional, tag = "8")]
     pub failure: ::core::option::Option<Failure>,
+    /// The worker program and what it computes with, in words; empty when it is not known.
+    #[prost(string, tag = "9")]
+    pub program: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogRequest {

@@ -19,6 +19,8 @@ pub enum Lack {
     Program,
     /// Data that is not part of the tree.
     Data,
+    /// A program that not every machine should have installed.
+    Elsewhere,
 }
 
 /// Records that the calling test does not run. Fails where it has to run: with
@@ -68,6 +70,7 @@ mod tests {
         assert!(!must_run(Lack::Program, false, false));
         assert!(must_run(Lack::Program, true, false));
         assert!(!must_run(Lack::Data, true, false));
+        assert!(!must_run(Lack::Elsewhere, true, false));
         assert!(must_run(Lack::Data, false, true));
     }
 

@@ -4,8 +4,9 @@
 use super::all_files;
 
 /// Words that say less than a plain one, each with what to write.
-const REPLACED: [(&str, &str); 20] = [
+const REPLACED: [(&str, &str); 24] = [
     ("amongst", "among"),
+    ("are no news", "are not new"),
     ("at this point in time", "now"),
     ("blazing", "a measured number"),
     ("cutting-edge", "nothing"),
@@ -15,6 +16,8 @@ const REPLACED: [(&str, &str); 20] = [
     ("hereby", "nothing"),
     ("in order to", "to"),
     ("in the event that", "if"),
+    ("is no lifetime", "is not a lifetime"),
+    ("is no news", "is not new"),
     ("is no number", "is not a number"),
     ("leverage", "use"),
     ("no numbers", "not a number"),
@@ -23,6 +26,7 @@ const REPLACED: [(&str, &str); 20] = [
     ("thereof", "of it"),
     ("utilise", "use"),
     ("utilize", "use"),
+    ("where it is none", "if it is not one"),
     ("where nothing is enough", "a sentence with one negation"),
     ("whilst", "while"),
 ];

@@ -32,7 +32,7 @@ pub enum FrameError {
         most: u32,
     },
     /// The header is not the JSON of a known message.
-    #[error("a frame's header is no message of this protocol")]
+    #[error("a frame's header is not a message of this protocol")]
     Header(#[source] serde_json::Error),
 }
 
@@ -63,7 +63,7 @@ pub fn write(to: &mut impl Write, header: &impl Serialize, body: &[u8]) -> io::R
 /// Reads a frame; none where the stream has ended before it.
 ///
 /// # Errors
-/// If what comes is no whole frame with a message of this kind.
+/// If what comes is not a whole frame with a message of this kind.
 pub fn read<M: DeserializeOwned>(from: &mut impl Read) -> Result<Option<(M, Vec<u8>)>, FrameError> {
     let mut lengths = [0; 8];
     let first = loop {

@@ -135,7 +135,7 @@ pub enum GraphError {
         /// The most operations allowed.
         most_operations: usize,
     },
-    /// An edge entry that is no edge of a directed acyclic graph in order.
+    /// An edge entry that does not belong to a directed acyclic graph in order.
     #[error(
         "graph {graph} has entry `{value}` at row {row}, column {column} of its adjacency, expected 0 or 1 above the diagonal and 0 elsewhere"
     )]

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_graph_is_refused() {
+    fn what_is_not_a_graph_is_refused() {
         let mut graphs = Graphs::empty(DIMS).unwrap();
         let none = [0; 9];
         for (row, column, value) in [(0, 0, 1), (1, 0, 1), (0, 1, 2)] {

@@ -24,7 +24,7 @@ pub(super) fn selftest(fixture: &Path, as_json: bool, torch: TorchArg) -> anyhow
     let bytes = reprise_data::bytes::read_file(fixture, LARGEST_FIXTURE)
         .map_err(anyhow::Error::from)
         .map_err(wrong_input(format!("read fixture `{}`", fixture.display())))?;
-    let run = || format!("`{}` is no fixture", fixture.display());
+    let run = || format!("`{}` is not a fixture", fixture.display());
     let native = selftest::run(&bytes, &Native)
         .with_context(run)
         .map_err(wrong_input("run the fixture"))?;

@@ -87,7 +87,7 @@ impl Connection {
         let Some(ToMessage::Welcome(welcome)) = welcome.and_then(|message| message.message) else {
             return Err(ApiError::new(
                 ErrorCode::InvalidRequest,
-                "the coordinator's first message is no welcome",
+                "the coordinator's first message is not a welcome",
             ));
         };
         // Three heartbeats fit into the silence that is allowed.
@@ -171,6 +171,7 @@ impl Outgoing {
             done: reached.done,
             total: reached.total,
             note: reached.note,
+            running_ms: u64::try_from(reached.running.as_millis()).unwrap_or(u64::MAX),
         });
         self.send(FromMessage::Heartbeat(pb::Heartbeat {
             progress: progress.collect(),

@@ -447,13 +447,5 @@ fn place(capability: &Capability) -> String {
         Device::Cpu { model } => format!("cpu ({model})"),
         Device::Cuda { index, model } => format!("cuda:{index} ({model})"),
     };
-    let Capability {
-        host,
-        version,
-        commit,
-        libtorch,
-        ..
-    } = capability;
-    let commit = commit.get(..12).unwrap_or("unknown");
-    format!("{host}, {device}; reprise-worker {version}, commit {commit}, libtorch {libtorch}")
+    format!("{}, {device}; {}", capability.host, capability.program())
 }

@@ -113,7 +113,7 @@ fn what_is_not_in_the_protocol_ends_the_child() -> anyhow::Result<()> {
         wrong,
     )?;
     check("printf 'Epoch 1 of 8: loss 0.25'", LIMITS, wrong)?;
-    // A header of two bytes that is JSON, and no message.
+    // A header of two bytes that is JSON, but not a message.
     check(
         "printf '\\002\\000\\000\\000\\000\\000\\000\\000{}'",
         LIMITS,

@@ -66,6 +66,8 @@ pub enum Action {
     /// Two attempts at one task gave different results, against INV-7. Said once
     /// a task.
     Nondeterminism {
+        /// Who reported the other result.
+        worker: WorkerId,
         /// The attempt that came second.
         attempt: AttemptId,
         /// Digest of the result that came first.

@@ -49,7 +49,8 @@ impl Turn<'_> {
     }
 
     /// Notes where an attempt stands if it is current and further than what is
-    /// known; else the file is of no use to anybody.
+    /// known; else the file is of no use to anybody. What is said of an attempt that
+    /// another worker has is ignored: its files are not this worker's.
     pub(super) fn checkpointed(
         &mut self,
         worker: WorkerId,
@@ -62,6 +63,10 @@ impl Turn<'_> {
             return;
         }
         let task = self.state.find(attempt.task).map(|ix| self.state.task(ix));
+        let lease = task.and_then(|task| task.lease(attempt.number));
+        if lease.is_some_and(|lease| lease.worker != worker) {
+            return;
+        }
         let known = task.and_then(|task| task.extra().checkpoint);
         let is_known = known
             .is_some_and(|known| (known.number, known.artifact) == (attempt.number, checkpoint));
@@ -239,6 +244,7 @@ impl Turn<'_> {
             result: reported,
         });
         self.act(Action::Nondeterminism {
+            worker,
             attempt,
             recorded,
             reported,

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use reprise_domain::{AttemptId, Digest, Seconds, StudyName, TaskKey};
 
 use super::action::Action;
+use super::core::Core;
 use super::event::{Event, Reopening};
 use super::input::{Actor, Refusal, StudyControl};
 use super::lease::is_plausible;
@@ -27,6 +28,15 @@ impl Actor {
             Self::Admin => true,
             Self::Holder(name) => name == owner,
         }
+    }
+}
+
+impl Core {
+    /// Whether somebody may act on a study that there is.
+    pub fn allows(&self, study: &StudyName, by: &Actor) -> bool {
+        let owner = self.state.find_study(study);
+        let owner = owner.and_then(|ix| self.state.study(ix).owner.as_ref());
+        owner.is_none_or(|owner| by.may_act_on(owner))
     }
 }
 

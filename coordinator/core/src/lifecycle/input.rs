@@ -1,5 +1,7 @@
 //! What the shell tells the core, and why the core may refuse it.
 
+use std::time::Duration;
+
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::study::StudySpec;
 use reprise_domain::{
@@ -180,6 +182,8 @@ pub struct Progress {
     pub done: u64,
     /// Units of the whole task; 0 when it is not known.
     pub total: u64,
+    /// For how long it has run, by its worker's clock.
+    pub running: Duration,
 }
 
 /// How an attempt ended, without the payload that the shell keeps.

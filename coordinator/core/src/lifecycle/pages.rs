@@ -45,6 +45,8 @@ pub struct TaskEntry {
     pub spec: TaskSpec,
     /// Digest of its result, if it has finished.
     pub result: Option<Digest>,
+    /// Whether attempts at it gave different results.
+    pub disputed: bool,
 }
 
 /// Some of the failed tasks of a study.
@@ -304,6 +306,7 @@ impl Core {
             },
             spec: seen.spec,
             result,
+            disputed: seen.disputed,
         })
     }
 }

@@ -37,7 +37,9 @@ pub(crate) struct State {
     /// Finished tasks whose audit is due.
     pub(crate) audits: BTreeSet<TaskIx>,
     /// Where the next look at them begins. Not journalled.
-    pub(crate) audits_from: LookFrom,
+    pub(crate) audits_from: LookFrom<TaskIx>,
+    /// The worker with whose tasks the next look for stragglers begins. Not journalled.
+    pub(crate) stragglers_from: LookFrom<WorkerId>,
     pub(crate) classes: Classes,
     pub(crate) fair: FairShare,
     pub(crate) loads: Loads,
@@ -76,6 +78,7 @@ impl State {
             backoffs: BTreeSet::new(),
             audits: BTreeSet::new(),
             audits_from: LookFrom::default(),
+            stragglers_from: LookFrom::default(),
             classes: Classes::default(),
             fair: FairShare::default(),
             loads: Loads::default(),

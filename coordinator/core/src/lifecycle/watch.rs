@@ -3,9 +3,11 @@
 //!
 //! A worker has more attempts than it runs, so that the clocks of an attempt start
 //! when the worker first says how far it is, and not with its lease. Nothing of it
-//! is journalled: after a restart they start anew when the worker has come back and
-//! said it again. What follows from it is journalled: an attempt that is ended for a
-//! limit leaves a `failed` event like any other.
+//! is journalled: after a restart, and when an attempt counts again that was taken for
+//! lost, the worker says for how long the attempt has run, and its limit of time counts
+//! on. The limit of silence counts anew, since nobody could tell of progress meanwhile.
+//! What follows from it is journalled: an attempt that is ended for a limit leaves a
+//! `failed` event like any other.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -32,7 +34,7 @@ pub(crate) struct Watch {
 /// An attempt that its worker runs.
 #[derive(Debug, Clone, Copy)]
 struct Begun {
-    /// When its worker first said so.
+    /// When it began, by what its worker said first.
     since: Timestamp,
     progress: Progress,
     /// When it moved last.
@@ -124,7 +126,7 @@ impl State {
             return;
         }
         let begun = Begun {
-            since: now,
+            since: now.before(progress.running),
             progress,
             moved: now,
             look: None,

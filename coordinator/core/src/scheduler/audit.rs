@@ -4,6 +4,7 @@
 
 use reprise_domain::WorkerId;
 
+use super::look::LookFrom;
 use crate::Timestamp;
 use crate::lifecycle::{Action, Audit, Event, State, Step, TaskIx, TaskState};
 
@@ -11,17 +12,6 @@ use crate::lifecycle::{Action, Audit, Event, State, Step, TaskIx, TaskState};
 /// those of a paused study, or that none of the free workers may have, hold up no
 /// others.
 const LOOKED_AT: usize = 256;
-
-/// The due audit that a round begins with.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct LookFrom(Option<TaskIx>);
-
-/// No part of the state that a replay gives.
-impl PartialEq for LookFrom {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
 
 impl State {
     /// Gives due audits to workers that have nothing else to do.

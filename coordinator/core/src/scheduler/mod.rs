@@ -23,15 +23,16 @@ mod class;
 mod credit;
 mod fair;
 mod load;
+mod look;
 mod positions;
 mod queue;
 mod rate;
 mod straggler;
 
-pub(crate) use audit::LookFrom;
 pub(crate) use class::{ClassIx, Classes};
 pub(crate) use credit::Credit;
 pub(crate) use fair::FairShare;
 pub(crate) use load::{LoadKey, Loads};
+pub(crate) use look::LookFrom;
 pub(crate) use queue::ReadyQueue;
 pub(crate) use rate::{Mean, Rates};

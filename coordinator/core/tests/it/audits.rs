@@ -105,6 +105,7 @@ fn a_result_that_differs_is_disputed_and_changes_nothing() {
     ];
     assert_eq!(step.events, expected);
     assert!(step.actions.contains(&Action::Nondeterminism {
+        worker: worker(2),
         attempt: audit,
         recorded: result(7),
         reported: result(8),

@@ -116,3 +116,14 @@ fn a_cancelled_task_goes_on_where_it_was() {
     lab.handle(submission(&spec, false));
     assert_eq!(known(&lab, attempt), Some((1, 8000)));
 }
+
+#[test]
+fn a_worker_discards_no_file_of_an_attempt_that_another_one_has() {
+    let (mut lab, _, second) = handed_over();
+    let foreign = checkpoint(&mut lab, 1, second, 3, 9000);
+    assert_eq!(foreign, Step::default());
+    // Its holder announces the same file.
+    let own = checkpoint(&mut lab, 2, second, 3, 9000);
+    assert!(matches!(own.events[..], [Event::Checkpointed { .. }]));
+    assert_eq!(known(&lab, second), Some((2, 9000)));
+}

@@ -83,7 +83,7 @@ fn a_result_of_a_lost_attempt_ends_the_one_that_replaced_it() {
         (new[0].task, new[0].number),
         (old[0].task, old[0].number + 1)
     );
-    // Its failure is no news any more; its result is.
+    // Its failure does not count any more; its result does.
     lab.fail(worker(1), old[0], FailureClass::Permanent);
     let leased = TaskPhase::Leased {
         attempt: new[0],
@@ -122,10 +122,11 @@ fn a_differing_second_result_is_reported_once_and_never_counts() {
     assert_eq!(
         lab.finish(worker(1), old[0], 7).events,
         [],
-        "an equal one is no news"
+        "an equal one changes nothing"
     );
     let dispute = lab.finish(worker(1), old[0], 8);
     let expected = Action::Nondeterminism {
+        worker: worker(1),
         attempt: old[0],
         recorded: result(7),
         reported: result(8),

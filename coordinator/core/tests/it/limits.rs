@@ -36,10 +36,19 @@ fn pass(lab: &mut Lab, seconds: u64) -> Vec<Action> {
 }
 
 fn progress(lab: &mut Lab, attempt: AttemptId, done: u64) {
+    progress_after(lab, attempt, done, 0);
+}
+
+/// The same of an attempt that has run for so many seconds.
+fn progress_after(lab: &mut Lab, attempt: AttemptId, done: u64, seconds: u64) {
     lab.handle(Input::Progress {
         worker: worker(1),
         attempt,
-        progress: Progress { done, total: 100 },
+        progress: Progress {
+            done,
+            total: 100,
+            running: Duration::from_secs(seconds),
+        },
     });
 }
 
@@ -120,6 +129,31 @@ fn limits_hold_after_a_restart() {
         assert_eq!(ended(&lab), None, "nobody could tell of progress meanwhile");
         pass(&mut lab, 2);
         assert_eq!(ended(&lab), Some(FailureClass::Stalled));
+    }
+}
+
+#[test]
+fn a_limit_of_time_counts_on_over_restarts_and_losses() {
+    let restart = |lab: &mut Lab| lab.restart();
+    let by_snapshot = |lab: &mut Lab| lab.restart_by_snapshot();
+    let lost = |lab: &mut Lab| {
+        lab.handle(Input::Disconnected { worker: worker(1) });
+        lab.pass_ticking(Duration::from_secs(31));
+    };
+    let disturbances: [fn(&mut Lab); 3] = [restart, by_snapshot, lost];
+    for disturb in disturbances {
+        let (mut lab, attempt) = running();
+        let begun = lab.now;
+        pass(&mut lab, 40);
+        disturb(&mut lab);
+        lab.hello(worker(1), 1, &[attempt]);
+        lab.hello(worker(2), 1, &[]);
+        let so_far = lab.now.since(begun).as_secs();
+        progress_after(&mut lab, attempt, 1, so_far);
+        pass(&mut lab, 88 - so_far);
+        assert_eq!(ended(&lab), None);
+        pass(&mut lab, 3);
+        assert_eq!(ended(&lab), Some(FailureClass::TimeLimit));
     }
 }
 

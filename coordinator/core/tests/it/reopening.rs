@@ -90,6 +90,7 @@ fn a_different_result_after_reopening_is_reported() {
     let again = lab.lease();
     let step = lab.finish(worker(1), again[0], 8);
     let expected = Action::Nondeterminism {
+        worker: worker(1),
         attempt: again[0],
         recorded: result(7),
         reported: result(8),

@@ -134,7 +134,11 @@ fn two_attempts_that_stand_still_are_ended_in_one_tick() {
             lab.handle(Input::Progress {
                 worker: worker(number),
                 attempt,
-                progress: Progress { done: 1, total: 9 },
+                progress: Progress {
+                    done: 1,
+                    total: 9,
+                    ..Progress::default()
+                },
             });
         }
         lab.pass(Duration::from_mins(1));
@@ -149,4 +153,31 @@ fn two_attempts_that_stand_still_are_ended_in_one_tick() {
         assert_eq!(failed.count(), if attempts == 1 { 1 } else { 2 });
         lab.restart();
     }
+}
+
+#[test]
+fn a_round_looks_at_some_of_many_running_tasks_and_the_next_ones_at_the_rest() {
+    const WORKERS: u32 = 600;
+    let mut lab = Lab::with(&noops("s", WORKERS + 2));
+    lab.hello(worker(1), 1, &[]);
+    for _ in 0..2 {
+        let done = lab.lease()[0];
+        lab.finish(worker(1), done, 7);
+    }
+    for number in 1..=WORKERS {
+        lab.hello(worker(u128::from(number)), 1, &[]);
+    }
+    assert_eq!(lab.lease().len(), WORKERS as usize);
+    lab.pass(LATE);
+    for number in 1..=WORKERS {
+        let worker = worker(u128::from(number));
+        lab.handle(Input::Heartbeat { worker });
+    }
+    lab.hello(worker(9_999), 4_000, &[]);
+    let mut rounds: Vec<usize> = Vec::new();
+    while rounds.iter().sum::<usize>() < WORKERS as usize && rounds.len() < 9 {
+        rounds.push(lab.lease().len());
+    }
+    assert!(rounds.iter().all(|doubled| *doubled <= 257), "{rounds:?}");
+    assert_eq!(rounds.iter().sum::<usize>(), WORKERS as usize, "{rounds:?}");
 }

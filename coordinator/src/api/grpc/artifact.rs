@@ -24,7 +24,7 @@ use crate::gc::{GcError, Referrers, collect};
 use crate::store::Reader;
 
 /// How long a peer may neither send nor take anything.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 
 /// Least time for which what nothing refers to is kept: a worker may be about to
 /// report it.

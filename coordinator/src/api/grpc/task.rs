@@ -51,11 +51,12 @@ impl TaskApi {
         }
     }
 
-    /// A task, and a study that has it in its plan.
-    async fn find(&self, beginning: &str) -> Result<(TaskKey, StudyName), ApiError> {
+    /// A task, and a study that has it in its plan: one of those that `by` may act on,
+    /// if there is one.
+    async fn find(&self, beginning: &str, by: &Actor) -> Result<(TaskKey, StudyName), ApiError> {
         let key = self.reading.find(beginning).await?;
-        let entry = self.engine.task_entry(key).await.map_err(unavailable)?;
-        let study = entry.and_then(|(_, studies)| studies.into_iter().next());
+        let study = self.engine.study_of(key, by.clone()).await;
+        let study = study.map_err(unavailable)?;
         let study = study.ok_or_else(|| {
             ApiError::new(
                 ErrorCode::NotFound,
@@ -74,7 +75,7 @@ impl TaskApi {
         let (study, tasks) = match what {
             Some(What::Study(study)) => (study_name(&study)?, Vec::new()),
             Some(What::Task(task)) => {
-                let (key, study) = self.find(&task).await?;
+                let (key, study) = self.find(&task, &by).await?;
                 (study, vec![key])
             }
             None => {
@@ -97,7 +98,7 @@ impl TaskApi {
         }
         let mut found: BTreeMap<StudyName, Vec<TaskKey>> = BTreeMap::new();
         for task in tasks {
-            let (key, study) = self.find(task).await?;
+            let (key, study) = self.find(task, by).await?;
             found.entry(study).or_default().push(key);
         }
         let mut changed = 0;

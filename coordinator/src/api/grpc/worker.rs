@@ -121,7 +121,7 @@ impl WorkerService for WorkerApi {
         // The engine drops its end of a session that is over, and a session that is
         // cut says why: either ends the stream, and with it the other direction.
         let messages = messages.chain(stream::once(async { None }));
-        let cut_by = stream::once(cut_by).map(|cut| cut.ok());
+        let cut_by = stream::once(cut_by).map(Result::ok);
         let both = stream::select(messages, cut_by)
             .take_while(|message| std::future::ready(message.is_some()))
             .filter_map(std::future::ready)
@@ -249,8 +249,12 @@ impl Ear {
             Some(FromMessage::Heartbeat(heartbeat)) => {
                 let progress = heartbeat.progress.into_iter().map(|progress| {
                     let attempt = attempt("heartbeat.progress.attempt", progress.attempt)?;
-                    let (done, total) = (progress.done, progress.total);
-                    Ok((attempt, Progress { done, total }))
+                    let reached = Progress {
+                        done: progress.done,
+                        total: progress.total,
+                        running: Duration::from_millis(progress.running_ms),
+                    };
+                    Ok((attempt, reached))
                 });
                 let progress = progress.collect::<Result<Vec<_>, ConvertError>>()?;
                 engine.heartbeat(worker, session, progress).await
@@ -365,4 +369,46 @@ fn assigned(assignment: &Assignment) -> pb::Assignment {
 
 pub(super) fn unavailable(error: Unavailable) -> ApiError {
     ApiError::new(ErrorCode::Unavailable, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use reprise_domain::{Digest, NoopSpec, Seed, TaskKey, TaskSpec};
+
+    use super::*;
+
+    #[test]
+    fn many_assignments_go_in_several_messages_of_bounded_size() {
+        let assignment = |number| Assignment {
+            attempt: AttemptId {
+                task: TaskKey(Digest::from_bytes([7; 32])),
+                number,
+            },
+            spec: TaskSpec::Noop(NoopSpec {
+                hold_ms: 0,
+                failures: 0,
+                seed: Seed(u64::from(number)),
+            }),
+            inputs: Vec::new(),
+            checkpoint: None,
+        };
+        let messages = starts((1..=40_000).map(assignment).collect());
+        let mut numbers = Vec::new();
+        for message in &messages {
+            let ToMessage::Start(start) = message else {
+                panic!("{message:?}");
+            };
+            // Beside each assignment stands how long it is.
+            let room = start.assignments.len() * 4;
+            assert!(start.encoded_len() <= START_BYTES + room);
+            let attempts = start
+                .assignments
+                .iter()
+                .filter_map(|given| given.attempt.as_ref());
+            numbers.extend(attempts.map(|attempt| attempt.number));
+        }
+        assert!(messages.len() > 2, "{} messages", messages.len());
+        assert!(numbers.into_iter().eq(1..=40_000));
+        assert_eq!(starts(Vec::new()).len(), 1);
+    }
 }

@@ -395,6 +395,8 @@ async fn write_results(transaction: &mut PgConnection, batch: &Batch) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use reprise_tests::postgres::PrivateServer;
 
     use super::*;
@@ -411,7 +413,7 @@ mod tests {
             let mut parts = statement.split('@');
             let mut text = parts.next().unwrap_or_default().replace('#', "reprise_");
             while let (Some(key), Some(rest)) = (parts.next(), parts.next()) {
-                text.push_str(&format!("'\\x{key}'{}", rest.replace('#', "reprise_")));
+                let _ = write!(text, "'\\x{key}'{}", rest.replace('#', "reprise_"));
             }
             PrivateServer::execute(self, &text).unwrap();
         }

@@ -109,7 +109,7 @@ impl PostgresReader {
     }
 }
 
-/// A row of the table of results; without a key where that is none.
+/// A row of the table of results; without a key if that is not a digest.
 fn result_row(row: &PgRow) -> Result<(Option<TaskKey>, ResultRow), sqlx::Error> {
     let key: &[u8] = row.try_get(0)?;
     let text = row.try_get(1)?;
@@ -177,17 +177,16 @@ impl Reader for PostgresReader {
         .fetch(&mut *lease);
         let mut joining: Option<Joining> = None;
         while let Some(row) = rows.try_next().await.map_err(failed)? {
-            let joining = match &mut joining {
-                Some(joining) => joining,
-                None => {
-                    let head = Head {
-                        generation: row.try_get(0).map_err(failed)?,
-                        through: row.try_get(1).map_err(failed)?,
-                        chunks: row.try_get(2).map_err(failed)?,
-                    };
-                    let head = head.read(&self.path, row.try_get(3).map_err(failed)?)?;
-                    joining.insert(Joining::new(head))
-                }
+            let joining = if let Some(joining) = &mut joining {
+                joining
+            } else {
+                let head = Head {
+                    generation: row.try_get(0).map_err(failed)?,
+                    through: row.try_get(1).map_err(failed)?,
+                    chunks: row.try_get(2).map_err(failed)?,
+                };
+                let head = head.read(&self.path, row.try_get(3).map_err(failed)?)?;
+                joining.insert(Joining::new(head))
             };
             let number = row.try_get(4).map_err(failed)?;
             joining.push(number, row.try_get(5).map_err(failed)?);
@@ -229,7 +228,7 @@ impl Reader for PostgresReader {
             let (key, row) = result_row(&row).map_err(failed)?;
             let key = key.ok_or_else(|| StoreError::Damaged {
                 path: self.path.clone(),
-                verdict: "a stored result has a key that is none".to_owned(),
+                verdict: "the key of a stored result is not a digest".to_owned(),
             })?;
             visit(
                 key,
@@ -250,11 +249,12 @@ impl Reader for PostgresReader {
     }
 
     async fn provenance(&self, digest: Digest) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar("SELECT record FROM reprise_provenance WHERE digest = $1")
+        let record = sqlx::query_scalar("SELECT record FROM reprise_provenance WHERE digest = $1")
             .bind(digest.as_bytes().as_slice())
             .fetch_optional(&mut *self.lease().await?)
             .await
-            .map_err(|error| self.failed(error))
+            .map_err(|error| self.failed(error))?;
+        row::provenance(&self.path, digest, record)
     }
 
     /// The server checks its pages itself, where it was set up to.

@@ -5,6 +5,7 @@
 
 mod checkpointer;
 mod file;
+mod mark;
 mod read;
 mod schema;
 
@@ -25,6 +26,8 @@ use super::row::{self, Head, ResultRow};
 use super::{Batch, Reader, Sequence, Store, StoreError, StoredResult};
 use checkpointer::{Checkpointer, Pace};
 pub use file::{back_up, check};
+use mark::Mark;
+pub use mark::name as mark_of;
 pub use read::SqliteReader;
 
 /// Longest wait for another process that writes or recovers the file.
@@ -47,6 +50,16 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     checkpointer: Checkpointer,
     reader: Arc<SqliteReader>,
+    lacks: Option<Lack>,
+}
+
+/// The newest part of a journal that is not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lack {
+    /// The newest record that there is.
+    pub newest: Sequence,
+    /// The newest one that was written.
+    pub written: Sequence,
 }
 
 #[derive(Debug)]
@@ -54,6 +67,7 @@ struct Writer {
     connection: SqliteConnection,
     /// Number of the newest record.
     newest: Sequence,
+    mark: Mark,
 }
 
 impl SqliteStore {
@@ -88,14 +102,26 @@ impl SqliteStore {
             .fetch_one(&mut connection)
             .await
             .map_err(failed)?;
+        let mark = Mark::open(path).map_err(|error| failed(sqlx::Error::Io(error)))?;
+        let written = mark.read().filter(|written| *written > newest);
         let checkpointer = Checkpointer::start(path, Pace::default()).await;
         let checkpointer = checkpointer.map_err(failed)?;
         Ok(Self {
             path: name,
-            writer: Mutex::new(Writer { connection, newest }),
+            writer: Mutex::new(Writer {
+                connection,
+                newest,
+                mark,
+            }),
             checkpointer,
             reader: Arc::new(SqliteReader::new(path)),
+            lacks: written.map(|written| Lack { newest, written }),
         })
+    }
+
+    /// What it lacked of its newest part when it was opened.
+    pub const fn lacks(&self) -> Option<Lack> {
+        self.lacks
     }
 
     /// Closes the file; what is in its log goes into it.
@@ -139,6 +165,7 @@ impl Store for SqliteStore {
             .map_err(|error| self.failed("write to", error))?;
         if !batch.events.is_empty() {
             writer.newest = sequence;
+            writer.mark.write(sequence);
         }
         Ok(bytes)
     }
@@ -341,6 +368,8 @@ async fn write_results(
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use crate::store::suite;
 
@@ -357,7 +386,7 @@ mod tests {
             let mut parts = statement.split('@');
             let mut text = parts.next().unwrap_or_default().replace('#', "");
             while let (Some(key), Some(rest)) = (parts.next(), parts.next()) {
-                text.push_str(&format!("x'{key}'{}", rest.replace('#', "")));
+                let _ = write!(text, "x'{key}'{}", rest.replace('#', ""));
             }
             let options = SqliteConnectOptions::new().filename(&self.0);
             let mut connection = options.connect().await.unwrap();
@@ -403,6 +432,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lost_end_is_noticed_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.sqlite");
+        let mut copy = Vec::new();
+        for _ in 0..3 {
+            let store = SqliteStore::open(&path).await.unwrap();
+            assert_eq!(store.lacks(), None);
+            store.commit(&suite::batch()).await.unwrap();
+            store.close().await.unwrap();
+            if copy.is_empty() {
+                copy = std::fs::read(&path).unwrap();
+            }
+        }
+        std::fs::write(&path, &copy).unwrap();
+        let store = SqliteStore::open(&path).await.unwrap();
+        let (newest, written) = (1, 3);
+        assert_eq!(store.lacks(), Some(Lack { newest, written }));
+        store.commit(&suite::batch()).await.unwrap();
+        store.close().await.unwrap();
+        let store = SqliteStore::open(&path).await.unwrap();
+        assert_eq!(store.lacks(), None);
+        store.close().await.unwrap();
+        std::fs::write(mark_of(&path), "not a number, but long enough").unwrap();
+        assert_eq!(SqliteStore::open(&path).await.unwrap().lacks(), None);
+    }
+
+    #[tokio::test]
     async fn a_journal_from_the_future_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.sqlite");
@@ -426,7 +482,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_no_database_is_named() {
+    async fn a_file_that_is_not_a_database_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.sqlite");
         std::fs::write(

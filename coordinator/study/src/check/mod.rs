@@ -44,7 +44,7 @@ pub(crate) fn study(
     let checker = Checker {
         source,
         tree,
-        // Nobody looks at it where there is none.
+        // Nobody looks at it if there is none.
         space: space.unwrap_or(SpaceName::Nasbench201),
     };
     require_space(&checker, &form)?;

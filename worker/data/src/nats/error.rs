@@ -30,7 +30,7 @@ pub enum NatsError {
         /// Why.
         source: SizeError,
     },
-    /// A file is no pickle of plain data.
+    /// A file is not a pickle of plain data.
     #[error("cannot read `{}`", path.display())]
     Pickle {
         /// The file.

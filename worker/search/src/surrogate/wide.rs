@@ -216,7 +216,7 @@ mod tests {
             };
             let (weights, bias, slope) = (lanes(WIDTH * inputs), lanes(WIDTH), lanes(rows * WIDTH));
             let mut x: Vec<f32> = lanes(rows * inputs).iter().map(|lane| lane[0]).collect();
-            // Ends of the range, and what is none.
+            // The end of the range, and negative zero.
             x[0] = 1e30;
             x[rows * inputs - 1] = -0.0;
 

@@ -33,7 +33,7 @@ pub enum ProgramError {
         "the program exited with 0 and left no result: a JSON object is expected in the file that `REPRISE_RESULT` names"
     )]
     NoResult,
-    /// What it left is no result.
+    /// What it left is not a result.
     #[error("the result in `REPRISE_RESULT` {why}")]
     BadResult {
         /// What is wrong with it.
@@ -65,7 +65,7 @@ pub enum ProgramError {
         /// The metric.
         metric: String,
     },
-    /// A line of metrics is none.
+    /// A line does not hold metrics.
     #[error("line {line} of `REPRISE_METRICS` {why}")]
     BadLine {
         /// Its number, from 1.

@@ -162,7 +162,7 @@ impl Pack<'_> {
     }
 }
 
-/// What a pack says of itself; nothing where it is none.
+/// What a pack says of itself; nothing if this is not a pack.
 pub(super) fn head(pack: &[u8]) -> Option<Head> {
     let mut archive = Archive::new(pack);
     let mut entry = archive.entries().ok()?.next()?.ok()?;

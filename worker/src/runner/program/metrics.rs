@@ -17,7 +17,7 @@ use super::workspace::open_regular;
 /// Bytes that are read at once.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// The key of a line that is no metric.
+/// The key of a line that is not a metric.
 const STEP: &str = "step";
 
 /// What was said so far.
@@ -187,8 +187,8 @@ impl Metrics {
     }
 }
 
-/// A JSON object, or what is wrong with it. A number that is none is an error of its
-/// own: some languages write `NaN` where JSON has no word for it.
+/// A JSON object, or what is wrong with it. `NaN` is an error of its own: some
+/// languages write it, though JSON has no word for it.
 pub(super) fn object(
     text: &[u8],
     place: &str,
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_metric_is_named_with_its_line() {
+    fn what_is_not_a_metric_is_named_with_its_line() {
         let check = |text: &str, expected: &str| {
             let said = Bench::new().said(text);
             assert!(said.contains(expected), "{said}, not {expected}");

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_result_is_named() {
+    fn what_is_not_a_result_is_named() {
         let check = |result: Option<&str>, expected: &str| {
             let error = of(result, "{\"loss\": 1}\n").unwrap_err();
             assert!(error.contains(expected), "{error}, not {expected}");

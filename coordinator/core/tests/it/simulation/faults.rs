@@ -2,7 +2,7 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 37] = [
+pub(crate) const FAULTS: [&str; 38] = [
     "adopted attempt",
     "amended study",
     "audit",
@@ -29,6 +29,7 @@ pub(crate) const FAULTS: [&str; 37] = [
     "overrun attempt",
     "paused study",
     "reopened task",
+    "repeated checkpoint",
     "restart by snapshot",
     "restored backup",
     "retried task",

@@ -111,7 +111,7 @@ impl Ledger {
     fn end_audit(&mut self, attempt: AttemptId, agrees: bool) -> Result<(), String> {
         let begun = self.audits.remove(&attempt.task);
         if begun != Some(attempt.number) || !self.computed.contains(&attempt) {
-            return Err(format!("`{attempt}` is no audit, but {begun:?}"));
+            return Err(format!("`{attempt}` is not an audit, but {begun:?}"));
         }
         if agrees {
             Ok(())

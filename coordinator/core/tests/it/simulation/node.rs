@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reprise_core::lifecycle::AttemptEnd;
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, WorkerId};
 
 pub(crate) struct Node {
@@ -18,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) spool: BTreeMap<AttemptId, AttemptEnd>,
     /// Attempts that it has lost in a crash.
     pub(crate) forgotten: BTreeSet<AttemptId>,
+    /// The newest checkpoint of each attempt that has one, until its end is acknowledged.
+    pub(crate) saved: BTreeMap<AttemptId, (ArtifactRef, u64)>,
     /// How far the attempts are that it runs.
     pub(crate) done: BTreeMap<AttemptId, u64>,
     pub(crate) draining: bool,
@@ -43,6 +46,7 @@ impl Node {
             queue: Vec::new(),
             spool: BTreeMap::new(),
             forgotten: BTreeSet::new(),
+            saved: BTreeMap::new(),
             done: BTreeMap::new(),
             draining: false,
             welcomed: false,
@@ -56,6 +60,7 @@ impl Node {
         self.draining = false;
         self.forgotten.extend(self.queue.drain(..));
         self.done.clear();
+        self.saved.clear();
         if disk_lost {
             self.forgotten
                 .extend(std::mem::take(&mut self.spool).into_keys());
@@ -81,8 +86,10 @@ impl Node {
             Order::Stop(attempts) => {
                 self.queue.retain(|attempt| !attempts.contains(attempt));
                 self.spool.retain(|attempt, _| !attempts.contains(attempt));
+                self.saved.retain(|attempt, _| !attempts.contains(attempt));
             }
             Order::Acknowledge(attempt) => {
+                self.saved.remove(&attempt);
                 self.spool.remove(&attempt);
             }
         }

@@ -29,8 +29,17 @@ impl Cluster {
         self.begin(node);
     }
 
-    /// Reports everything again that was not acknowledged.
+    /// Reports everything again that was not acknowledged, and announces every
+    /// checkpoint again.
     pub(super) fn resend(&mut self, node: usize) {
+        if self.nodes[node].session.is_some() {
+            for (attempt, (checkpoint, done)) in self.nodes[node].saved.clone() {
+                self.strike("repeated checkpoint");
+                // It is stored again before it is announced.
+                self.files.insert((attempt, checkpoint.digest));
+                self.send(node, Message::Checkpoint(attempt, checkpoint, done));
+            }
+        }
         for (attempt, end) in self.nodes[node].spool.clone() {
             if self.nodes[node].session.is_some() {
                 self.strike("duplicate report");
@@ -126,7 +135,11 @@ impl Cluster {
     fn checkpoint(&mut self, node: usize, attempt: AttemptId) {
         if self.random.chance(30) {
             let done = self.random.below(100);
-            let progress = Progress { done, total: 100 };
+            let progress = Progress {
+                done,
+                total: 100,
+                ..Progress::default()
+            };
             return self.send(node, Message::Progress(attempt, progress));
         }
         let mut place = *attempt.task.0.as_bytes();
@@ -145,6 +158,8 @@ impl Cluster {
             done /= 2;
         }
         self.files.insert((attempt, checkpoint.digest));
+        let saved = &mut self.nodes[node].saved;
+        saved.insert(attempt, (checkpoint, done));
         self.send(node, Message::Checkpoint(attempt, checkpoint, done));
     }
 

@@ -45,7 +45,8 @@ impl State {
     }
 
     /// Has a finished task audited if a study wants it and it was not; `not` is the
-    /// worker that finished it, where that is known.
+    /// worker that finished it, where that is known. Where it is not, and results depend
+    /// on the kind of device, there is nothing to compare with.
     pub(crate) fn plan_audit(&mut self, ix: TaskIx, not: Option<WorkerId>, at: Timestamp) {
         let task = self.task(ix);
         let (is_new, not) = match task.extra().audit {
@@ -53,7 +54,9 @@ impl State {
             Some(Audit::GivenUp { not: known }) => (true, not.or(known)),
             Some(_) => (false, None),
         };
-        if is_new && task.state.phase() == Phase::Finished && self.wants_audit(ix) {
+        let is_finished = is_new && task.state.phase() == Phase::Finished;
+        let is_comparable = |ix| not.is_some() || !self.tasks.spec(ix).depends_on_device();
+        if is_finished && self.wants_audit(ix) && is_comparable(ix) {
             self.tasks[ix].change(|extra| (extra.failures, extra.lost) = (0, 0));
             self.set_audit(ix, Some(Audit::Due { not }), at);
         }

@@ -130,7 +130,7 @@ impl State {
 
     /// Whether `worker` has what a task needs.
     pub(super) fn runs(&self, worker: WorkerId, ix: TaskIx) -> bool {
-        let requirement = self.tasks.requirement(ix);
+        let requirement = self.requirement(ix);
         let known = self.workers.get(&worker);
         known.is_some_and(|known| known.capability.lack(requirement).is_none())
     }

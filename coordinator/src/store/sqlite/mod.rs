@@ -50,6 +50,7 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     checkpointer: Checkpointer,
     reader: Arc<SqliteReader>,
+    prompt_reader: Arc<SqliteReader>,
     lacks: Option<Lack>,
 }
 
@@ -106,6 +107,7 @@ impl SqliteStore {
         let written = mark.read().filter(|written| *written > newest);
         let checkpointer = Checkpointer::start(path, Pace::default()).await;
         let checkpointer = checkpointer.map_err(failed)?;
+        let prompt_reader = SqliteReader::single(path).await.map_err(failed)?;
         Ok(Self {
             path: name,
             writer: Mutex::new(Writer {
@@ -115,6 +117,7 @@ impl SqliteStore {
             }),
             checkpointer,
             reader: Arc::new(SqliteReader::new(path)),
+            prompt_reader: Arc::new(prompt_reader),
             lacks: written.map(|written| Lack { newest, written }),
         })
     }
@@ -130,9 +133,14 @@ impl SqliteStore {
             path,
             writer,
             checkpointer,
+            prompt_reader,
             ..
         } = self;
         checkpointer.stop().await;
+        // Whoever closes the file last moves the log into it.
+        if let Some(reader) = Arc::into_inner(prompt_reader) {
+            reader.close().await;
+        }
         let closed = writer.into_inner().connection.close().await;
         closed.map_err(|source| StoreError::Open {
             path,
@@ -172,6 +180,10 @@ impl Store for SqliteStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn prompt_reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.prompt_reader) as Arc<dyn Reader>
     }
 
     async fn begin_snapshot(&self) -> Result<i64, StoreError> {

@@ -39,7 +39,10 @@ impl State {
         let reported = (by == By::Worker).then_some(attempt);
         let lease = reported.and_then(|attempt| task.lease(attempt.number));
         let class = self.tasks.class(ix);
-        Mean::observe(&mut self.classes.row_mut(class).mean, seconds);
+        // What an archive says was measured on other machines.
+        if by == By::Worker {
+            Mean::observe(&mut self.classes.row_mut(class).mean, seconds);
+        }
         if let Some(worker) = lease.and_then(|lease| self.workers.get_mut(&lease.worker)) {
             worker.rates.observe(class, seconds);
             if self.dependents.contains_key(&ix) {

@@ -120,10 +120,13 @@ pub(super) fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), Sn
         extra.before = frozen.before.map(Digest::from_bytes);
     });
     for &(study, position, stage) in &frozen.interests {
-        let owner = state.studies.get_mut(study as usize);
-        let owner = owner
-            .filter(|owner| (stage as usize) < owner.stages.len())
-            .ok_or_else(|| damaged("a task of an unknown study or stage"))?;
+        let owner = state.studies.get(study as usize);
+        if owner.is_none_or(|owner| stage as usize >= owner.stages.len()) {
+            return Err(damaged("a task of an unknown study or stage"));
+        }
+        state.date_stage(StudyIx(study), stage, ix);
+        let owner = &mut state.studies[study as usize];
+        let task = &mut state.tasks[ix];
         let place = owner.tasks.get_mut(position as usize);
         *place.ok_or_else(|| damaged("a task beyond the end of its study"))? = ix;
         owner.enter(stage, position, task);

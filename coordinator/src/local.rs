@@ -60,21 +60,33 @@ const CARDS: &str = "/proc/driver/nvidia/gpus";
 /// The part of this machine that a worker takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// One core, so that a task that takes its process down takes no other with it.
-    Core,
-    /// All cores, and the graphics card, which only one process can fill with packs.
+    /// Processor cores, as many as it has slots.
+    Slots(usize),
+    /// All cores, and the graphics card.
     Machine,
 }
 
-/// The workers for this machine: one for each core, or for as many as a task takes
-/// that takes most; or one for the whole machine if it has a graphics card.
-pub fn parts(most_cores: usize) -> Vec<Part> {
+/// The workers for this machine: one process, whose slots share what they read. It has a
+/// slot for each core, or for as many as a task takes that takes most. What can take a
+/// process down runs in children: libtorch and programs.
+///
+/// A study with audits gets two processes, each with half of the slots: an audit is for
+/// another worker.
+pub fn parts(most_cores: usize, audits: bool) -> Vec<Part> {
     let has_card = fs::read_dir(CARDS).is_ok_and(|mut cards| cards.next().is_some());
     if has_card {
         return vec![Part::Machine];
     }
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    vec![Part::Core; (cores / most_cores.max(1)).max(1)]
+    shared_out((cores / most_cores.max(1)).max(1), audits)
+}
+
+fn shared_out(slots: usize, audits: bool) -> Vec<Part> {
+    if audits && slots > 1 {
+        vec![Part::Slots(slots.div_ceil(2)), Part::Slots(slots / 2)]
+    } else {
+        vec![Part::Slots(slots)]
+    }
 }
 
 /// Keeps one worker alive until `shutdown`; its log goes to its directory. It runs
@@ -130,8 +142,8 @@ fn spawn(
     command
         .args(["--coordinator", url, "--exit-with-parent", "--directory"])
         .arg(directory);
-    if part == Part::Core {
-        command.args(["--slots", "1", "--device", "cpu"]);
+    if let Part::Slots(slots) = part {
+        command.args(["--slots", &slots.to_string(), "--device", "cpu"]);
     }
     if programs {
         command.arg("--allow-programs");
@@ -161,5 +173,17 @@ async fn leave(child: &mut Child) {
         .is_err()
     {
         let _ = child.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_study_with_audits_has_two_workers_where_there_are_two_slots() {
+        assert_eq!(shared_out(5, false), [Part::Slots(5)]);
+        assert_eq!(shared_out(5, true), [Part::Slots(3), Part::Slots(2)]);
+        assert_eq!(shared_out(1, true), [Part::Slots(1)]);
     }
 }

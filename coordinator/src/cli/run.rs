@@ -32,8 +32,8 @@ pub(super) struct RunArgs {
     /// Where the tables go; `results/NAME` when not given.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Worker processes of one core each. When not given: one a core, or a single one
-    /// for all cores and the graphics card where there is one.
+    /// Worker processes of one core each. When not given: a single one for all cores, and
+    /// for the graphics card where there is one.
     #[arg(long)]
     workers: Option<usize>,
     /// Journal, artifacts and workers' directories.
@@ -139,8 +139,8 @@ async fn attend(
             torch_program(&program).or_wrong_input()?;
         }
         let parts = match args.workers {
-            Some(workers) => vec![Part::Core; workers.max(1)],
-            None => parts(most_cores(&spec)),
+            Some(workers) => vec![Part::Slots(1); workers.max(1)],
+            None => parts(most_cores(&spec), spec.audit.is_some()),
         };
         let programs = !spec.experiments.is_empty();
         for (number, part) in parts.into_iter().enumerate() {

@@ -2,6 +2,7 @@
 //! libtorch in a child process.
 
 mod benchmarks;
+mod embeddings;
 mod evaluate;
 mod noop;
 pub(crate) mod pack;
@@ -27,7 +28,7 @@ pub struct Runner {
     checkpoints: Checkpoints,
     logs: Logs,
     benchmarks: Benchmarks,
-    embeddings: search::Embeddings,
+    embeddings: embeddings::Embeddings,
     /// Absent where programs are not allowed.
     programs: Option<Programs>,
     /// The program that computes with libtorch, where there is one.
@@ -149,7 +150,7 @@ impl Runner {
             checkpoints,
             logs,
             benchmarks: Benchmarks::default(),
-            embeddings: search::Embeddings::default(),
+            embeddings: embeddings::Embeddings::default(),
             programs: None,
             torch,
         }

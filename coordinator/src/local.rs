@@ -89,6 +89,30 @@ fn shared_out(slots: usize, audits: bool) -> Vec<Part> {
     }
 }
 
+/// Directories of workers of an earlier run, other than the first `taken`, in which a
+/// result waits to be delivered or a checkpoint to be gone on from.
+pub fn unfinished(workers: &Path, taken: usize) -> Vec<PathBuf> {
+    let number = |path: &Path| path.file_name()?.to_str()?.parse::<usize>().ok();
+    let mut found: Vec<_> = entries(workers)
+        .filter_map(|path| Some((number(&path)?, path)))
+        .filter(|(number, path)| *number >= taken && is_unfinished(path))
+        .collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+fn is_unfinished(worker: &Path) -> bool {
+    let has_content = |path: &Path| fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    let checkpoints = worker.join("checkpoints");
+    has_content(&worker.join("spool/log")) || entries(&checkpoints).next().is_some()
+}
+
+/// What is in a directory; nothing where there is none.
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let found = fs::read_dir(directory).into_iter().flatten();
+    found.filter_map(|entry| Some(entry.ok()?.path()))
+}
+
 /// Keeps one worker alive until `shutdown`; its log goes to its directory. It runs
 /// programs where `programs` says so.
 pub async fn keep_worker(
@@ -185,5 +209,23 @@ mod tests {
         assert_eq!(shared_out(5, false), [Part::Slots(5)]);
         assert_eq!(shared_out(5, true), [Part::Slots(3), Part::Slots(2)]);
         assert_eq!(shared_out(1, true), [Part::Slots(1)]);
+    }
+
+    #[test]
+    fn workers_of_an_earlier_run_go_on_where_something_waits() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |path: &str, content: &str| {
+            let path = home.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        };
+        write("0/spool/log", "a result");
+        write("1/spool/log", "");
+        write("2/spool/log", "a result");
+        write("10/checkpoints/task", "where it stands");
+        write("other/spool/log", "a result");
+        let found = unfinished(home.path(), 1);
+        assert_eq!(found, ["2", "10"].map(|name| home.path().join(name)));
+        assert_eq!(unfinished(&home.path().join("none"), 0), [] as [PathBuf; 0]);
     }
 }

@@ -19,7 +19,7 @@ use super::follow::{WhenAway, follow, verdict};
 use super::signals::Signals;
 use crate::client::Client;
 use crate::instance::{Config, Instance};
-use crate::local::{Part, keep_worker, parts, torch_program, worker_program};
+use crate::local::{Part, keep_worker, parts, torch_program, unfinished, worker_program};
 
 /// Characters of a command that are shown.
 const LONGEST_COMMAND: usize = 1000;
@@ -143,8 +143,12 @@ async fn attend(
             None => parts(most_cores(&spec), spec.audit.is_some()),
         };
         let programs = !spec.experiments.is_empty();
-        for (number, part) in parts.into_iter().enumerate() {
-            let directory = args.state.join("workers").join(number.to_string());
+        let home = args.state.join("workers");
+        let left = unfinished(&home, parts.len());
+        let own = parts.into_iter().enumerate();
+        let own = own.map(|(number, part)| (part, home.join(number.to_string())));
+        let left = left.into_iter().map(|path| (Part::Slots(1), path));
+        for (part, directory) in own.chain(left) {
             running.spawn(keep_worker(
                 program.clone(),
                 part,

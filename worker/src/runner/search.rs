@@ -6,8 +6,8 @@ use std::sync::Arc;
 use reprise_data::Benchmark;
 use reprise_domain::protocol::SearchQuirks;
 use reprise_domain::{
-    ArchIndex, BenchmarkRef, Budget, Dataset, EncodingName, EvaluateResult, EvaluateSpec,
-    Recipe, SearchResult, SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
+    ArchIndex, BenchmarkRef, Budget, Dataset, EncodingName, EvaluateResult, EvaluateSpec, Recipe,
+    SearchResult, SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
 };
 use reprise_model::embed;
 use reprise_search::embedding::Embedding;
@@ -44,7 +44,7 @@ impl Runner {
                 quirks: spec.quirks,
             }),
             BenchmarkRef::Builtin { name, digest } => Box::new(TableOracle {
-                table: self.benchmarks.builtin(name, digest)?,
+                table: self.benchmarks.builtin(name, digest, cancel)?,
                 dataset: spec.dataset,
                 quirks: spec.quirks,
             }),
@@ -94,6 +94,7 @@ impl Runner {
         self.embeddings.get(digest, cancel, || {
             let content = self.artifacts.fetch(digest, cancel)?;
             embed::from_safetensors(&content, space.len())
+                .map(Arc::new)
                 .map_err(|error| RunError::failed("read the embedding")(error.into()))
         })
     }

@@ -45,8 +45,7 @@ impl State {
     }
 
     /// Has a finished task audited if a study wants it and it was not; `not` is the
-    /// worker that finished it, where that is known. Where it is not, and results depend
-    /// on the kind of device, there is nothing to compare with.
+    /// worker that finished it, where that is known.
     pub(crate) fn plan_audit(&mut self, ix: TaskIx, not: Option<WorkerId>, at: Timestamp) {
         let task = self.task(ix);
         let (is_new, not) = match task.extra().audit {
@@ -54,9 +53,7 @@ impl State {
             Some(Audit::GivenUp { not: known }) => (true, not.or(known)),
             Some(_) => (false, None),
         };
-        let is_finished = is_new && task.state.phase() == Phase::Finished;
-        let is_comparable = |ix| not.is_some() || !self.tasks.spec(ix).depends_on_device();
-        if is_finished && self.wants_audit(ix) && is_comparable(ix) {
+        if is_new && task.state.phase() == Phase::Finished && self.wants_audit(ix) {
             self.tasks[ix].change(|extra| (extra.failures, extra.lost) = (0, 0));
             self.set_audit(ix, Some(Audit::Due { not }), at);
         }

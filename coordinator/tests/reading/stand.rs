@@ -52,6 +52,11 @@ impl Stand {
             core,
             ..Config::local(state.path())
         };
+        Self::begin(state, config).await
+    }
+
+    /// The same by any configuration.
+    pub(crate) async fn begin(state: TempDir, config: Config) -> anyhow::Result<Self> {
         let instance = Instance::start(config).await?;
         let client = Client::connect(&instance.url(), None).await?;
         Ok(Self {

@@ -26,7 +26,8 @@ impl Benchmarks {
         cancel: &Cancel,
     ) -> Result<Arc<dyn Benchmark>, RunError> {
         self.known_or(digest, || {
-            let content = artifacts.fetch(digest, cancel)?;
+            let content = artifacts.fetch(digest, cancel);
+            let content = content.map_err(RunError::of_upload)?;
             read(&format!("artifact {}", digest.short()), &content)
         })
     }

@@ -267,8 +267,8 @@ fn is_blocked(record: &TaskRecord) -> bool {
 mod tests {
     use reprise_domain::record::{Task, TaskState};
     use reprise_domain::{
-        Accuracy, ArchIndex, BenchmarkRef, Digest, SearchResult, Seconds, TaskKey, TaskResult,
-        Trajectory, Usage,
+        Accuracy, ArchIndex, BenchmarkRef, Digest, Failure, FailureClass, SearchResult, Seconds,
+        TaskKey, TaskResult, Trajectory, Usage,
     };
     use reprise_study::BenchmarkSource;
 
@@ -280,6 +280,16 @@ space: nasbench201
 benchmark: {builtin: nasbench201-digits}
 search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name: random}]}
 ";
+
+    fn spec() -> StudySpec {
+        let file = reprise_study::parse("study.yaml", STUDY).unwrap();
+        let digest = Digest::from_bytes([0; 32]);
+        let benchmark = match file.benchmark() {
+            Some(&BenchmarkSource::Builtin(name)) => Some(BenchmarkRef::Builtin { name, digest }),
+            _ => None,
+        };
+        file.resolve(benchmark).unwrap()
+    }
 
     /// The plan of a study with keys that no plan of this version has, as a task has
     /// whose algorithm was changed since.
@@ -318,13 +328,7 @@ search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name:
 
     #[test]
     fn results_of_an_older_algorithm_are_in_the_tables() {
-        let file = reprise_study::parse("study.yaml", STUDY).unwrap();
-        let digest = Digest::from_bytes([0; 32]);
-        let benchmark = match file.benchmark() {
-            Some(&BenchmarkSource::Builtin(name)) => Some(BenchmarkRef::Builtin { name, digest }),
-            _ => None,
-        };
-        let spec = file.resolve(benchmark).unwrap();
+        let spec = spec();
         let mut gathering = Gathering::new(&spec);
         for record in records(&spec) {
             gathering.add(&record).unwrap();
@@ -336,15 +340,16 @@ search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name:
 
     #[test]
     fn a_run_that_cannot_begin_has_not_failed() {
-        let file = reprise_study::parse("study.yaml", STUDY).unwrap();
-        let digest = Digest::from_bytes([0; 32]);
-        let benchmark = match file.benchmark() {
-            Some(&BenchmarkSource::Builtin(name)) => Some(BenchmarkRef::Builtin { name, digest }),
-            _ => None,
-        };
-        let spec = file.resolve(benchmark).unwrap();
+        let spec = spec();
         let mut records = records(&spec);
-        records[1].task.state = TaskState::Blocked;
+        records[1].task.state = TaskState::Blocked {
+            by: records[0].task.key,
+            failure: Failure {
+                class: FailureClass::Task,
+                message: "it broke".to_owned(),
+                log: Vec::new(),
+            },
+        };
         records[1].outcome = None;
         let mut gathering = Gathering::new(&spec);
         for record in &records {

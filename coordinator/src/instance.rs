@@ -41,6 +41,8 @@ pub struct Config {
     pub artifacts: Option<String>,
     /// How long workers may be silent and away.
     pub core: Settings,
+    /// Bytes of records beyond its snapshot from which on the journal is compacted.
+    pub longest_tail: u64,
 }
 
 impl Config {
@@ -54,6 +56,7 @@ impl Config {
             database: None,
             artifacts: None,
             core: Settings::default(),
+            longest_tail: engine::Config::default().longest_tail,
         }
     }
 }
@@ -159,6 +162,7 @@ impl Instance {
             database,
             artifacts,
             core,
+            longest_tail,
         } = config;
         let encrypted = security.is_some();
         if !encrypted && !plaintext && !address.ip().is_loopback() {
@@ -195,10 +199,10 @@ impl Instance {
                 Arc::new(store)
             }
         };
-        let config = engine::Config { core };
+        let config = engine::Config { core, longest_tail };
         let (service, handle) =
             engine::Service::open(config, Arc::clone(&store), artifacts.clone()).await?;
-        let heartbeat_timeout = config.core.heartbeat_timeout;
+        let heartbeat_timeout = core.heartbeat_timeout;
         let reader = store.reader();
         let server = Server::new(
             listener,

@@ -53,19 +53,28 @@ pub fn read(path: &Path) -> anyhow::Result<Journal> {
 
 /// How many results a journal holds now, which a coordinator may be writing to.
 pub fn stored_results(path: &Path) -> anyhow::Result<usize> {
+    Ok(number(path, "SELECT COUNT(*) FROM result")? as usize)
+}
+
+/// The number of the newest record of a journal, which a coordinator may be writing to.
+pub fn newest(path: &Path) -> anyhow::Result<i64> {
+    number(path, "SELECT COALESCE(MAX(sequence), 0) FROM journal")
+}
+
+fn number(path: &Path, question: &'static str) -> anyhow::Result<i64> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let count: i64 = runtime.block_on(async {
+    let number = runtime.block_on(async {
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
         let mut database = SqliteConnection::connect_with(&options).await?;
-        let count = sqlx::query_scalar("SELECT COUNT(*) FROM result")
+        let number = sqlx::query_scalar(question)
             .fetch_one(&mut database)
             .await?;
         database.close().await?;
-        Ok::<_, sqlx::Error>(count)
+        Ok::<_, sqlx::Error>(number)
     })?;
-    Ok(count as usize)
+    Ok(number)
 }
 
 /// Puts what is in the write-ahead log of a journal that nobody has open into its file.

@@ -1,10 +1,15 @@
-//! An embedding that is lost after its pretraining has finished: that pretraining alone
-//! runs again, or nothing does where a worker still has the file.
+//! Files that are lost at the coordinator. An embedding whose pretraining has finished:
+//! that pretraining alone runs again, or nothing does where a worker still has the file.
+//! A file of the study: it comes back with the study.
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use reprise_tests::damage::bytes::files;
+use reprise_tests::fleet::{Fleet, said, worker};
 use reprise_tests::journal::{self, Journal};
+use reprise_tests::process::{Process, wait_until};
 use reprise_tests::{Site, said_by};
 
 const FILES: [&str; 3] = ["table.csv", "pretrain.csv", "results.json"];
@@ -53,7 +58,7 @@ fn embedding(site: &Site) -> (PathBuf, String) {
     });
     let (key, digest) = digests.into_iter().next().unwrap();
     let artifacts = site.path().join(".reprise/artifacts");
-    let files = reprise_tests::damage::bytes::files(&artifacts).unwrap();
+    let files = files(&artifacts).unwrap();
     let named = |path: &PathBuf| path.to_string_lossy().ends_with(&digest);
     (files.into_iter().find(named).unwrap(), key)
 }
@@ -104,4 +109,43 @@ fn a_deleted_embedding_that_a_worker_still_has_is_not_made_again() {
     let (site, key, before) = disturbed(false, |file| fs::remove_file(file).unwrap());
     let after = journal(&site);
     assert_eq!(attempts(&after, &key), attempts(&before, &key));
+}
+
+#[test]
+fn a_lost_file_of_a_study_comes_back_with_the_study() {
+    const LIMIT: Duration = Duration::from_mins(2);
+    const STUDY: &str = "version: 1
+name: shipped
+retry: {attempts: 1, backoff: 0.1 s}
+experiments:
+  - {name: one, command: [sh, measure.sh], files: [measure.sh], seeds: 1, metrics: [value]}
+";
+    let home = tempfile::tempdir().unwrap();
+    let program = "echo '{\"value\": 1}' > \"$REPRISE_RESULT\"\n";
+    fs::write(home.path().join("measure.sh"), program).unwrap();
+    let mut fleet = Fleet::local(home.path(), 0).unwrap();
+    fleet.serve().unwrap();
+    fleet.submit(STUDY).unwrap();
+    let stored = files(&home.path().join("state/artifacts")).unwrap();
+    let is_it = |path: &&PathBuf| fs::read_to_string(path).is_ok_and(|text| text == program);
+    fs::write(stored.iter().find(is_it).unwrap(), b"torn").unwrap();
+
+    let (url, directory) = (fleet.url().to_owned(), home.path().join("worker"));
+    let mut process = Process::new("worker", &home.path().join("worker.log"), move || {
+        let mut command = worker(&url, &directory);
+        command.arg("--allow-programs");
+        command
+    });
+    process.start().unwrap();
+    let failed = wait_until(LIMIT, "the task has failed", || {
+        Ok(fleet.standing("shipped")?.failed == 1)
+    });
+    let log = process.log().unwrap();
+    failed.unwrap_or_else(|error| panic!("{error}: {log}"));
+    let status = said(fleet.ask(&["status", "shipped", "--output", "json"])).unwrap();
+    let way_out = "submit the study again, which uploads it";
+    assert!(status.contains(way_out), "{status}");
+    assert!(fleet.coordinator.log().unwrap().contains(way_out));
+    fleet.submit(STUDY).unwrap();
+    fleet.finish("shipped", LIMIT).unwrap();
 }

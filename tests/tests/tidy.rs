@@ -1,5 +1,7 @@
 //! Rules of the tree that no compiler checks.
 
+#[path = "tidy/names.rs"]
+mod names;
 #[path = "tidy/packages.rs"]
 mod packages;
 #[path = "tidy/words.rs"]

@@ -3,11 +3,14 @@
 //! second process out of the directory.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use reprise_domain::{ParseIdError, WorkerId};
+
+/// The kernel's random bytes.
+const RANDOM: &str = "/dev/urandom";
 
 /// A worker's directory, held by this process alone.
 #[derive(Debug)]
@@ -71,7 +74,7 @@ impl Home {
                 source,
             })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let worker = WorkerId(uuid::Uuid::new_v4());
+                let worker = random().map_err(failed(Path::new(RANDOM)))?;
                 // Renamed into place: a crash leaves no half-written id.
                 let fresh = directory.join("worker-id.new");
                 fs::write(&fresh, worker.to_string()).map_err(failed(&fresh))?;
@@ -86,6 +89,15 @@ impl Home {
             _lock: lock,
         })
     }
+}
+
+/// An id that no other worker has.
+fn random() -> io::Result<WorkerId> {
+    let mut bytes = [0; 16];
+    File::open(RANDOM)?.read_exact(&mut bytes)?;
+    Ok(WorkerId(
+        uuid::Builder::from_random_bytes(bytes).into_uuid(),
+    ))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod lifecycle;
+pub mod message;
 pub mod plan;
 pub mod scheduler;
 mod time;

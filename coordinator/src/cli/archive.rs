@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -48,7 +48,6 @@ pub(super) struct UnarchiveArgs {
 
 pub(super) async fn archive(args: ArchiveArgs) -> anyhow::Result<ExitCode> {
     let study = &args.study;
-    let mut client = args.remote.client().await?;
     let out = args
         .out
         .unwrap_or_else(|| PathBuf::from(format!("{study}.reprise.tar")));
@@ -60,8 +59,16 @@ pub(super) async fn archive(args: ArchiveArgs) -> anyhow::Result<ExitCode> {
     })?;
     // Renamed when it is whole, so that a file of this name always is.
     let fresh = out.with_added_extension("part");
-    let written = write(&mut client, study, &fresh).await;
-    let renamed = written.and_then(|contents| {
+    // Now, and not after all was read: a place that cannot be written is wrong input.
+    let file = File::create(&fresh)
+        .with_context(|| format!("write `{}`", fresh.display()))
+        .or_wrong_input()?;
+    let written = async {
+        let mut client = args.remote.client().await?;
+        let written = write(&mut client, study, file).await;
+        written.with_context(|| format!("archive study `{study}`"))
+    };
+    let renamed = written.await.and_then(|contents| {
         fs::rename(&fresh, &out)?;
         // The name too is there after a power cut.
         let directory = out.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -73,7 +80,7 @@ pub(super) async fn archive(args: ArchiveArgs) -> anyhow::Result<ExitCode> {
         Err(error) => {
             // The error is told; a rest of the file is of no use.
             let _ = fs::remove_file(&fresh);
-            return Err(error.context(format!("archive study `{study}`")));
+            return Err(error);
         }
     };
     eprint_block(&format!(
@@ -85,11 +92,10 @@ pub(super) async fn archive(args: ArchiveArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn write(client: &mut Client, study: &StudyName, path: &Path) -> anyhow::Result<Contents> {
+async fn write(client: &mut Client, study: &StudyName, file: File) -> anyhow::Result<Contents> {
     let spec = client.spec(study).await?;
     // Before the results: what is finished by now is among them.
     let finished = client.status(study).await?.total().finished;
-    let file = File::create(path).with_context(|| format!("write `{}`", path.display()))?;
     let mut writer = Writer::begin(BufWriter::new(file), &spec)?;
     let mut results = client.archive(study).await?;
     while let Some(result) = results.try_next().await? {

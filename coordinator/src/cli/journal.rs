@@ -15,12 +15,12 @@ use reprise_core::lifecycle::Event;
 
 use super::exit::ensure_input;
 use super::{eprint_block, print_block};
-use crate::engine::shorten;
 use crate::state::{JOURNAL, lock};
-use crate::store::check::check;
+use crate::store::check::{Findings, check};
+use crate::store::load::shorten;
 use crate::store::postgres::{PostgresReader, PostgresStore};
-use crate::store::sqlite::{self, SqliteReader, SqliteStore};
-use crate::store::{Batch, Reader, Store, StoreError};
+use crate::store::sqlite::{self, Lack, SqliteReader, SqliteStore};
+use crate::store::{Batch, Reader, Sequence, Store, StoreError};
 
 /// What is done with a journal.
 #[derive(Debug, Subcommand)]
@@ -123,8 +123,10 @@ async fn back_up(file: &Path, state: &Path) -> anyhow::Result<()> {
     let partial = PathBuf::from(partial);
     remove(&partial)?;
     let copied = async {
+        // Before the copy: a coordinator may be writing.
+        let written = sqlite::written(&journal);
         sqlite::back_up(&journal, &partial).await?;
-        verify(&partial).await
+        verify(&partial, written).await
     };
     if let Err(error) = copied.await {
         remove(&partial)?;
@@ -140,7 +142,7 @@ async fn back_up(file: &Path, state: &Path) -> anyhow::Result<()> {
 
 /// Removes what SQLite may have left of a copy.
 fn remove(partial: &Path) -> anyhow::Result<()> {
-    for ending in ["", "-journal", "-wal", "-shm"] {
+    for ending in ["", "-journal", "-wal", "-shm", "-newest"] {
         let mut path = OsString::from(partial);
         path.push(ending);
         match fs::remove_file(&path) {
@@ -153,16 +155,41 @@ fn remove(partial: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks a copy, structure and contents.
-async fn verify(copy: &Path) -> anyhow::Result<()> {
-    sqlite::check(copy).await?;
-    let reader = match SqliteReader::open(copy).await {
-        Ok(reader) => reader,
-        // Nothing in it has a checksum.
-        Err(StoreError::Older { .. }) => return Ok(()),
-        Err(error) => return Err(error.into()),
+/// Checks a copy of a journal that was written up to `written`.
+async fn verify(copy: &Path, written: Option<Sequence>) -> anyhow::Result<()> {
+    if let Some(reader) = opened(copy).await? {
+        return whole(&reader, written).await;
+    }
+    // Its rows have no checksums, but they must make a state.
+    let mut upgraded = OsString::from(copy);
+    upgraded.push(".upgraded");
+    let upgraded = PathBuf::from(upgraded);
+    remove(&upgraded)?;
+    let checked = async {
+        fs::copy(copy, &upgraded)
+            .with_context(|| format!("copy `{}` to `{}`", copy.display(), upgraded.display()))?;
+        SqliteStore::open(&upgraded).await?.close().await?;
+        whole(&SqliteReader::open(&upgraded).await?, written).await
     };
-    let faults = check(&reader).await?.faults;
+    let checked = checked.await;
+    remove(&upgraded)?;
+    checked
+}
+
+/// A reader of a copy whose structure is sound; none of one of an older format, which
+/// is read once it is upgraded.
+async fn opened(copy: &Path) -> anyhow::Result<Option<SqliteReader>> {
+    sqlite::check(copy).await?;
+    match SqliteReader::open(copy).await {
+        Ok(reader) => Ok(Some(reader)),
+        Err(StoreError::Older { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Checks that all that was written up to `written` is there and is what was written.
+async fn whole(reader: &SqliteReader, written: Option<Sequence>) -> anyhow::Result<()> {
+    let faults = with_lack(check(reader).await?, written).faults;
     match faults.first() {
         None => Ok(()),
         Some(first) => anyhow::bail!(
@@ -173,10 +200,26 @@ async fn verify(copy: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// Adds to what a check found that the newest part is missing, if it is.
+fn with_lack(mut findings: Findings, written: Option<Sequence>) -> Findings {
+    let lack = findings.newest.and_then(|newest| Lack::of(newest, written));
+    findings.faults.extend(lack.map(|lack| lack.to_string()));
+    findings
+}
+
 async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
-    verify(file)
-        .await
-        .with_context(|| format!("`{}` is not a complete backup", file.display()))?;
+    ensure_input(file.exists(), || {
+        format!("there is no backup `{}`", file.display())
+    })?;
+    let incomplete = || format!("`{}` is not a complete backup", file.display());
+    let checked = async {
+        let reader = opened(file).await?;
+        if let Some(reader) = &reader {
+            whole(reader, None).await?;
+        }
+        anyhow::Ok(reader.is_some())
+    };
+    let is_checked = checked.await.with_context(incomplete)?;
     let _lock = lock(state)?;
     let journal = state.join(JOURNAL);
     // A log that another journal left behind would be replayed into this one.
@@ -197,6 +240,11 @@ async fn restore(file: &Path, state: &Path) -> anyhow::Result<()> {
     fs::copy(file, &fresh)
         .with_context(|| format!("copy `{}` to `{}`", file.display(), fresh.display()))?;
     note_restored(&fresh).await?;
+    if !is_checked {
+        // Of an older format before; the note's making has upgraded it.
+        let reader = SqliteReader::open(&fresh).await?;
+        whole(&reader, None).await.with_context(incomplete)?;
+    }
     put(&fresh, &journal)?;
     // Of the journal that was lost, and of the copy under its other name.
     let _ = fs::remove_file(sqlite::mark_of(&journal));
@@ -261,11 +309,16 @@ fn put(whole: &Path, name: &Path) -> anyhow::Result<()> {
 }
 
 async fn check_place(place: &Place) -> anyhow::Result<ExitCode> {
-    let reader: Box<dyn Reader> = match &place.database {
-        Some(url) => Box::new(PostgresReader::open(url).await?),
-        None => Box::new(SqliteReader::open(&journal_in(&place.state)?).await?),
+    let (reader, written): (Box<dyn Reader>, _) = match &place.database {
+        Some(url) => (Box::new(PostgresReader::open(url).await?), None),
+        None => {
+            let journal = journal_in(&place.state)?;
+            // Before the records: a coordinator may be writing.
+            let written = sqlite::written(&journal);
+            (Box::new(SqliteReader::open(&journal).await?), written)
+        }
     };
-    let findings = check(reader.as_ref()).await?;
+    let findings = with_lack(check(reader.as_ref()).await?, written);
     for fault in &findings.faults {
         print_block(fault);
     }

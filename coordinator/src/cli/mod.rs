@@ -11,6 +11,7 @@ mod gc;
 mod journal;
 mod operation;
 mod output;
+mod place;
 mod progress;
 mod remote;
 mod run;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use nix::unistd::{AccessFlags, access};
 use reprise_domain::study::StudySpec;
 use reprise_domain::text::printable;
 use tokio::task::JoinSet;
@@ -16,6 +15,7 @@ use super::eprint_block;
 use super::exit::{Interrupted, OrWrongInput as _};
 use super::export::export;
 use super::follow::{WhenAway, follow, verdict};
+use super::place::ensure_writable;
 use super::signals::Signals;
 use crate::client::Client;
 use crate::instance::{Config, Instance};
@@ -50,9 +50,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| PathBuf::from("results").join(loaded.spec.name.as_str()));
     // Known at once, and not after hours of work.
-    ensure_writable(&out)
-        .with_context(|| format!("write to `{}`", out.display()))
-        .or_wrong_input()?;
+    ensure_writable(&out)?;
     let mut signals = Signals::listen().context("listen for signals")?;
     let instance = Instance::start(Config::local(&args.state)).await?;
     let outcome = attend(&args, &out, loaded, instance.url(), &mut signals).await;
@@ -68,12 +66,6 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         anyhow::Error::from(error).context(said)
     })?;
     outcome
-}
-
-/// Makes a directory, or sees that files can be made in the one that is there.
-fn ensure_writable(directory: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    Ok(access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?)
 }
 
 /// Says which programs the workers of this machine are about to run: whoever starts a
@@ -124,8 +116,13 @@ async fn attend(
     let status = client.status(&spec.name).await?;
     let before = *status.total();
     if resumed {
+        let how = if args.amend {
+            "goes on with this spec"
+        } else {
+            "taken up again"
+        };
         eprint_block(&format!(
-            "{}: taken up again; {} of {} tasks were finished already",
+            "{}: {how}; {} of {} tasks were finished already",
             spec.name, before.finished, before.planned
         ));
     }

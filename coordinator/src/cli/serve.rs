@@ -128,7 +128,6 @@ async fn lead(
         Security::open(&args.state)?
     };
     let config = Config {
-        state: args.state.clone(),
         listen: args.listen,
         security,
         plaintext: args.plaintext,
@@ -139,6 +138,7 @@ async fn lead(
             reconnect_grace: args.reconnect_grace,
             ..Settings::default()
         },
+        ..Config::local(&args.state)
     };
     let mut instance = tokio::select! {
         started = Instance::start(config) => started?,

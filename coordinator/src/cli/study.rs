@@ -17,6 +17,7 @@ use reprise_stats::format::exact;
 use super::benchmark::{Loaded, load};
 use super::follow::{WhenAway, failed, follow, unserved, verdict};
 use super::output::{OutputArgs, Table, ago, print_json};
+use super::place::ensure_writable;
 use super::remote::{RemoteArgs, StudyArgs};
 use super::{eprint_block, export, print_block};
 
@@ -184,6 +185,8 @@ pub(super) async fn export(
     // Before the records: what is finished by now is among them.
     let status = client.status(study).await?;
     let out = out.unwrap_or_else(|| PathBuf::from("results").join(study.as_str()));
+    // Known at once, and not after all was read.
+    ensure_writable(&out)?;
     export::export(&mut client, &spec, &status, &out).await?;
     Ok(verdict(&status))
 }

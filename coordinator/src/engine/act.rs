@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use reprise_core::lifecycle::{Action, TaskPhase};
-use reprise_domain::{AttemptId, AttemptOutcome, Capability, Digest, TaskKey, WorkerId};
+use reprise_domain::{
+    AttemptId, AttemptOutcome, BenchmarkRef, Capability, Digest, SearchSpec, TaskKey, TaskSpec,
+    WorkerId,
+};
 
 use super::handle::{Assignment, OutboxMessage, Request};
 use super::service::{EngineError, Service};
-use crate::artifact::{Area, Verdict};
+use crate::artifact::{Area, ArtifactStore, Verdict};
 use crate::store::{Reader, StoredResult};
 
 /// Why an attempt cannot start: a result that it reads is not there.
@@ -175,13 +178,16 @@ impl Service {
     }
 
     /// Has the files looked at that a task reads, after a worker could not have
-    /// them. The task whose file is lost or damaged is opened again.
+    /// them. The task whose file is lost or damaged is opened again; what a client
+    /// stored can only be stored again.
     pub(super) fn look_for_inputs(&self, task: TaskKey) {
-        let inputs = self
-            .core
-            .spec(task)
-            .map_or(Vec::new(), |spec| spec.inputs());
-        for key in inputs {
+        let Some(spec) = self.core.spec(task) else {
+            return;
+        };
+        for digest in uploads(&spec) {
+            tokio::spawn(look_for_upload(self.artifacts.clone(), task, digest));
+        }
+        for key in spec.inputs() {
             let Some(result) = self.recorded(key) else {
                 continue;
             };
@@ -227,6 +233,32 @@ impl Service {
                 }
             });
         }
+    }
+}
+
+/// Files that a task reads and that a client stored.
+fn uploads(spec: &TaskSpec) -> Vec<Digest> {
+    match spec {
+        TaskSpec::Search(SearchSpec {
+            benchmark: BenchmarkRef::Table { digest },
+            ..
+        }) => vec![*digest],
+        TaskSpec::Program(spec) => spec.files.iter().map(|file| file.digest).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Says of a file that a client stored that it is lost or damaged. A damaged one is put
+/// aside, so that it can be stored again.
+async fn look_for_upload(artifacts: ArtifactStore, task: TaskKey, digest: Digest) {
+    match artifacts.verify(Area::Shared, digest).await {
+        Ok(Verdict::Whole) => {}
+        Ok(verdict) => tracing::error!(
+            %task, artifact = %digest, ?verdict,
+            "a file of a study is lost or damaged; submit the study again, which uploads it"
+        ),
+        // It may be there: nothing is said while its place is away.
+        Err(error) => tracing::warn!(%error, artifact = %digest, "artifact not checked"),
     }
 }
 

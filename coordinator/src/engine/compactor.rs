@@ -15,9 +15,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::history::load;
-use super::service::EngineError;
 use crate::background;
+use crate::store::load::{LoadError, load};
 use crate::store::{Snapshot, Store};
 
 /// The compactor as the engine has it; it ends with this value.
@@ -92,7 +91,7 @@ async fn compact(
     settings: Settings,
     store: &dyn Store,
     snapshot: &AtomicU64,
-) -> Result<(), EngineError> {
+) -> Result<(), LoadError> {
     let started = Instant::now();
     let reader = store.reader();
     // Reading a state keeps a processor busy for a second. What follows commits wait for.

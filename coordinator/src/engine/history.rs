@@ -7,16 +7,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use reprise_core::lifecycle::{Core, Settings};
+use reprise_core::lifecycle::Core;
 
 use super::compactor::Compactor;
-use super::service::{EngineError, now};
+use super::service::{Config, EngineError, now};
 use super::told::Teller;
+use crate::store::load::{Loaded, load};
 use crate::store::{Reader, Sequence, Snapshot, Store, StoreError};
-
-/// Bytes of records beyond the snapshot that a restart may have to read: some
-/// tenths of a second.
-const LONGEST_TAIL: u64 = 32 << 20;
 
 /// Records of before the start whose events are told to those who ask for the newest
 /// ones: reading them takes some tens of milliseconds.
@@ -29,80 +26,20 @@ const LONGEST_TAIL_AT_CLOSE: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct History {
     tail: u64,
+    longest_tail: u64,
     compactor: Compactor,
-}
-
-/// A state, and what it was read from.
-#[derive(Debug)]
-pub(super) struct Loaded {
-    pub(super) core: Core,
-    /// The last record that is in it.
-    pub(super) through: Sequence,
-    /// Bytes of the snapshot.
-    pub(super) snapshot: u64,
-    /// Records beyond the snapshot, and their bytes.
-    pub(super) records: u64,
-    pub(super) tail: u64,
-}
-
-/// Reads the state by the newest snapshot and the records beyond it.
-pub(super) async fn load(settings: Settings, reader: &dyn Reader) -> Result<Loaded, EngineError> {
-    let (mut core, after, snapshot) = begin(settings, reader).await?;
-    let mut misfit = None;
-    let mut through = after;
-    let replayed = reader
-        .replay(after, &mut |sequence, at, events| {
-            through = sequence;
-            for event in events {
-                if misfit.is_none() {
-                    misfit = core.replay(&event, at).err();
-                }
-            }
-        })
-        .await?;
-    match misfit {
-        Some(misfit) => Err(misfit.into()),
-        None => Ok(Loaded {
-            core,
-            through,
-            snapshot,
-            records: replayed.records,
-            tail: replayed.bytes,
-        }),
-    }
-}
-
-/// The state of the newest snapshot, the last record in it, and its size. A snapshot
-/// that cannot be used costs time only, as long as the records before it are there.
-async fn begin(
-    settings: Settings,
-    reader: &dyn Reader,
-) -> Result<(Core, Sequence, u64), EngineError> {
-    let reason = match reader.snapshot().await {
-        Ok(Some(Snapshot { through, state })) => match Core::restore(settings, &state) {
-            Ok(core) => return Ok((core, through, state.len() as u64)),
-            Err(error) => Some(error.to_string()),
-        },
-        Ok(None) => None,
-        Err(error @ StoreError::Snapshot { .. }) => Some(error.to_string()),
-        Err(error) => return Err(error.into()),
-    };
-    if reader.is_compacted().await? {
-        let reason = reason.unwrap_or_else(|| "it is missing".to_owned());
-        return Err(StoreError::Incomplete { reason }.into());
-    }
-    if let Some(error) = reason {
-        tracing::warn!(%error, "the whole journal is read instead");
-    }
-    Ok((Core::new(settings), 0, 0))
 }
 
 impl History {
     /// Reads the state, and has the journal kept short from then on.
     pub(super) async fn read(
-        settings: Settings,
+        config: Config,
         store: &Arc<dyn Store>,
     ) -> Result<(Core, Self), EngineError> {
+        let Config {
+            core: settings,
+            longest_tail,
+        } = config;
         let started = Instant::now();
         let reader = store.reader();
         let Loaded {
@@ -124,7 +61,12 @@ impl History {
         let finished = core.finished().count() as u64;
         tokio::spawn(async move { count(frozen.as_ref(), finished).await });
         let compactor = Compactor::start(settings, Arc::clone(store), snapshot);
-        Ok((core, Self { tail, compactor }))
+        let history = Self {
+            tail,
+            longest_tail,
+            compactor,
+        };
+        Ok((core, history))
     }
 
     /// Notes a record.
@@ -135,7 +77,7 @@ impl History {
     /// Has a snapshot taken if it is time. The tail may grow to half of the snapshot,
     /// so that snapshots cost a bounded share of all that is written.
     pub(super) fn shorten(&mut self) {
-        if self.tail > LONGEST_TAIL.max(self.compactor.snapshot_bytes() / 2) {
+        if self.tail > self.longest_tail.max(self.compactor.snapshot_bytes() / 2) {
             self.tail = 0;
             self.compactor.wake();
         }
@@ -201,23 +143,4 @@ async fn keep(core: &Core, through: Sequence, store: &dyn Store) {
         // The journal is whole without it: no reason to stop.
         Err(error) => tracing::warn!(%error, "snapshot not taken"),
     }
-}
-
-/// The state of a store that no engine runs on.
-pub(crate) async fn read_state(reader: &dyn Reader) -> Result<Core, EngineError> {
-    Ok(load(Settings::default(), reader).await?.core)
-}
-
-/// Takes a snapshot of what a store holds, removes the records that it covers, and
-/// gives their space back; returns how many.
-pub(crate) async fn shorten(store: &dyn Store) -> Result<u64, EngineError> {
-    let loaded = load(Settings::default(), store.reader().as_ref()).await?;
-    let snapshot = Snapshot {
-        through: loaded.through,
-        state: loaded.core.snapshot(),
-    };
-    store.keep_snapshot(&snapshot).await?;
-    let removed = store.compact().await?;
-    store.reclaim().await?;
-    Ok(removed)
 }

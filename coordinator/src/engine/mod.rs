@@ -23,7 +23,6 @@ mod wakeup;
 pub use handle::{
     Assignment, Greeting, Handle, OutboxMessage, SessionId, SubmitError, Unavailable,
 };
-pub(crate) use history::{read_state, shorten};
 pub use questions::{FailurePage, Standing};
 pub(crate) use service::now;
 pub use service::{Config, EngineError, Service};

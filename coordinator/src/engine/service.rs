@@ -21,6 +21,7 @@ use super::turn::Turn;
 use super::wakeup::Wakeup;
 use crate::artifact::ArtifactStore;
 use crate::repeats::Repeats;
+use crate::store::load::LoadError;
 use crate::store::{Store, StoreError, StoredResult};
 
 /// Requests that one commit may carry. More gain nothing: the commit's flush is
@@ -28,10 +29,23 @@ use crate::store::{Store, StoreError, StoredResult};
 const BATCH: usize = 1024;
 
 /// What the engine is steered by.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Config {
     /// Settings of the core.
     pub core: Settings,
+    /// Bytes of records beyond the snapshot that a restart may have to read. The journal
+    /// is compacted when it has grown beyond them.
+    pub longest_tail: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            core: Settings::default(),
+            // Read within some tenths of a second.
+            longest_tail: 32 << 20,
+        }
+    }
 }
 
 /// Why the engine stopped.
@@ -46,6 +60,15 @@ pub enum EngineError {
     /// A stored study has no plan any more.
     #[error(transparent)]
     Plan(#[from] PlanError),
+}
+
+impl From<LoadError> for EngineError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Store(error) => Self::Store(error),
+            LoadError::Misfit(error) => Self::Misfit(error),
+        }
+    }
 }
 
 /// A connected worker.
@@ -110,7 +133,7 @@ impl Service {
         store: Arc<dyn Store>,
         artifacts: ArtifactStore,
     ) -> Result<(Self, Handle), EngineError> {
-        let (core, history) = History::read(config.core, &store).await?;
+        let (core, history) = History::read(config, &store).await?;
         let (requests, inbox) = mpsc::channel(INBOX);
         let (changes, watcher) = watch::channel(0);
         let (mut teller, ear) = Teller::new();

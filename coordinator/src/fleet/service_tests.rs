@@ -25,6 +25,8 @@ struct Machines {
     stillborn: bool,
     /// Whether each is listed once without a name, as clouds do.
     requesting: bool,
+    /// How often each is listed once it was asked to leave.
+    lingering: u32,
     failures: u32,
 }
 
@@ -53,6 +55,16 @@ impl Engine for Memory {
             let listed = machines.members.clone();
             if machines.dying {
                 machines.members.clear();
+            }
+            if listed
+                .iter()
+                .any(|member| member.state == MemberState::Leaving)
+            {
+                machines.lingering = machines.lingering.saturating_sub(1);
+            }
+            if machines.lingering == 0 {
+                let members = &mut machines.members;
+                members.retain(|member| member.state != MemberState::Leaving);
             }
             for member in &mut machines.members {
                 if member.state == MemberState::Requested {
@@ -94,7 +106,14 @@ impl Engine for Memory {
     }
 
     async fn down(&self) -> Result<(), EngineError> {
-        self.with(|machines| machines.members.clear());
+        self.with(|machines| {
+            for member in &mut machines.members {
+                member.state = MemberState::Leaving;
+            }
+            if machines.lingering == 0 {
+                machines.members.clear();
+            }
+        });
         Ok(())
     }
 }
@@ -240,4 +259,15 @@ async fn machines_that_get_their_name_later_hold_nothing_up() {
     let (outcome, most, service) = run(&engine, &tasks, None, 7).await.unwrap();
     assert_eq!((outcome, most), (Outcome::Left, 3));
     assert_eq!(service.gone(), 0);
+}
+
+#[tokio::test]
+async fn a_fleet_is_down_only_when_its_last_worker_has_left() {
+    let engine = Memory::default();
+    engine.grow(2).await.unwrap();
+    engine.with(|machines| machines.lingering = 2);
+    let mut ledger = Ledger::default();
+    wait_gone(&engine, &mut ledger).await.unwrap();
+    let (members, lingering) = engine.with(|machines| (machines.members.len(), machines.lingering));
+    assert_eq!((members, lingering), (0, 0));
 }

@@ -8,8 +8,9 @@ use reprise_domain::{Digest, TaskKey};
 
 use super::{GcError, Marked};
 use crate::artifact::{Listed, Object};
-use crate::engine::{Handle, read_state};
+use crate::engine::Handle;
 use crate::store::Reader;
+use crate::store::load::read_state;
 
 /// Tasks that are asked for at once.
 const ASKED: usize = 4096;

@@ -15,8 +15,9 @@ pub use sweep::{Marked, sweep};
 use serde::Serialize;
 
 use crate::artifact::{ArtifactError, ArtifactStore};
-use crate::engine::{EngineError, Unavailable};
+use crate::engine::Unavailable;
 use crate::store::StoreError;
+use crate::store::load::LoadError;
 
 /// How long an object that nobody needs stays at least, where nothing else is
 /// said.
@@ -45,9 +46,9 @@ pub enum GcError {
     /// nobody knows which artifacts it needs, and nothing is removed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The journal does not make a state.
+    /// The journal gives no state.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Load(#[from] LoadError),
     /// The engine has stopped.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -50,6 +50,7 @@ pub struct Gathering<'a> {
     planned: u64,
     finished: u64,
     failed: u64,
+    blocked: u64,
     attempts: u64,
     seconds: f64,
 }
@@ -64,6 +65,7 @@ impl<'a> Gathering<'a> {
             planned: 0,
             finished: 0,
             failed: 0,
+            blocked: 0,
             attempts: 0,
             seconds: 0.0,
         }
@@ -74,6 +76,7 @@ impl<'a> Gathering<'a> {
         self.planned += 1;
         self.attempts += u64::from(record.task.attempts);
         self.failed += u64::from(is_failed(record));
+        self.blocked += u64::from(is_blocked(record));
         if let Some(Outcome { usage, host, .. }) = &record.outcome {
             self.finished += 1;
             self.seconds += usage.wall.get();
@@ -120,6 +123,7 @@ impl<'a> Gathering<'a> {
                 "planned": self.planned,
                 "finished": self.finished,
                 "failed": self.failed,
+                "blocked": self.blocked,
                 "attempts": self.attempts,
                 "slot_seconds": self.seconds,
             },
@@ -249,18 +253,22 @@ impl Drop for Files<'_> {
     }
 }
 
-/// Whether it will not finish unless it is tried again.
+/// Whether it was given up.
 fn is_failed(record: &TaskRecord) -> bool {
-    let state = record.task.state.kind();
-    matches!(state, TaskStateKind::Failed | TaskStateKind::Blocked)
+    record.task.state.kind() == TaskStateKind::Failed
+}
+
+/// Whether it cannot begin, because what it reads was given up.
+fn is_blocked(record: &TaskRecord) -> bool {
+    record.task.state.kind() == TaskStateKind::Blocked
 }
 
 #[cfg(test)]
 mod tests {
     use reprise_domain::record::{Task, TaskState};
     use reprise_domain::{
-        Accuracy, ArchIndex, BenchmarkRef, Digest, SearchResult, Seconds, TaskKey, TaskResult,
-        Trajectory, Usage,
+        Accuracy, ArchIndex, BenchmarkRef, Digest, Failure, FailureClass, SearchResult, Seconds,
+        TaskKey, TaskResult, Trajectory, Usage,
     };
     use reprise_study::BenchmarkSource;
 
@@ -272,6 +280,16 @@ space: nasbench201
 benchmark: {builtin: nasbench201-digits}
 search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name: random}]}
 ";
+
+    fn spec() -> StudySpec {
+        let file = reprise_study::parse("study.yaml", STUDY).unwrap();
+        let digest = Digest::from_bytes([0; 32]);
+        let benchmark = match file.benchmark() {
+            Some(&BenchmarkSource::Builtin(name)) => Some(BenchmarkRef::Builtin { name, digest }),
+            _ => None,
+        };
+        file.resolve(benchmark).unwrap()
+    }
 
     /// The plan of a study with keys that no plan of this version has, as a task has
     /// whose algorithm was changed since.
@@ -310,13 +328,7 @@ search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name:
 
     #[test]
     fn results_of_an_older_algorithm_are_in_the_tables() {
-        let file = reprise_study::parse("study.yaml", STUDY).unwrap();
-        let digest = Digest::from_bytes([0; 32]);
-        let benchmark = match file.benchmark() {
-            Some(&BenchmarkSource::Builtin(name)) => Some(BenchmarkRef::Builtin { name, digest }),
-            _ => None,
-        };
-        let spec = file.resolve(benchmark).unwrap();
+        let spec = spec();
         let mut gathering = Gathering::new(&spec);
         for record in records(&spec) {
             gathering.add(&record).unwrap();
@@ -324,6 +336,30 @@ search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name:
         let report = gathering.finish().unwrap();
         assert_eq!(report.sets.len(), 1);
         assert_eq!(report.manifest["tasks"]["finished"], 3);
+    }
+
+    #[test]
+    fn a_run_that_cannot_begin_has_not_failed() {
+        let spec = spec();
+        let mut records = records(&spec);
+        records[1].task.state = TaskState::Blocked {
+            by: records[0].task.key,
+            failure: Failure {
+                class: FailureClass::Task,
+                message: "it broke".to_owned(),
+                log: Vec::new(),
+            },
+        };
+        records[1].outcome = None;
+        let mut gathering = Gathering::new(&spec);
+        for record in &records {
+            gathering.add(record).unwrap();
+        }
+        let report = gathering.finish().unwrap();
+        let set = &report.sets[0];
+        assert_eq!((set.failed(), set.blocked(), set.missing()), (0, 1, 1));
+        assert_eq!(report.manifest["tasks"]["failed"], 0);
+        assert_eq!(report.manifest["tasks"]["blocked"], 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use reprise_stats::{RunSet, Runs};
 
 use super::digits_table::Trainings;
 use super::experiment::Level;
-use super::{Report, is_failed};
+use super::{Report, is_blocked, is_failed};
 
 /// The records of a stage.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(super) enum Members {
         dataset: Dataset,
         planned: usize,
         failed: usize,
+        blocked: usize,
         runs: Runs,
     },
     /// Pretrainings of a model.
@@ -46,6 +47,7 @@ impl Members {
                 dataset: *dataset,
                 planned: 0,
                 failed: 0,
+                blocked: 0,
                 runs: Runs::default(),
             },
             Stage::Pretrain { model, .. } => Self::Pretrain {
@@ -71,11 +73,13 @@ impl Members {
             Self::Search {
                 planned,
                 failed,
+                blocked,
                 runs,
                 ..
             } => {
                 *planned += 1;
                 *failed += usize::from(is_failed(record));
+                *blocked += usize::from(is_blocked(record));
                 if let Some(TaskResult::Search(result)) = result {
                     runs.push(seed, &result.trajectory)?;
                 }
@@ -109,10 +113,11 @@ impl Members {
                 dataset,
                 planned,
                 failed,
+                blocked,
                 runs,
             } => {
                 let set = RunSet::new(method, dataset, planned, failed, runs)?;
-                report.sets.push(set);
+                report.sets.push(set.with_blocked(blocked));
             }
             Self::Pretrain { rows, .. } => report.pretrained.extend(rows),
             Self::Evaluate { lines, trainings } => {

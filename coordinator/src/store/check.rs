@@ -20,6 +20,8 @@ pub struct Findings {
     pub faults: Vec<String>,
     /// Records that were read.
     pub records: u64,
+    /// Number of the newest record, 0 without any; none where that cannot be read.
+    pub newest: Option<Sequence>,
     /// Finished tasks whose stored results were compared.
     pub results: u64,
 }
@@ -38,6 +40,8 @@ pub async fn check(reader: &dyn Reader) -> Result<Findings, StoreError> {
     findings
         .faults
         .extend(faults.into_iter().map(|fault| format!("database: {fault}")));
+    // What hinders this is found again where the records are read.
+    findings.newest = reader.newest().await.ok();
     let core = state(reader.as_ref(), &mut findings).await;
     results(reader.as_ref(), core.as_ref(), &mut findings).await;
     Ok(findings)

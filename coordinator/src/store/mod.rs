@@ -31,6 +31,7 @@ mod attempts;
 pub mod check;
 mod error;
 mod lease;
+pub mod load;
 pub mod postgres;
 mod row;
 pub mod sqlite;

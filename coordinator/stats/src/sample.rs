@@ -211,6 +211,7 @@ pub struct RunSet {
     dataset: Dataset,
     planned: usize,
     failed: usize,
+    blocked: usize,
     runs: Runs,
 }
 
@@ -254,8 +255,17 @@ impl RunSet {
             dataset,
             planned,
             failed,
+            blocked: 0,
             runs,
         })
+    }
+
+    /// The same set, of whose missing runs so many cannot begin, because what they read
+    /// has failed; never more than are missing.
+    #[must_use]
+    pub fn with_blocked(self, blocked: usize) -> Self {
+        let blocked = blocked.min(self.missing());
+        Self { blocked, ..self }
     }
 
     /// Row label.
@@ -283,9 +293,14 @@ impl RunSet {
         self.runs.rows.len()
     }
 
-    /// Runs that are neither finished nor failed: not run yet, or cancelled.
+    /// Runs that are neither finished nor failed: not run yet, blocked, or cancelled.
     pub fn missing(&self) -> usize {
         self.planned - self.failed - self.finished()
+    }
+
+    /// Those of the missing runs that cannot begin, because their pretraining has failed.
+    pub const fn blocked(&self) -> usize {
+        self.blocked
     }
 
     /// The finished runs by ascending seed.

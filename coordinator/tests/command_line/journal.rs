@@ -10,7 +10,7 @@ use reprise_coordinator::store::postgres::PostgresStore;
 use reprise_coordinator::store::sqlite::SqliteStore;
 use reprise_coordinator::store::{Batch, Snapshot, Store, StoredResult};
 use reprise_core::Timestamp;
-use reprise_core::lifecycle::{Action, Actor, AttemptEnd, Core, Input, Settings, Step};
+use reprise_core::lifecycle::{Action, Actor, AttemptEnd, Core, Event, Input, Settings, Step};
 use reprise_core::plan::{plan, study_digest};
 use reprise_domain::{Capability, Seconds, TaskResult, Usage, Uuid, WorkerId};
 use reprise_proto::convert;
@@ -242,6 +242,7 @@ async fn only_whole_journals_are_backed_up_and_restored() {
         assert!(refused.said.contains(&expected), "{}", refused.said);
         assert!(!home.path("elsewhere/journal.sqlite").exists());
     }
+    assert_wrong_input(&restore("none"), "there is no backup `none`");
     let restored = restore("good");
     assert_eq!(restored.code, Some(0), "{}", restored.said);
     assert_wrong_input(&restore("good"), "move it away first");
@@ -250,6 +251,86 @@ async fn only_whole_journals_are_backed_up_and_restored() {
         .unwrap();
     // The restore itself is the fifth.
     assert!(checked.said.starts_with("5 records"), "{}", checked.said);
+}
+
+/// A journal of a study in the form of the first format.
+const TO_FORMAT_1: &str = "
+    ALTER TABLE journal DROP COLUMN sum;
+    UPDATE result SET result = json_remove(result, '$.provenance');
+    ALTER TABLE result DROP COLUMN sum;
+    DROP TABLE provenance;
+    DROP TABLE snapshot_head;
+    DROP TABLE snapshot_chunk;
+    DROP TABLE compaction;
+    PRAGMA user_version = 1;
+    VACUUM;";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_of_the_first_format_is_checked_where_it_is_copied() {
+    let home = Home::new().await.unwrap();
+    execute(&home.journal(), TO_FORMAT_1).await.unwrap();
+    let journal = |command, file| {
+        let state = if command == "backup" {
+            "state"
+        } else {
+            "elsewhere"
+        };
+        home.run(&["journal", command, file, "--state", state])
+            .unwrap()
+    };
+    let done = journal("backup", "good");
+    assert_eq!(done.code, Some(0), "{}", done.said);
+    let restored = journal("restore", "good");
+    assert_eq!(restored.code, Some(0), "{}", restored.said);
+    fs::remove_dir_all(home.path("elsewhere")).unwrap();
+
+    let damage = "DELETE FROM result WHERE task = (SELECT MIN(task) FROM result)";
+    execute(&home.journal(), damage).await.unwrap();
+    let refused = journal("backup", "bad");
+    assert_eq!(refused.code, Some(1), "{}", refused.said);
+    assert!(refused.said.contains("is missing"), "{}", refused.said);
+    let left = |name: &str| home.path(name).exists();
+    assert!(!left("bad") && !left("bad.partial") && !left("bad.partial.upgraded"));
+    execute(&home.path("good"), damage).await.unwrap();
+    let refused = journal("restore", "good");
+    assert_eq!(refused.code, Some(1), "{}", refused.said);
+    let expected = "`good` is not a complete backup";
+    assert!(refused.said.contains(expected), "{}", refused.said);
+    assert!(!left("elsewhere/journal.sqlite"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_and_backup_report_that_the_newest_part_is_missing() {
+    let home = Home::new().await.unwrap();
+    let copy = fs::read(home.journal()).unwrap();
+    let store = SqliteStore::open(&home.journal()).await.unwrap();
+    for at in [Timestamp(5), Timestamp(6)] {
+        let batch = Batch {
+            at,
+            events: vec![Event::restored(at)],
+            ..Batch::default()
+        };
+        store.commit(&batch).await.unwrap();
+    }
+    store.close().await.unwrap();
+    fs::write(home.journal(), copy).unwrap();
+    let check = || home.run(&["journal", "check", "--state", "state"]).unwrap();
+    let back_up = || {
+        home.run(&["journal", "backup", "copy", "--state", "state"])
+            .unwrap()
+    };
+    for ended in [check(), back_up()] {
+        let all = format!("{}{}", ended.data, ended.said);
+        assert_eq!(ended.code, Some(1), "{all}");
+        assert!(all.contains("5 to 6, are missing"), "{all}");
+    }
+    assert!(!home.path("copy").exists());
+    // Once a coordinator has noted it, what there is is all that is to be had.
+    let config = Config::local(&home.path("state"));
+    stop(Instance::start(config).await.unwrap()).await.unwrap();
+    for ended in [check(), back_up()] {
+        assert_eq!(ended.code, Some(0), "{}{}", ended.data, ended.said);
+    }
 }
 
 /// The log that held its newest records was removed, or a copy was put back by hand.

@@ -169,11 +169,17 @@ async fn a_study_that_is_held_or_ended_says_so_and_what_to_do() {
     };
     data(&["submit", &study]);
     data(&["pause", "noop"]);
+    let paused = "noop: paused; `reprise resume noop` lets it go on\n";
     let status = data(&["status", "noop"]);
-    assert!(
-        status.starts_with("noop: paused; `reprise resume noop` lets it go on\n"),
-        "{status}"
-    );
+    assert!(status.starts_with(paused), "{status}");
+    let log = stand.path("watch.log");
+    let mut watch = stand.watch("noop", &log).unwrap();
+    let said = wait_until(PATIENCE, "the watch says why nothing moves", || {
+        Ok(fs::read_to_string(&log)?.contains(paused))
+    });
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    said.unwrap();
     data(&["cancel", "noop"]);
     let status = data(&["status", "noop"]);
     let expected = "noop: cancelled; submitting it again takes it up\n";
@@ -253,6 +259,63 @@ fn a_place_for_tables_that_cannot_be_written_is_refused_before_the_work() {
         assert_wrong_input(&ended, &format!("error: write to `{out}`"));
         assert!(!directory.path().join("state").exists());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_for_an_export_that_cannot_be_written_is_wrong_input() {
+    let stand = Stand::start().await.unwrap();
+    let study = stand.study("study.yaml", NOOP).unwrap();
+    assert_eq!(stand.run(&["submit", &study]).unwrap().code, Some(0));
+    fs::write(stand.path("taken"), "").unwrap();
+    for out in ["/proc/tables", "taken"] {
+        let ended = stand.run(&["export", "noop", "--out", out]).unwrap();
+        assert_wrong_input(&ended, &format!("error: write to `{out}`"));
+    }
+    for out in ["/proc/noop.tar", "taken/noop.tar", "none/noop.tar"] {
+        let arguments = ["archive", "noop", "--out", out];
+        assert_wrong_input(&stand.run(&arguments).unwrap(), "error: write `");
+        // Before anything is asked of the coordinator.
+        let alone = [&arguments[..], &["--coordinator", "http://127.0.0.1:1"]].concat();
+        assert_wrong_input(&stand.run(&alone).unwrap(), "error: write `");
+    }
+    // Nothing is left of an archive that was begun.
+    let ended = stand
+        .run(&["archive", "none", "--out", "none.tar"])
+        .unwrap();
+    assert_wrong_input(&ended, "`none`");
+    assert!(!stand.path("none.tar.part").exists());
+}
+
+#[test]
+fn a_run_with_another_spec_says_that_it_goes_on_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (worker, began) = (path("worker"), path("began"));
+    fs::write(&worker, "#!/bin/sh\n: >\"$NOTE\"\nexec sleep 1000\n").unwrap();
+    fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |tasks: &str, more: &[&str]| {
+        fs::write(path("study.yaml"), NOOP.replace("tasks: 3", tasks)).unwrap();
+        let arguments = ["run", "study.yaml", "--workers", "1", "--state", "state"];
+        let variables = [
+            ("REPRISE_WORKER", worker.to_str().unwrap()),
+            ("NOTE", began.to_str().unwrap()),
+        ];
+        let ended = stand::interrupted(
+            directory.path(),
+            &[&arguments, more].concat(),
+            &variables,
+            || Ok(began.exists()),
+            Signal::SIGINT,
+        );
+        fs::remove_file(&began).unwrap();
+        ended.unwrap().said
+    };
+    run("tasks: 3", &[]);
+    let again = run("tasks: 3", &[]);
+    assert!(again.contains("noop: taken up again; 0 of 3"), "{again}");
+    let amended = run("tasks: 4", &["--amend"]);
+    let expected = "noop: goes on with this spec; 0 of 4";
+    assert!(amended.contains(expected), "{amended}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use reprise_coordinator::artifact::{Area, ArtifactStore};
 use reprise_core::lifecycle::Settings;
 use reprise_domain::measure::{ArtifactRef, EpochMeasures, PretrainResult, TaskResult, Trajectory};
 use reprise_domain::record::AttemptState;
@@ -64,6 +65,41 @@ async fn a_result_whose_files_are_not_stored_finishes_no_task() {
     let message = &status.failures.groups[0].message;
     assert!(message.contains("is not stored"), "{message}");
     assert!(message.contains(&file(1).digest.to_string()), "{message}");
+    stand.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_not_stored_as_announced_is_not_kept() {
+    let mut stand = Stand::start().await.unwrap();
+    let spec = noops("saved", 1).unwrap();
+    stand.client.submit(&spec, false).await.unwrap();
+    let store = ArtifactStore::local(&stand.state.path().join("artifacts")).unwrap();
+    let content = [7; 100];
+    let digest = reprise_data::digest(&content);
+    let mut worker = stand.worker(1).await.unwrap();
+    let mut attempt = worker.next().await.unwrap();
+    for (is_stored, announced, is_kept) in
+        [(false, 100, false), (true, 99, false), (true, 100, true)]
+    {
+        if is_stored {
+            let area = Area::Checkpoint(attempt.clone().try_into().unwrap());
+            let stored = ArtifactRef { digest, bytes: 100 };
+            let mut upload = store.writer().await.unwrap().begin(area, stored).unwrap();
+            upload.write(&content).await.unwrap();
+            upload.finish().await.unwrap();
+        }
+        let bytes = announced;
+        let artifact = ArtifactRef { digest, bytes };
+        worker
+            .checkpoint(attempt.clone(), artifact, 1)
+            .await
+            .unwrap();
+        worker.give_back(attempt).await.unwrap();
+        let next = worker.next_assignment().await.unwrap();
+        let given = next.checkpoint.is_some();
+        assert_eq!(given, is_kept, "stored: {is_stored}, {announced} bytes");
+        attempt = next.attempt.unwrap();
+    }
     stand.stop().await.unwrap();
 }
 

@@ -2,6 +2,7 @@
 //! failures by cause, results, changes, events.
 
 mod attempts;
+mod compaction;
 mod services;
 mod stand;
 

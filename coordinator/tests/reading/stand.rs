@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use reprise_coordinator::client::Client;
 use reprise_coordinator::instance::{Config, Instance};
 use reprise_core::lifecycle::Settings;
-use reprise_domain::measure::{TaskResult, Usage};
+use reprise_domain::measure::{ArtifactRef, TaskResult, Usage};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{AttemptOutcome, Capability, Device, Failure, FailureClass};
 use reprise_proto::client::connect;
@@ -52,6 +52,11 @@ impl Stand {
             core,
             ..Config::local(state.path())
         };
+        Self::begin(state, config).await
+    }
+
+    /// The same by any configuration.
+    pub(crate) async fn begin(state: TempDir, config: Config) -> anyhow::Result<Self> {
         let instance = Instance::start(config).await?;
         let client = Client::connect(&instance.url(), None).await?;
         Ok(Self {
@@ -90,7 +95,7 @@ pub(crate) fn noops(name: &str, tasks: u32) -> anyhow::Result<StudySpec> {
 pub(crate) struct Worker {
     outgoing: mpsc::Sender<FromWorker>,
     incoming: Streaming<ToWorker>,
-    started: Vec<pb::Attempt>,
+    started: Vec<pb::Assignment>,
 }
 
 impl Worker {
@@ -128,14 +133,17 @@ impl Worker {
 
     /// The next attempt that it was given.
     pub(crate) async fn next(&mut self) -> anyhow::Result<pb::Attempt> {
+        let assignment = self.next_assignment().await?;
+        assignment.attempt.context("an assignment of nothing")
+    }
+
+    /// The same with what it needs.
+    pub(crate) async fn next_assignment(&mut self) -> anyhow::Result<pb::Assignment> {
         while self.started.is_empty() {
             let message = in_time(self.incoming.message()).await??;
             let message = message.context("the session has ended")?.message;
             if let Some(ToMessage::Start(start)) = message {
-                let attempts = start.assignments.into_iter();
-                self.started = attempts
-                    .filter_map(|assignment| assignment.attempt)
-                    .collect();
+                self.started = start.assignments;
             }
         }
         Ok(self.started.remove(0))
@@ -155,6 +163,27 @@ impl Worker {
             usage: Usage::default(),
         };
         self.report(attempt, &finished).await
+    }
+
+    /// Says that it stored where an attempt stands.
+    pub(crate) async fn checkpoint(
+        &self,
+        attempt: pb::Attempt,
+        artifact: ArtifactRef,
+        done: u64,
+    ) -> anyhow::Result<()> {
+        let checkpoint = FromMessage::Checkpoint(pb::Checkpoint {
+            attempt: Some(attempt),
+            artifact: Some(artifact.into()),
+            done,
+        });
+        let message = Some(checkpoint);
+        Ok(self.outgoing.send(FromWorker { message }).await?)
+    }
+
+    /// Hands an attempt back.
+    pub(crate) async fn give_back(&self, attempt: pb::Attempt) -> anyhow::Result<()> {
+        self.report(attempt, &AttemptOutcome::Returned).await
     }
 
     /// Gives a sign of life.

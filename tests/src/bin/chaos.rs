@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
+use reprise_tests::chaos::LEFT_OUT;
 use reprise_tests::chaos::clock::Clock;
 use reprise_tests::chaos::disk::Disk;
 use reprise_tests::chaos::random::Random;
@@ -121,10 +122,14 @@ fn run(options: &Options, seed: u64) -> anyhow::Result<()> {
 fn shares(disks: bool) -> Vec<(Kind, usize)> {
     let clock = Clock::can_jump();
     if !disks {
-        say("SKIPPED: full disks; mounting small ones needs root");
+        say(&format!(
+            "{LEFT_OUT}full disks; mounting small ones needs root"
+        ));
     }
     if !clock {
-        say("SKIPPED: clock jumps; they need Debian's package `faketime`");
+        say(&format!(
+            "{LEFT_OUT}clock jumps; they need Debian's package `faketime`"
+        ));
     }
     let possible = |kind: Kind| match kind {
         Kind::WorkerDiskFull | Kind::CoordinatorDiskFull => disks,

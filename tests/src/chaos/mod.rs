@@ -15,3 +15,6 @@ pub mod site;
 pub mod tally;
 pub mod vault;
 pub mod verdict;
+
+/// What a line begins with that says which faults this machine cannot inject.
+pub const LEFT_OUT: &str = "SKIPPED: ";

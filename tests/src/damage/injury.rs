@@ -7,6 +7,7 @@ use super::bytes::{change_digit, cut, files, flip, in_file, zero_page};
 use super::kind::{Kind, Origin};
 use super::rows::{RECORDS, RESULTS, RowDamage, damage};
 use crate::chaos::random::Random;
+use crate::journal::newest;
 
 /// How often another kind is drawn where one met nothing.
 const DRAWS: usize = 50;
@@ -58,7 +59,7 @@ fn one(
         }
         Kind::LogFlip => in_file(&log, |bytes| flip(bytes, random))?,
         Kind::LogCut => in_file(&log, |bytes| cut(bytes, random))?,
-        Kind::LogRemoved => removed(&log)?,
+        Kind::LogRemoved => log_removed(&journal, &log)?,
         Kind::ResultDigit => rows(RowDamage::Digit(RESULTS), random)?,
         Kind::ResultDeleted => rows(RowDamage::Deleted(RESULTS), random)?,
         Kind::ResultSwapped => rows(RowDamage::Swapped(RESULTS), random)?,
@@ -106,6 +107,15 @@ fn removed(path: &Path) -> std::io::Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         done => done.map(|()| Some(format!("`{}` removed", path.display()))),
     }
+}
+
+/// Removes the log of a journal; nothing is done to one whose records are all in the
+/// file.
+fn log_removed(journal: &Path, log: &Path) -> anyhow::Result<Option<String>> {
+    let before = newest(journal)?;
+    let done = removed(log)?;
+    let keeps_all = newest(journal).is_ok_and(|after| after == before);
+    Ok(done.filter(|_| !keeps_all))
 }
 
 fn remove_directory(path: &Path) -> std::io::Result<()> {

@@ -34,7 +34,7 @@ pub enum Kind {
     LogFlip,
     /// The write-ahead log ends early.
     LogCut,
-    /// The write-ahead log is gone.
+    /// The write-ahead log is gone, and records with it.
     LogRemoved,
     /// A digit in a stored result is another; the text stays valid JSON.
     ResultDigit,
@@ -117,10 +117,13 @@ impl Origin {
 }
 
 impl Kind {
-    /// Whether the tasks that were finished are lost with it, so that even an
+    /// Whether finished tasks are lost with it, all or the newest, so that even an
     /// unchanged table must not come without a word.
     pub fn loses_history(self) -> bool {
-        matches!(self, Self::JournalEmpty | Self::JournalRemoved)
+        matches!(
+            self,
+            Self::JournalEmpty | Self::JournalRemoved | Self::JournalBackup | Self::LogRemoved
+        )
     }
 }
 

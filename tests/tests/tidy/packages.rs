@@ -7,11 +7,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::names::{code, names};
 use super::{files, offenders, root};
 
 /// Each package with what it must not reach by dependencies of any depth, those of
 /// its tests left out.
-const FORBIDDEN: [(&str, &[&str]); 13] = [
+const FORBIDDEN: [(&str, &[&str]); 14] = [
     (
         "reprise-proto",
         &[
@@ -73,24 +74,34 @@ const FORBIDDEN: [(&str, &[&str]); 13] = [
         ],
     ),
     ("reprise-tests", &[COORDINATOR, WORKER, TORCH, "tch"]),
+    // It starts the programs, and measures the libraries of the worker alone.
+    (
+        BENCH,
+        &[COORDINATOR, WORKER, "reprise-core", "reprise-stats"],
+    ),
     (
         "reprise-skip",
         &[COORDINATOR, WORKER, "tokio", "tonic", "tch"],
     ),
 ];
 
-const PURE_FORBIDDEN: [&str; 6] = [
+const PURE_FORBIDDEN: [&str; 9] = [
     "tokio",
     "tonic",
     "prost",
     "tch",
     "torch-sys",
     "reprise-proto",
+    "rand",
+    "rand_core",
+    "getrandom",
 ];
 
 const COORDINATOR: &str = "reprise-coordinator";
 const WORKER: &str = "reprise-worker";
 const TORCH: &str = "reprise-torch";
+const TESTS: &str = "reprise-tests";
+const BENCH: &str = "reprise-bench";
 
 /// All that the vocabulary may depend on.
 const DOMAIN: [&str; 3] = ["serde", "thiserror", "uuid"];
@@ -105,7 +116,7 @@ const PURE: [&str; 5] = [
 ];
 
 /// What they may not call, each listed in their `clippy.toml`.
-const DISALLOWED: [&str; 12] = [
+const DISALLOWED: [&str; 21] = [
     "std::env::set_var",
     "std::env::var",
     "std::env::var_os",
@@ -115,13 +126,22 @@ const DISALLOWED: [&str; 12] = [
     "std::fs::read_to_string",
     "std::fs::read_dir",
     "std::fs::write",
+    "std::fs::copy",
+    "std::fs::metadata",
+    "std::fs::create_dir",
+    "std::fs::create_dir_all",
+    "std::fs::remove_file",
+    "std::fs::remove_dir",
+    "std::fs::remove_dir_all",
+    "std::fs::rename",
+    "std::fs::OpenOptions::open",
     "std::fs::File::open",
     "std::fs::File::create",
     "std::thread::spawn",
 ];
 
 /// Parts of the library that they may not name at all outside their tests.
-const UNNAMED: [&str; 12] = [
+const UNNAMED: [&str; 14] = [
     "std::env",
     "std::fs",
     "std::net",
@@ -130,6 +150,8 @@ const UNNAMED: [&str; 12] = [
     "Instant",
     "SystemTime",
     "OsRng",
+    "RandomState",
+    "rand",
     "getrandom",
     "new_v4",
     "tokio",
@@ -140,7 +162,13 @@ const UNNAMED: [&str; 12] = [
 struct Graph {
     names: BTreeMap<String, String>,
     edges: BTreeMap<String, BTreeSet<String>>,
+    /// What the manifest of each package of the tree asks for, whatever it calls it
+    /// there, with whether only its tests do.
+    asked: BTreeMap<String, BTreeSet<(String, ForTests)>>,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct ForTests(bool);
 
 impl Graph {
     fn read() -> Self {
@@ -155,10 +183,23 @@ impl Graph {
             .unwrap_or_else(|error| panic!("read cargo's metadata: {error}"));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let names = list(&metadata["packages"])
+        let packages = list(&metadata["packages"]);
+        let names = packages
             .iter()
             .map(|package| (text(&package["id"]), text(&package["name"])))
             .collect();
+        let own = packages
+            .iter()
+            .filter(|package| text(&package["id"]).starts_with("path+"));
+        let asked = own.map(|package| {
+            let asked = list(&package["dependencies"]);
+            let asked = asked.iter().map(|dependency| {
+                let is_for_tests = dependency["kind"].as_str() == Some("dev");
+                (text(&dependency["name"]), ForTests(is_for_tests))
+            });
+            (text(&package["name"]), asked.collect())
+        });
+        let asked = asked.collect();
         let edges = list(&metadata["resolve"]["nodes"])
             .iter()
             .map(|node| {
@@ -171,7 +212,11 @@ impl Graph {
                 (text(&node["id"]), needed)
             })
             .collect();
-        Self { names, edges }
+        Self {
+            names,
+            edges,
+            asked,
+        }
     }
 
     fn id(&self, name: &str) -> &str {
@@ -220,16 +265,13 @@ fn packages_keep_to_the_layout() {
     let domain = graph.direct("reprise-domain");
     let more = domain.iter().filter(|name| !DOMAIN.contains(name));
     wrong.extend(more.map(|name| format!("reprise-domain depends on {name}")));
-    let own = graph
-        .names
-        .iter()
-        .filter(|(id, _)| id.starts_with("path+"))
-        .map(|(_, name)| name.as_str());
-    for package in own.filter(|name| *name != "reprise-bench") {
-        if graph.direct(package).contains("reprise-tests") {
-            wrong.push(format!(
-                "{package} depends on reprise-tests outside its tests"
-            ));
+    for (package, asked) in &graph.asked {
+        let asks = |name: &str, of_tests| asked.contains(&(name.to_owned(), ForTests(of_tests)));
+        if package != BENCH && asks(TESTS, false) {
+            wrong.push(format!("{package} depends on {TESTS} outside its tests"));
+        }
+        if asks(BENCH, false) || asks(BENCH, true) {
+            wrong.push(format!("{package} depends on {BENCH}"));
         }
     }
     assert_eq!(wrong, [""; 0]);
@@ -262,18 +304,33 @@ fn pure_packages_name_no_part_of_the_world() {
 
 #[test]
 fn libtorch_is_bound_in_one_package() {
-    let users = offenders("Cargo.toml", |name, text| {
-        name != "Cargo.toml" && text.lines().any(|line| line.starts_with("tch"))
+    let graph = Graph::read();
+    let users = graph.asked.iter().filter(|(_, asked)| {
+        asked
+            .iter()
+            .any(|(name, _)| ["tch", "torch-sys"].contains(&name.as_str()))
     });
-    assert_eq!(users, ["worker/torch/Cargo.toml"]);
+    let users: Vec<_> = users.map(|(package, _)| package.as_str()).collect();
+    assert_eq!(users, [TORCH]);
+}
+
+/// The command line and the clients talk to a coordinator; only [`instance`] makes one.
+///
+/// [`instance`]: ../../coordinator/src/instance.rs
+#[test]
+fn the_command_line_keeps_out_of_the_engine() {
+    let outside = ["coordinator/src/cli/", "coordinator/src/client"];
+    let wrong = offenders(".rs", |name, text| {
+        outside.iter().any(|place| name.starts_with(place)) && names(text, "crate::engine")
+    });
+    assert_eq!(wrong, [""; 0]);
 }
 
 /// Every package is under a rule, so that a new one gets its own.
 #[test]
 fn every_package_has_its_rule() {
     let known = |name: &str| {
-        FORBIDDEN.iter().any(|(package, _)| *package == name)
-            || ["reprise-domain", "reprise-bench"].contains(&name)
+        FORBIDDEN.iter().any(|(package, _)| *package == name) || name == "reprise-domain"
     };
     let mut missing = Vec::new();
     for (name, text) in files("Cargo.toml").unwrap_or_else(|error| panic!("read: {error}")) {
@@ -290,22 +347,4 @@ fn every_package_has_its_rule() {
 fn is_test(name: &str) -> bool {
     let file = Path::new(name).file_name().and_then(|file| file.to_str());
     file.is_some_and(|file| file == "tests.rs" || file.ends_with("_tests.rs"))
-}
-
-/// A file without the tests at its end.
-fn code(text: &str) -> &str {
-    text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(text)
-}
-
-/// Whether code names something, comments left out.
-fn names(code: &str, word: &str) -> bool {
-    let part = |character: char| character.is_alphanumeric() || character == '_';
-    code.lines()
-        .map(|line| line.split("//").next().unwrap_or_default())
-        .any(|line| {
-            line.match_indices(word).any(|(at, _)| {
-                let (before, after) = (&line[..at], &line[at + word.len()..]);
-                !before.ends_with(part) && !after.starts_with(part)
-            })
-        })
 }

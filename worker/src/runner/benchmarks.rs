@@ -34,7 +34,8 @@ impl Benchmarks {
         cancel: &Cancel,
     ) -> Result<Arc<dyn Benchmark>, RunError> {
         self.known.get(digest, cancel, || {
-            let content = artifacts.fetch(digest, cancel)?;
+            let content = artifacts.fetch(digest, cancel);
+            let content = content.map_err(RunError::of_upload)?;
             read(&format!("artifact {}", digest.short()), &content)
         })
     }

@@ -59,6 +59,13 @@ pub enum RunError {
     /// An artifact cannot be had.
     #[error(transparent)]
     Artifact(ArtifactError),
+    /// A file that a client stored for the study is not there any more; none of the
+    /// study's tasks makes it.
+    #[error(
+        "a file of the study is lost or damaged at the coordinator; submit the study again, \
+         which uploads it"
+    )]
+    Upload(#[source] ArtifactError),
     /// A program gave no result.
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -92,12 +99,18 @@ impl RunError {
             Self::Impossible { .. } => FailureClass::Permanent,
             Self::Program(error) => error.class(),
             Self::Torch(error) => error.class(),
-            Self::Artifact(ArtifactError::Fetch { source, .. })
-                if matches!(source.code, ErrorCode::NotFound | ErrorCode::Corrupt) =>
-            {
-                FailureClass::InputLost
-            }
+            Self::Artifact(error) if is_lost(error) => FailureClass::InputLost,
+            Self::Upload(_) => FailureClass::InputLost,
             Self::Stopped | Self::Artifact(_) | Self::Failed { .. } => FailureClass::Task,
+        }
+    }
+
+    /// What follows when a file cannot be had that a client stored for the study.
+    fn of_upload(error: ArtifactError) -> Self {
+        if is_lost(&error) {
+            Self::Upload(error)
+        } else {
+            error.into()
         }
     }
 
@@ -113,6 +126,16 @@ impl RunError {
     ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         let doing = doing.into();
         move |source| Self::Impossible { doing, source }
+    }
+}
+
+/// Whether the coordinator has no such file, or a damaged one.
+const fn is_lost(error: &ArtifactError) -> bool {
+    match error {
+        ArtifactError::Fetch { source, .. } => {
+            matches!(source.code, ErrorCode::NotFound | ErrorCode::Corrupt)
+        }
+        ArtifactError::Cache { .. } | ArtifactError::Stopped(_) => false,
     }
 }
 
@@ -216,11 +239,15 @@ mod tests {
     #[test]
     fn an_input_that_is_lost_or_damaged_is_no_fault_of_the_task() {
         let check = |code, expected: FailureClass| {
-            let error = RunError::from(ArtifactError::Fetch {
+            let error = || ArtifactError::Fetch {
                 digest: Digest::from_bytes([1; 32]),
                 source: ApiError::new(code, "no"),
-            });
-            assert_eq!(error.class(), expected, "{code:?}");
+            };
+            assert_eq!(RunError::from(error()).class(), expected, "{code:?}");
+            let of_upload = RunError::of_upload(error());
+            assert_eq!(of_upload.class(), expected, "{code:?}");
+            let has_way_out = of_upload.to_string().contains("submit the study again");
+            assert_eq!(has_way_out, expected == FailureClass::InputLost, "{code:?}");
         };
         check(ErrorCode::NotFound, FailureClass::InputLost);
         check(ErrorCode::Corrupt, FailureClass::InputLost);

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use reprise_core::lifecycle::{Core, Input, Settings, StudyControl};
+use reprise_core::lifecycle::{Core, Input, Refusal, Settings, StudyControl};
 use reprise_domain::ModelName;
 use reprise_domain::study::{Seeds, StudySpec};
 
 use crate::fixtures::{
-    control, embedded, empty, method, noops, pretraining, searches, submission, worker,
+    control, embedded, empty, method, noops, offer, pretraining, searches, submission, worker,
 };
 use crate::lab::Lab;
 
@@ -70,10 +70,79 @@ fn deleted_tasks_make_room_for_others() {
             .unwrap();
         sizes.push(core.snapshot().len());
     }
-    core.handle(submission(&noops("s", 11), false), now)
-        .unwrap_err();
+    let refused = core.handle(submission(&noops("s", 11), false), now);
+    let Err(Refusal::Full {
+        what: "tasks",
+        found: 11,
+        limit: 10,
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
     // A study keeps its place, which takes some hundred bytes.
     assert!(sizes[99] < sizes[0] + 100 * 1000, "{sizes:?}");
+}
+
+#[test]
+fn studies_are_bounded_and_a_deleted_one_makes_room() {
+    let settings = Settings {
+        most_studies: 2,
+        ..Settings::default()
+    };
+    let mut core = Core::new(settings);
+    let now = reprise_core::Timestamp(1);
+    let mut submit = |name| {
+        core.handle(submission(&noops(name, 1), false), now)
+            .map(drop)
+    };
+    submit("a").unwrap();
+    submit("b").unwrap();
+    // A known one needs no room.
+    submit("a").unwrap();
+    let refused = submit("c");
+    let Err(Refusal::Full {
+        what: "studies",
+        found: 3,
+        limit: 2,
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    let deleted = noops("a", 1).name;
+    core.handle(control(deleted, StudyControl::Delete), now)
+        .unwrap();
+    core.handle(submission(&noops("c", 1), false), now).unwrap();
+}
+
+#[test]
+fn workers_are_bounded_and_a_known_one_is_welcome() {
+    let settings = Settings {
+        most_workers: 2,
+        ..Settings::default()
+    };
+    let mut core = Core::new(settings);
+    let now = reprise_core::Timestamp(1);
+    let mut greet = |number| {
+        let hello = Input::Hello {
+            worker: worker(number),
+            capability: offer(1),
+            holding: Vec::new(),
+            again: false,
+        };
+        core.handle(hello, now).map(drop)
+    };
+    greet(1).unwrap();
+    greet(2).unwrap();
+    let refused = greet(3);
+    let Err(Refusal::Full {
+        what: "workers",
+        found: 3,
+        limit: 2,
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    greet(1).unwrap();
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _, stream};
 use prost::Message as _;
 use reprise_core::lifecycle::Progress;
+use reprise_core::message::split;
 use reprise_domain::bounds;
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::{AttemptId, AttemptOutcome, Capability, Failure, FailureClass, WorkerId};
@@ -331,25 +332,16 @@ fn to_wire(message: OutboxMessage) -> Vec<ToMessage> {
         OutboxMessage::Acknowledge(list) => vec![ToMessage::Acknowledge(pb::Acknowledge {
             attempts: attempts(list),
         })],
-        OutboxMessage::Start(assignments) => starts(assignments),
+        OutboxMessage::Start(assignments) => starts(&assignments),
     }
 }
 
-fn starts(assignments: Vec<Assignment>) -> Vec<ToMessage> {
-    let mut messages = Vec::new();
-    let (mut start, mut bytes) = (pb::Start::default(), 0);
-    for assignment in assignments {
-        let wire = assigned(&assignment);
-        let size = wire.encoded_len();
-        if bytes > 0 && bytes + size > START_BYTES {
-            messages.push(ToMessage::Start(std::mem::take(&mut start)));
-            bytes = 0;
-        }
-        bytes += size;
-        start.assignments.push(wire);
-    }
-    messages.push(ToMessage::Start(start));
-    messages
+fn starts(assignments: &[Assignment]) -> Vec<ToMessage> {
+    let assignments = assignments.iter().map(assigned);
+    split(assignments, pb::Assignment::encoded_len, START_BYTES)
+        .into_iter()
+        .map(|assignments| ToMessage::Start(pb::Start { assignments }))
+        .collect()
 }
 
 fn assigned(assignment: &Assignment) -> pb::Assignment {
@@ -392,7 +384,8 @@ mod tests {
             inputs: Vec::new(),
             checkpoint: None,
         };
-        let messages = starts((1..=40_000).map(assignment).collect());
+        let assignments: Vec<_> = (1..=40_000).map(assignment).collect();
+        let messages = starts(&assignments);
         let mut numbers = Vec::new();
         for message in &messages {
             let ToMessage::Start(start) = message else {
@@ -409,6 +402,6 @@ mod tests {
         }
         assert!(messages.len() > 2, "{} messages", messages.len());
         assert!(numbers.into_iter().eq(1..=40_000));
-        assert_eq!(starts(Vec::new()).len(), 1);
+        assert_eq!(starts(&[]), [], "nothing to say");
     }
 }

@@ -6,6 +6,7 @@
 //! behind the journal, which says nothing.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -18,6 +19,43 @@ const ENDING: &str = "-newest";
 
 /// Digits of the number of a record.
 const DIGITS: usize = 20;
+
+/// The newest part of a journal that is not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lack {
+    /// The newest record that there is.
+    pub newest: Sequence,
+    /// The newest one that was written.
+    pub written: Sequence,
+}
+
+impl Lack {
+    /// What a journal lacks that ends with `newest` and was written up to `written`;
+    /// nothing where the mark does not say that, or is behind.
+    pub fn of(newest: Sequence, written: Option<Sequence>) -> Option<Self> {
+        let written = written.filter(|written| *written > newest)?;
+        Some(Self { newest, written })
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the newest records of the journal, {} to {}, are missing: its write-ahead log was \
+             removed or is damaged, or an older copy is in its place; a coordinator that starts \
+             notes it and lets the tasks run again that they told of, or restore a newer backup",
+            self.newest + 1,
+            self.written
+        )
+    }
+}
+
+/// The newest record that was written to the journal at `path`, by its mark; none if
+/// the mark does not say. Nothing is made or changed.
+pub fn written(path: &Path) -> Option<Sequence> {
+    Mark(File::open(name(path)).ok()?).read()
+}
 
 /// The mark of a journal.
 #[derive(Debug)]

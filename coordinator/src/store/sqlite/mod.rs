@@ -27,7 +27,7 @@ use super::{Batch, Reader, Sequence, Store, StoreError, StoredResult};
 use checkpointer::{Checkpointer, Pace};
 pub use file::{back_up, check};
 use mark::Mark;
-pub use mark::name as mark_of;
+pub use mark::{Lack, name as mark_of, written};
 pub use read::SqliteReader;
 
 /// Longest wait for another process that writes or recovers the file.
@@ -52,15 +52,6 @@ pub struct SqliteStore {
     reader: Arc<SqliteReader>,
     prompt_reader: Arc<SqliteReader>,
     lacks: Option<Lack>,
-}
-
-/// The newest part of a journal that is not there any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lack {
-    /// The newest record that there is.
-    pub newest: Sequence,
-    /// The newest one that was written.
-    pub written: Sequence,
 }
 
 #[derive(Debug)]
@@ -104,7 +95,7 @@ impl SqliteStore {
             .await
             .map_err(failed)?;
         let mark = Mark::open(path).map_err(|error| failed(sqlx::Error::Io(error)))?;
-        let written = mark.read().filter(|written| *written > newest);
+        let lacks = Lack::of(newest, mark.read());
         let checkpointer = Checkpointer::start(path, Pace::default()).await;
         let checkpointer = checkpointer.map_err(failed)?;
         let prompt_reader = SqliteReader::single(path).await.map_err(failed)?;
@@ -118,7 +109,7 @@ impl SqliteStore {
             checkpointer,
             reader: Arc::new(SqliteReader::new(path)),
             prompt_reader: Arc::new(prompt_reader),
-            lacks: written.map(|written| Lack { newest, written }),
+            lacks,
         })
     }
 

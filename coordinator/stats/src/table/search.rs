@@ -165,7 +165,8 @@ fn absences(sets: &[RunSet]) -> Vec<String> {
             let without = set.finished() - set.accuracies(Split::Test).len();
             let parts: Vec<String> = [
                 (set.failed(), "failed"),
-                (set.missing(), "not finished"),
+                (set.blocked(), "blocked by a failed pretraining"),
+                (set.missing() - set.blocked(), "not finished"),
                 (without, "finished without a query"),
             ]
             .into_iter()
@@ -230,10 +231,11 @@ mod tests {
     fn absent_runs_are_named_below_the_table() {
         let runs = vec![run(1, &[(90.0, 91.0, 1.0)]), run(2, &[])];
         let set = RunSet::new("dngo", Dataset::Cifar10, 9, 3, gathered(runs)).unwrap();
-        let table = search_overview(&[set]);
+        let table = search_overview(&[set.with_blocked(3)]);
         assert_eq!(
             table.notes.last().unwrap(),
-            "dngo on cifar10: of 9 runs planned, 3 failed, 4 not finished, 1 finished without a query"
+            "dngo on cifar10: of 9 runs planned, 3 failed, 3 blocked by a failed pretraining, \
+             1 not finished, 1 finished without a query"
         );
         assert_eq!(table.rows[0].last(), Some(&Cell::text("1")));
     }

@@ -80,7 +80,8 @@ impl Runner {
         let doing = ProgramError::io("make the directory of a program");
         let workspace = Workspace::make(&programs.directory, attempt).map_err(doing)?;
         for file in &spec.files {
-            let content = self.artifacts.fetch(file.digest, cancel)?;
+            let content = self.artifacts.fetch(file.digest, cancel);
+            let content = content.map_err(RunError::of_upload)?;
             workspace
                 .ship(file, &content)
                 .map_err(ProgramError::io("ship a file"))?;

@@ -1,15 +1,24 @@
 //! What the coordinator's shell does for the core, and what the core must not ask of it.
 
 use reprise_core::lifecycle::{Action, AttemptEnd, Checkpoint};
+use reprise_core::message::split;
 use reprise_domain::{AttemptId, WorkerId};
 
 use super::cluster::{Checked, Cluster, Letter};
+use super::faults::Sabotage;
 use super::node::Order;
+
+/// Bytes of one message to a worker, so few that many starts take several.
+const LARGEST_MESSAGE: usize = 300;
+
+/// Bytes of an assignment, and of each result that it reads.
+const ASSIGNMENT: usize = 100;
+const INPUT: usize = 60;
 
 impl Cluster {
     pub(super) fn act(&mut self, action: Action) -> Checked {
         let (id, order) = match action {
-            Action::Start { worker, attempts } => (worker, Order::Start(attempts)),
+            Action::Start { worker, attempts } => return self.start(worker, attempts),
             Action::Stop { worker, attempts } => {
                 self.strike("stopped attempt");
                 (worker, Order::Stop(attempts))
@@ -63,6 +72,36 @@ impl Cluster {
             }
         };
         self.check_kept(id, &order)?;
+        self.order(id, order)
+    }
+
+    /// Sends assignments, in as many messages as they need.
+    fn start(&mut self, worker: WorkerId, attempts: Vec<AttemptId>) -> Checked {
+        let messages = if self.sabotage == Some(Sabotage::SendsWholeStarts) {
+            vec![attempts]
+        } else {
+            split(attempts, |attempt| self.bytes(*attempt), LARGEST_MESSAGE)
+        };
+        if messages.len() > 1 {
+            self.strike("split start");
+        }
+        messages
+            .into_iter()
+            .try_for_each(|attempts| self.order(worker, Order::Start(attempts)))
+    }
+
+    fn bytes(&self, attempt: AttemptId) -> usize {
+        let spec = self.core.spec(attempt.task);
+        ASSIGNMENT + INPUT * spec.map_or(0, |spec| spec.inputs().len())
+    }
+
+    fn order(&mut self, id: WorkerId, order: Order) -> Checked {
+        if let Order::Start(attempts) = &order {
+            let bytes: usize = attempts.iter().map(|attempt| self.bytes(*attempt)).sum();
+            if bytes > LARGEST_MESSAGE {
+                return Err(format!("a message of {bytes} bytes is sent to `{id}`"));
+            }
+        }
         let node = self
             .nodes
             .iter()

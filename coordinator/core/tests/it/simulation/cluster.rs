@@ -28,6 +28,8 @@ pub(super) enum Message {
     Checkpoint(AttemptId, ArtifactRef, u64),
     /// The answer to a read of a checkpoint, whose file is gone.
     CheckpointLost(AttemptId, Digest),
+    /// What was found where an input was looked for: its file is gone.
+    InputLost(TaskKey),
     Progress(AttemptId, Progress),
     /// The end of the session.
     Closed,
@@ -64,6 +66,8 @@ pub(crate) struct Cluster {
     pub(super) files: BTreeSet<(AttemptId, Digest)>,
     /// Those of which the coordinator was told that they are not.
     pub(super) told_lost: BTreeSet<(AttemptId, Digest)>,
+    /// Finished tasks whose files are gone, without anybody having been told.
+    pub(super) torn: BTreeSet<TaskKey>,
     /// Whether the journal is a backup that was put back.
     pub(super) restored: bool,
     /// Whether the step in hand deletes a study.
@@ -127,6 +131,7 @@ impl Cluster {
             faults: BTreeMap::new(),
             files: BTreeSet::new(),
             told_lost: BTreeSet::new(),
+            torn: BTreeSet::new(),
             restored: false,
             deleting: false,
         }
@@ -242,15 +247,25 @@ impl Cluster {
             Event::WorkerDrained { .. } => self.strike("drained worker"),
             Event::Reopened { .. } => self.strike("reopened task"),
             Event::StudyDeleted { .. } => self.strike("deleted study"),
+            Event::Failed { failure, .. } if failure.class == FailureClass::InputLost => {
+                self.strike("lost input");
+            }
             Event::Doubled { .. } => self.strike("doubled attempt"),
             Event::Checkpointed { .. } => self.strike("checkpoint"),
             Event::Failed { .. } => self.strike("failed attempt"),
             Event::Returned { .. } => self.strike("returned attempt"),
             Event::Superseded { .. } => self.strike("late result"),
-            Event::Finished { attempt, .. } if !self.ledger.was_live(*attempt) => {
-                self.strike("collected late result");
+            Event::Finished { attempt, .. } => {
+                // Its files are stored with it.
+                self.torn.remove(&attempt.task);
+                if !self.ledger.was_live(*attempt) {
+                    self.strike("collected late result");
+                }
             }
-            Event::Unarchived { .. } => self.strike("unarchived result"),
+            Event::Unarchived { attempt, .. } => {
+                self.torn.remove(&attempt.task);
+                self.strike("unarchived result");
+            }
             Event::Lost { .. } => self.strike("lost attempt"),
             Event::StudyCancelled { .. } => self.strike("cancelled study"),
             Event::StudyPaused { .. } => self.strike("paused study"),
@@ -356,6 +371,7 @@ impl Cluster {
                 self.told_lost.insert((attempt, checkpoint));
                 Ok(())
             }
+            Message::InputLost(task) => self.input(Input::ArtifactLost { task }),
             Message::Progress(attempt, progress) => self.input(Input::Progress {
                 worker,
                 attempt,
@@ -371,6 +387,11 @@ impl Cluster {
                     }
                     _ => (worker, attempt),
                 };
+                if matches!(&end, AttemptEnd::Failed(failure)
+                    if failure.class == FailureClass::InputLost)
+                {
+                    self.look_for_inputs(node, session, attempt.task);
+                }
                 self.input(Input::Report {
                     worker,
                     attempt,

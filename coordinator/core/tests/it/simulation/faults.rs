@@ -2,7 +2,7 @@
 //! simulation notices.
 
 /// Faults that must have struck for a simulation to mean anything.
-pub(crate) const FAULTS: [&str; 38] = [
+pub(crate) const FAULTS: [&str; 41] = [
     "adopted attempt",
     "amended study",
     "audit",
@@ -24,8 +24,10 @@ pub(crate) const FAULTS: [&str; 38] = [
     "forgotten checkpoint",
     "half-open session",
     "late result",
+    "lost artifact",
     "lost attempt",
     "lost checkpoint",
+    "lost input",
     "overrun attempt",
     "paused study",
     "reopened task",
@@ -36,6 +38,7 @@ pub(crate) const FAULTS: [&str; 38] = [
     "returned attempt",
     "session break",
     "snapshot",
+    "split start",
     "stale checkpoint",
     "stopped attempt",
     "unarchived result",
@@ -56,6 +59,10 @@ pub(crate) enum Sabotage {
     FalsifiesResults,
     /// Nobody hears of a checkpoint whose file is gone.
     KeepsLostCheckpoints,
+    /// Nobody looks for the inputs that a worker could not read.
+    KeepsLostInputs,
+    /// A worker gets all that it is to start in one message.
+    SendsWholeStarts,
     /// A restarted worker claims to hold attempts that it has lost.
     KeepsUnlisted,
 }

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reprise_core::lifecycle::Event;
-use reprise_domain::{AttemptId, Digest, TaskKey, WorkerId};
+use reprise_core::lifecycle::{Event, Verdict};
+use reprise_domain::{AttemptId, Digest, FailureClass, TaskKey, WorkerId};
 use uuid::Uuid;
 
 #[derive(Default)]
@@ -17,6 +17,8 @@ pub(crate) struct Ledger {
     live: BTreeMap<TaskKey, BTreeSet<u32>>,
     /// Audits that run.
     audits: BTreeMap<TaskKey, u32>,
+    /// How far the newest checkpoint of each task is that has one.
+    done: BTreeMap<TaskKey, u64>,
     /// Results that were recorded.
     pub(crate) results: BTreeMap<TaskKey, Digest>,
     /// Attempts that are made after a backup was put back have higher numbers.
@@ -51,7 +53,22 @@ impl Ledger {
             }
             Event::AuditBegun { worker, attempt } => self.begin_audit(*worker, *attempt),
             Event::Audited { attempt, agrees } => self.end_audit(*attempt, *agrees),
-            Event::Returned { attempt } | Event::Failed { attempt, .. } => {
+            Event::Returned { attempt } => {
+                self.end(*attempt);
+                Ok(())
+            }
+            Event::Failed {
+                attempt,
+                failure,
+                verdict,
+            } => {
+                // What it failed of may be in its checkpoint, unless it lacked time only.
+                let gives_up = *verdict == Verdict::GiveUp;
+                if failure.class == FailureClass::Task
+                    || (gives_up && failure.class != FailureClass::TimeLimit)
+                {
+                    self.done.remove(&attempt.task);
+                }
                 self.end(*attempt);
                 Ok(())
             }
@@ -63,6 +80,9 @@ impl Ledger {
             } => {
                 let lost = [counted, unbegun, quarantined].into_iter().flatten();
                 lost.for_each(|attempt| self.end(*attempt));
+                for attempt in quarantined {
+                    self.done.remove(&attempt.task);
+                }
                 Ok(())
             }
             Event::Finished {
@@ -79,14 +99,10 @@ impl Ledger {
             Event::Unarchived {
                 attempt, result, ..
             } => self.finish(*attempt, *result),
-            Event::Checkpointed { attempt, .. } => {
-                if self.is_live(*attempt) && !self.results.contains_key(&attempt.task) {
-                    Ok(())
-                } else {
-                    Err(format!(
-                        "INV-1: a checkpoint of `{attempt}`, which cannot win"
-                    ))
-                }
+            Event::Checkpointed { attempt, done, .. } => self.save(*attempt, *done),
+            Event::CheckpointLost { attempt } => {
+                self.done.remove(&attempt.task);
+                Ok(())
             }
             Event::Disputed { attempt, .. } => Err(format!(
                 "INV-7: `{attempt}` is disputed although results do not vary"
@@ -95,6 +111,20 @@ impl Ledger {
                 self.floor = *floor;
                 Ok(())
             }
+            _ => Ok(()),
+        }
+    }
+
+    fn save(&mut self, attempt: AttemptId, done: u64) -> Result<(), String> {
+        if !self.is_live(attempt) || self.results.contains_key(&attempt.task) {
+            return Err(format!(
+                "INV-1: a checkpoint of `{attempt}`, which cannot win"
+            ));
+        }
+        match self.done.insert(attempt.task, done) {
+            Some(before) if before >= done => Err(format!(
+                "the checkpoint of `{attempt}` goes back from {before} to {done}"
+            )),
             _ => Ok(()),
         }
     }
@@ -170,6 +200,7 @@ impl Ledger {
 
     /// Forgets what happened to tasks that were deleted.
     pub(crate) fn keep_known(&mut self, is_known: impl Fn(TaskKey) -> bool) {
+        self.done.retain(|task, _| is_known(*task));
         self.audits.retain(|task, _| is_known(*task));
         self.given.retain(|attempt| is_known(attempt.task));
         self.newest.retain(|task, _| is_known(*task));
@@ -211,6 +242,7 @@ impl Ledger {
         let newest = self.newest.entry(attempt.task);
         let newest = newest.or_insert((0, WorkerId(Uuid::nil())));
         newest.0 = newest.0.max(attempt.number);
+        self.done.remove(&attempt.task);
         match self.results.insert(attempt.task, result) {
             None => Ok(()),
             Some(_) => Err(format!("INV-2: `{attempt}` won a task that had finished")),

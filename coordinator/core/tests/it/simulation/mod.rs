@@ -84,6 +84,16 @@ fn a_lost_checkpoint_that_stands_in_the_way_is_caught() {
 }
 
 #[test]
+fn a_lost_input_that_nobody_looks_for_is_caught() {
+    assert!(is_caught(Sabotage::KeepsLostInputs));
+}
+
+#[test]
+fn a_start_that_is_too_long_for_one_message_is_caught() {
+    assert!(is_caught(Sabotage::SendsWholeStarts));
+}
+
+#[test]
 fn a_worker_that_forgets_to_list_its_attempts_is_caught() {
     assert!(is_caught(Sabotage::KeepsUnlisted));
 }

@@ -66,6 +66,8 @@ impl Cluster {
         }
         let place = self.random.place(running);
         let attempt = self.nodes[node].queue[place];
+        let inputs = self.inputs(attempt.task);
+        let is_unreadable = inputs.iter().any(|input| self.torn.contains(input));
         self.fetch_checkpoint(node, attempt);
         if faulty && self.random.chance(45) {
             let attempt = self.nodes[node].queue[place];
@@ -78,6 +80,7 @@ impl Cluster {
         let chance = if faulty { self.random.below(100) } else { 100 };
         let end = match chance {
             _ if known.draining => AttemptEnd::Returned,
+            _ if is_unreadable => failed(FailureClass::InputLost),
             0..8 => failed(FailureClass::Task),
             8..12 => failed(FailureClass::OutOfMemory),
             12..17 => failed(FailureClass::Permanent),

@@ -4,18 +4,49 @@
 use std::time::Duration;
 
 use reprise_core::lifecycle::{Core, Event, Input, Settings};
+use reprise_domain::TaskKey;
 
-use super::cluster::{Checked, Cluster, is_leased};
+use super::cluster::{Checked, Cluster, Letter, Message, is_leased};
+use super::faults::Sabotage;
 
 impl Cluster {
-    /// The file of a finished task's result turns out to be lost.
+    /// The file of a finished task's result is lost. Sometimes that is found at once,
+    /// sometimes only by a worker that is to read it.
     pub(super) fn lose_artifact(&mut self) -> Checked {
         let finished: Vec<_> = self.ledger.results.keys().copied().collect();
         if finished.is_empty() {
             return Ok(());
         }
+        self.strike("lost artifact");
         let task = finished[self.random.place(finished.len())];
-        self.input(Input::ArtifactLost { task })
+        if self.random.chance(20) {
+            return self.input(Input::ArtifactLost { task });
+        }
+        self.torn.insert(task);
+        Ok(())
+    }
+
+    /// What the coordinator finds when a worker could not read what `task` reads. The
+    /// answer comes later, like a message.
+    pub(super) fn look_for_inputs(&mut self, node: usize, session: u64, task: TaskKey) {
+        if self.sabotage == Some(Sabotage::KeepsLostInputs) {
+            return;
+        }
+        for input in self.inputs(task) {
+            if self.torn.contains(&input) {
+                self.to_core.push(Letter {
+                    node,
+                    session,
+                    body: Message::InputLost(input),
+                });
+            }
+        }
+    }
+
+    /// What a task reads.
+    pub(super) fn inputs(&self, task: TaskKey) -> Vec<TaskKey> {
+        let spec = self.core.spec(task);
+        spec.map_or(Vec::new(), |spec| spec.inputs())
     }
 
     /// Everything after some record is gone, with whatever depended on it: a backup

@@ -1,7 +1,8 @@
 //! The input of every statistic: the finished trials of one method on one data
 //! set, and the count of those that are not there.
 
-use reprise_domain::{Accuracy, ArchIndex, Dataset, Seconds, Seed, Trajectory};
+use reprise_domain::program::titled;
+use reprise_domain::{Accuracy, ArchIndex, Dataset, Factor, Seconds, Seed, Trajectory};
 
 /// A set of runs that contradicts itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +85,36 @@ impl Split {
     }
 }
 
+/// What the runs of a set share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Label of the method.
+    pub method: String,
+    /// Values of its factors, in the order of the study.
+    pub level: Vec<Factor>,
+    /// Data set.
+    pub dataset: Dataset,
+    /// Whether a search seed has a run on every embedding, so that a run is known by
+    /// both seeds.
+    pub crossed: bool,
+}
+
+impl Group {
+    /// A method without factors whose runs are known by their search seeds.
+    pub fn new(method: impl Into<String>, dataset: Dataset) -> Self {
+        Self {
+            method: method.into(),
+            level: Vec::new(),
+            dataset,
+            crossed: false,
+        }
+    }
+}
+
+/// By what a run is known in its set: its search seed, and the seed of the pretraining
+/// that made its embedding where seeds and embeddings are crossed.
+pub type RunId = (Seed, Option<Seed>);
+
 /// Finished trials as statistics look at them: what each ended with, and where its
 /// incumbent changed. There may be a million, so their other queries are not kept, and
 /// the changes of all trials lie in one piece.
@@ -126,6 +157,19 @@ impl Runs {
     /// # Errors
     /// When the columns of `trajectory` differ in length.
     pub fn push(&mut self, seed: Seed, trajectory: &Trajectory) -> Result<(), SampleError> {
+        self.push_on(seed, None, trajectory)
+    }
+
+    /// Adds the trial of a seed on the embedding of a pretraining seed.
+    ///
+    /// # Errors
+    /// When the columns of `trajectory` differ in length.
+    pub fn push_on(
+        &mut self,
+        seed: Seed,
+        pretrain_seed: Option<Seed>,
+        trajectory: &Trajectory,
+    ) -> Result<(), SampleError> {
         if !trajectory.is_rectangular() {
             return Err(SampleError::Ragged { seed });
         }
@@ -151,6 +195,7 @@ impl Runs {
         self.rows.push(Row {
             end: Final {
                 seed,
+                pretrain_seed,
                 queries: trajectory.len(),
                 simulated: trajectory.cost.iter().copied().sum(),
                 incumbent,
@@ -174,6 +219,8 @@ impl Runs {
 pub struct Final {
     /// Seed of the trial.
     pub seed: Seed,
+    /// Seed of the pretraining that made its embedding, where tables tell it.
+    pub pretrain_seed: Option<Seed>,
     /// Charged queries.
     pub queries: usize,
     /// Simulated seconds charged for them.
@@ -181,6 +228,12 @@ pub struct Final {
     /// The best architecture by guiding validation accuracy; absent when the
     /// trial bought none.
     pub incumbent: Option<Incumbent>,
+}
+
+impl Final {
+    fn id(&self, crossed: bool) -> RunId {
+        (self.seed, self.pretrain_seed.filter(|_| crossed))
+    }
 }
 
 /// The architecture that a trial recommends, with its reported accuracies.
@@ -207,31 +260,46 @@ impl Incumbent {
 /// The runs of one method on one data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSet {
+    group: Group,
+    /// The method with its level.
     label: String,
-    dataset: Dataset,
     planned: usize,
     failed: usize,
     runs: Runs,
 }
 
 impl RunSet {
-    /// Sorts `runs` by seed, so that no statistic depends on the order in which
-    /// they arrived (INV-8).
+    /// The runs of a method without factors, as [`RunSet::of`] takes them.
     ///
     /// # Errors
-    /// When a seed occurs twice, or more runs ended than were planned.
+    /// As there.
     pub fn new(
         label: impl Into<String>,
         dataset: Dataset,
         planned: usize,
         failed: usize,
+        runs: Runs,
+    ) -> Result<Self, SampleError> {
+        Self::of(Group::new(label, dataset), (planned, failed), runs)
+    }
+
+    /// Sorts `runs` by seed, so that no statistic depends on the order in which
+    /// they arrived (INV-8).
+    ///
+    /// # Errors
+    /// When a run occurs twice, or more runs ended than were planned.
+    pub fn of(
+        group: Group,
+        (planned, failed): (usize, usize),
         mut runs: Runs,
     ) -> Result<Self, SampleError> {
-        let label = label.into();
+        let label = titled(&group.method, &group.level);
+        let dataset = group.dataset;
         let rows = &mut runs.rows;
-        rows.sort_unstable_by_key(|row| row.end.seed);
+        let id = |row: &Row| row.end.id(group.crossed);
+        rows.sort_unstable_by_key(id);
         let mut pairs = rows.windows(2);
-        if let Some(pair) = pairs.find(|pair| pair[0].end.seed == pair[1].end.seed) {
+        if let Some(pair) = pairs.find(|pair| id(&pair[0]) == id(&pair[1])) {
             let seed = pair[0].end.seed;
             return Err(SampleError::DuplicateSeed {
                 label,
@@ -250,22 +318,37 @@ impl RunSet {
             });
         }
         Ok(Self {
+            group,
             label,
-            dataset,
             planned,
             failed,
             runs,
         })
     }
 
-    /// Row label.
+    /// The method with its level, by which a set is known on its data set.
     pub fn label(&self) -> &str {
         &self.label
     }
 
+    /// Label of the method.
+    pub fn method(&self) -> &str {
+        &self.group.method
+    }
+
+    /// Values of its factors, in the order of the study.
+    pub fn level(&self) -> &[Factor] {
+        &self.group.level
+    }
+
+    /// Whether runs are known by their search seeds and pretraining seeds.
+    pub const fn is_crossed(&self) -> bool {
+        self.group.crossed
+    }
+
     /// Data set.
     pub const fn dataset(&self) -> Dataset {
-        self.dataset
+        self.group.dataset
     }
 
     /// Runs planned.
@@ -307,12 +390,13 @@ impl RunSet {
             .collect()
     }
 
-    /// The same with the seed of each run, for statistics that pair by seed.
-    pub fn seeded_accuracies(&self, split: Split) -> Vec<(Seed, f64)> {
+    /// The same with the identity of each run, for statistics that pair by it.
+    pub fn seeded_accuracies(&self, split: Split) -> Vec<(RunId, f64)> {
         self.finals()
             .filter_map(|end| {
                 let incumbent = end.incumbent?;
-                Some((end.seed, incumbent.accuracy(split).percent()))
+                let id = end.id(self.group.crossed);
+                Some((id, incumbent.accuracy(split).percent()))
             })
             .collect()
     }
@@ -396,6 +480,30 @@ mod tests {
             Runs::default().push(Seed(3), &ragged),
             Err(SampleError::Ragged { seed: Seed(3) })
         );
+    }
+
+    #[test]
+    fn crossed_runs_are_known_by_both_seeds() {
+        let on = |seed, pretrain_seed, runs: &mut Runs| {
+            let trajectory = trajectory(&[(91.0, 90.0 + pretrain_seed as f64, 1.0)]);
+            runs.push_on(Seed(seed), Some(Seed(pretrain_seed)), &trajectory)
+                .unwrap();
+        };
+        let mut runs = Runs::default();
+        for (seed, pretrain_seed) in [(2, 1), (1, 2), (1, 1), (2, 2)] {
+            on(seed, pretrain_seed, &mut runs);
+        }
+        let crossed = Group {
+            crossed: true,
+            ..Group::new("rl", Dataset::Cifar10)
+        };
+        let set = RunSet::of(crossed.clone(), (4, 0), runs.clone()).unwrap();
+        let found: Vec<_> = set.finals().map(|end| (end.seed, end.pretrain_seed)).collect();
+        let expected = [(1, 1), (1, 2), (2, 1), (2, 2)];
+        assert_eq!(found, expected.map(|(a, b)| (Seed(a), Some(Seed(b)))));
+        assert!(RunSet::of(Group::new("rl", Dataset::Cifar10), (4, 0), runs.clone()).is_err());
+        on(1, 2, &mut runs);
+        assert!(RunSet::of(crossed, (5, 0), runs).is_err());
     }
 
     #[test]

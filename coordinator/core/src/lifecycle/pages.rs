@@ -290,6 +290,8 @@ impl Core {
         let interest = task.interests().find(|interest| interest.study == study)?;
         let stage = &self.state.study(study).stages[interest.stage as usize].stage;
         let seen = view::task(&self.state, ix);
+        let input = seen.spec.inputs().first().copied();
+        let input = input.and_then(|input| self.state.find(input));
         let result = match seen.phase {
             TaskPhase::Finished { result, .. } => Some(result),
             _ => None,
@@ -301,6 +303,7 @@ impl Core {
                 stage: stage.clone(),
                 stage_index: interest.stage,
                 seed: task.seed.0,
+                pretrain_seed: input.map(|input| self.state.task(input).seed.0),
                 state: state(&seen.phase),
                 attempts: seen.attempts,
             },

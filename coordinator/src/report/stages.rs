@@ -81,7 +81,11 @@ impl Members {
 
     /// Takes a record of the stage; `tells_embeddings` as
     /// [`StudySpec::tells_embeddings`].
-    pub(super) fn add(&mut self, record: &TaskRecord, tells_embeddings: bool) -> anyhow::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        record: &TaskRecord,
+        tells_embeddings: bool,
+    ) -> anyhow::Result<()> {
         let seed = record.spec.seed();
         let result = record.outcome.as_ref().map(|outcome| &outcome.result);
         match self {

@@ -171,6 +171,37 @@ impl Problem {
         }
     }
 
+    /// The same with every path translated.
+    fn at(mut self, translate: &dyn Fn(&KeyPath) -> KeyPath) -> Self {
+        if let Self::DuplicateLabel { first, .. }
+        | Self::DuplicateName { first, .. }
+        | Self::ModelTwice { first, .. }
+        | Self::EntryTwice { first, .. }
+        | Self::MethodTwice { first, .. } = &mut self
+        {
+            *first = translate(first);
+        }
+        if let Self::UnknownKey { path, .. }
+        | Self::MissingKey { path, .. }
+        | Self::WrongValue { path, .. }
+        | Self::TooManyTasks { path, .. }
+        | Self::NotASetting { path, .. }
+        | Self::DuplicateLabel { path, .. }
+        | Self::DuplicateName { path, .. }
+        | Self::NotPretrained { path, .. }
+        | Self::ModelTwice { path, .. }
+        | Self::EntryTwice { path, .. }
+        | Self::MethodTwice { path, .. }
+        | Self::DatasetNotAnswered { path, .. }
+        | Self::NoBudget { path, .. }
+        | Self::UnusedBudget { path, .. }
+        | Self::OtherSpace { path, .. } = &mut self
+        {
+            *path = translate(path);
+        }
+        self
+    }
+
     /// Whether it may be a consequence of a mistake elsewhere in the file.
     pub(crate) fn is_about_several_sections(&self) -> bool {
         let is_reference = |path: &KeyPath| {
@@ -202,7 +233,8 @@ impl Problem {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyFileErrors {
     listed: Vec<StudyFileError>,
-    more: usize,
+    /// Whether there are others.
+    more: bool,
 }
 
 impl StudyFileErrors {
@@ -213,7 +245,7 @@ impl StudyFileErrors {
     pub(crate) fn of(mut listed: Vec<StudyFileError>) -> Option<Self> {
         listed.sort_by_key(|error| (error.line(), error.column()));
         listed.dedup();
-        let more = listed.len().saturating_sub(Self::MOST);
+        let more = listed.len() > Self::MOST;
         listed.truncate(Self::MOST);
         (!listed.is_empty()).then_some(Self { listed, more })
     }
@@ -224,11 +256,11 @@ impl StudyFileErrors {
     }
 
     /// Every listed mistake as [`StudyFileError::report`] shows it, with an empty line
-    /// between two of them, and the number of those that are not listed.
+    /// between two of them, and whether there are more.
     pub fn report(&self) -> String {
         let mut reports: Vec<_> = self.listed.iter().map(StudyFileError::report).collect();
-        if self.more > 0 {
-            reports.push(format!("and {} more", self.more));
+        if self.more {
+            reports.push(format!("only {} mistakes are shown", Self::MOST));
         }
         reports.join("\n\n")
     }
@@ -239,9 +271,9 @@ impl fmt::Display for StudyFileErrors {
         if let Some(first) = self.listed.first() {
             first.fmt(f)?;
         }
-        match self.listed.len() + self.more {
+        match self.listed.len() {
             0 | 1 => Ok(()),
-            several => write!(f, "; {} more", several - 1),
+            several => write!(f, "; and {} more mistakes", several - 1),
         }
     }
 }
@@ -252,7 +284,7 @@ impl From<StudyFileError> for StudyFileErrors {
     fn from(error: StudyFileError) -> Self {
         Self {
             listed: vec![error],
-            more: 0,
+            more: false,
         }
     }
 }
@@ -269,6 +301,12 @@ impl StudyFileError {
     /// The same with advice, a sentence without a full stop.
     pub(crate) fn with_hint(mut self, hint: impl Into<Option<String>>) -> Self {
         self.0.hint = hint.into();
+        self
+    }
+
+    /// The same with every path translated.
+    pub(crate) fn at(mut self, translate: &dyn Fn(&KeyPath) -> KeyPath) -> Self {
+        self.0.problem = self.0.problem.at(translate);
         self
     }
 

@@ -58,9 +58,9 @@ pub fn parse(source_name: &str, text: &str) -> Result<StudyFile, StudyFileErrors
     let mut mistakes = Vec::new();
     let mut file = None;
     if let Some(form) = reading.form.take() {
-        match check::study(&source, &tree, form) {
+        match check::study(&source, &reading.left(&tree), form) {
             Ok(found) => file = Some(found),
-            Err(found) => mistakes.extend(reading.own(found)),
+            Err(found) => mistakes.extend(reading.own(&tree, found)),
         }
     }
     mistakes.extend(std::mem::take(&mut reading.mistakes));

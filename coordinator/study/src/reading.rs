@@ -58,11 +58,12 @@ pub(crate) fn read(source: &Source<'_>, tree: &Tree) -> Result<Reading, StudyFil
                 .flatten();
             reading.mistakes.push(message.explain(source, tree, at));
         }
-        let Some(wrong) = wrong.filter(|path| reading.can_omit(path, tree)) else {
+        let wrong = wrong.filter(|path| reading.can_omit(path, tree));
+        let Some(wrong) = wrong.filter(|_| reading.mistakes.len() <= StudyFileErrors::MOST) else {
             break;
         };
         reading.omitted.push(wrong);
-        text = Cow::Owned(tree.without(&reading.omitted));
+        text = Cow::Owned(tree.without(&reading.omitted).text());
     }
     Ok(reading)
 }
@@ -105,9 +106,14 @@ impl Reading {
         !path.steps().is_empty() && tree.contains(path) && !self.omitted.contains(path)
     }
 
+    /// What is left of the file.
+    pub(crate) fn left(&self, tree: &Tree) -> Tree {
+        tree.without(&self.omitted)
+    }
+
     /// Of mistakes that were found in what is left of the file, those that it has
-    /// itself.
-    pub(crate) fn own(&self, mistakes: Vec<StudyFileError>) -> Vec<StudyFileError> {
+    /// itself, with their paths in the file.
+    pub(crate) fn own(&self, tree: &Tree, mistakes: Vec<StudyFileError>) -> Vec<StudyFileError> {
         let may_follow = |mistake: &StudyFileError| {
             let problem = mistake.problem();
             self.omitted.iter().any(|omitted| {
@@ -117,8 +123,9 @@ impl Reading {
                     })
             })
         };
-        let own = mistakes.into_iter().filter(|mistake| !may_follow(mistake));
-        own.collect()
+        let original = |path: &KeyPath| tree.original(path, &self.omitted);
+        let mistakes = mistakes.into_iter().map(|mistake| mistake.at(&original));
+        mistakes.filter(|mistake| !may_follow(mistake)).collect()
     }
 }
 

@@ -176,11 +176,7 @@ impl Expansion<'_> {
     }
 
     /// What the trials of a method see, to be dealt out in turn; never empty.
-    fn encodings(
-        &self,
-        label: &str,
-        entry: Option<&str>,
-    ) -> Result<Vec<EncodingName>, PlanError> {
+    fn encodings(&self, label: &str, entry: Option<&str>) -> Result<Vec<EncodingName>, PlanError> {
         let Some(entry) = entry else {
             return Ok(vec![EncodingName::Discrete]);
         };

@@ -77,7 +77,10 @@ fn a_method_searches_the_embeddings_of_its_level() {
         assert!(names.contains("pretrain arch2vec latent=8"), "{names:?}");
         assert!(names.contains("dngo latent=32 on cifar10"), "{names:?}");
         let text = serde_json::to_string(&plan).unwrap();
-        assert_eq!(serde_json::from_str::<reprise_core::plan::Plan>(&text).unwrap(), plan);
+        assert_eq!(
+            serde_json::from_str::<reprise_core::plan::Plan>(&text).unwrap(),
+            plan
+        );
     }
 }
 

@@ -19,10 +19,7 @@ pub(super) fn factors<'a>(levels: impl Iterator<Item = &'a [Factor]>) -> Vec<&'a
 pub(super) fn level_cells(factors: &[&str], level: &[Factor], reason: &str) -> Vec<Cell> {
     let cells = factors.iter().map(|name| {
         let value = level.iter().find(|factor| factor.name == *name);
-        value.map_or_else(
-            || Cell::missing(reason),
-            |factor| value_cell(&factor.value),
-        )
+        value.map_or_else(|| Cell::missing(reason), |factor| value_cell(&factor.value))
     });
     cells.collect()
 }

@@ -211,7 +211,13 @@ mod tests {
         let keys: Vec<_> = table.columns.iter().take(4).map(Column::key).collect();
         assert_eq!(keys, ["model", "latent", "seed", "epochs"]);
         let found: Vec<_> = table.rows.iter().map(|row| row[1..3].to_vec()).collect();
-        let expected = [(8, "1"), (8, "2"), (8, "mean of 2 seeds"), (16, "1"), (16, "mean of 1 seed")];
+        let expected = [
+            (8, "1"),
+            (8, "2"),
+            (8, "mean of 2 seeds"),
+            (16, "1"),
+            (16, "mean of 1 seed"),
+        ];
         let expected = expected.map(|(latent, seed)| vec![Cell::Count(latent), Cell::text(seed)]);
         assert_eq!(found, expected);
     }

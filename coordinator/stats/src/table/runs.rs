@@ -24,18 +24,12 @@ pub fn runs_table(sets: &[RunSet]) -> Table {
         for end in set.finals() {
             let mut row = vec![Cell::text(set.method())];
             row.extend(level_cells(&factors, set.level(), NOT_A_FACTOR));
-            row.extend([
-                Cell::text(set.dataset().as_str()),
-                Cell::Count(end.seed.0),
-            ]);
+            row.extend([Cell::text(set.dataset().as_str()), Cell::Count(end.seed.0)]);
             row.extend(tells_embeddings.then(|| match end.pretrain_seed {
                 Some(seed) => Cell::Count(seed.0),
                 None => Cell::missing("searches no embedding"),
             }));
-            row.extend([
-                Cell::count(end.queries),
-                Cell::number(end.simulated.get()),
-            ]);
+            row.extend([Cell::count(end.queries), Cell::number(end.simulated.get())]);
             if let Some(incumbent) = end.incumbent {
                 row.push(Cell::Count(u64::from(incumbent.arch.0)));
                 row.extend(

@@ -293,7 +293,11 @@ mod tests {
         assert_eq!(head(0), [Cell::text("rl"), Cell::Count(8)]);
         assert_eq!(head(1), [Cell::text("rl"), Cell::Count(16)]);
         assert_eq!(head(2), [Cell::text("random"), Cell::missing(NOT_A_FACTOR)]);
-        assert!(table.notes[1].contains("not independent"), "{:?}", table.notes);
+        assert!(
+            table.notes[1].contains("not independent"),
+            "{:?}",
+            table.notes
+        );
         let overview = search_overview(&sets);
         assert_eq!(overview.columns[1].name, "latent");
         assert_eq!(overview.rows[1][1], Cell::Count(16));

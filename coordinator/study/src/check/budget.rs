@@ -57,6 +57,7 @@ pub(super) fn check(
         if !datasets.contains(&dataset) {
             let dataset = dataset.as_str();
             let key = path.key(dataset);
+            let path = path.clone();
             let problem = Problem::UnusedBudget { path, dataset };
             let hint = "remove it, or add the data set to `search.datasets`".to_owned();
             checker.note(checker.at_key(&key, problem).with_hint(hint));

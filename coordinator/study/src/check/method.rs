@@ -6,7 +6,7 @@ use std::ops::Range;
 use reprise_domain::bounds::{search as bounds, study};
 use reprise_domain::protocol::SearchQuirks;
 use reprise_domain::study::{MethodPlan, Pairing};
-use reprise_domain::{Factor, Limits, ModelName, Quirks, Scalar, Seconds, SpaceName};
+use reprise_domain::{Factor, Limits, ModelName, Quirks, Scalar, Seconds};
 
 use super::axis::Combination;
 use super::checker::Checker;

@@ -108,7 +108,7 @@ fn whole(checker: &Checker<'_>, form: Form) -> Option<StudyFile> {
     let audit = audit.and_then(|checked| checker.keep(checked));
     let spec = StudySpec {
         name: name?,
-        space,
+        space: form.space.map(|name| name.0),
         protocol,
         quirks,
         pretrain: pretrained.plans,

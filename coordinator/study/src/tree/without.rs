@@ -1,40 +1,48 @@
-//! A tree without some of its parts, as YAML again: what is read after a mistake, to
+//! A tree without some of its parts, and as YAML again: what is read after a mistake, to
 //! find the next one.
 //!
-//! Every key and value stands on a line of its own and keeps whether it is in quotes,
-//! so that it is read as before. Lists close up behind what is left out, so that paths
-//! in the written text have to be translated back.
+//! What is left keeps its places in the file. Lists close up behind what is left out, so
+//! that paths in them have to be translated back. In the YAML every key and value stands
+//! on a line of its own and keeps whether it is in quotes, so that it is read as before.
 
-use super::{Node, Tree, Value};
+use super::{Entry, Node, Tree, Value};
 use crate::path::{KeyPath, Step};
 
 /// What is left of the paths of left-out parts below a node.
 type Below<'a> = Vec<&'a [Step]>;
 
 impl Tree {
-    /// The tree as YAML without the parts at `omitted`.
-    pub(crate) fn without(&self, omitted: &[KeyPath]) -> String {
+    /// The tree without the parts at `omitted`.
+    pub(crate) fn without(&self, omitted: &[KeyPath]) -> Self {
+        Self {
+            root: self.root.without(&all(omitted)),
+        }
+    }
+
+    /// The tree as YAML.
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        self.root.write(&all(omitted), 0, &mut text);
+        self.root.write(0, &mut text);
         text.push('\n');
         text
     }
 
-    /// The path in the file of what is at `path` in the text of [`Tree::without`].
+    /// The path in this tree of what is at `path` in [`Tree::without`].
     pub(crate) fn original(&self, path: &KeyPath, omitted: &[KeyPath]) -> KeyPath {
         let mut below = all(omitted);
         let mut node = Some(&self.root);
         let mut original = KeyPath::root();
         for step in path.steps() {
-            let step = match (node.map(|node| &node.value), step) {
+            let value = node.map(|node| &node.value);
+            let step = match (value, step) {
                 (Some(Value::List(nodes)), Step::Index(index)) => {
-                    let left =
+                    let mut left =
                         (0..nodes.len()).filter(|&place| !is_out(&below, &Step::Index(place)));
-                    Step::Index(left.into_iter().nth(*index).unwrap_or(*index))
+                    Step::Index(left.nth(*index).unwrap_or(*index))
                 }
                 (_, step) => step.clone(),
             };
-            node = match (node.map(|node| &node.value), &step) {
+            node = match (value, &step) {
                 (Some(Value::List(nodes)), Step::Index(index)) => nodes.get(*index),
                 (Some(Value::Map(entries)), Step::Key(key)) => {
                     let entry = entries.iter().find(|entry| entry.key == *key);
@@ -53,8 +61,39 @@ impl Tree {
 }
 
 impl Node {
-    fn write(&self, below: &Below<'_>, depth: usize, text: &mut String) {
-        let indent = |text: &mut String| {
+    fn without(&self, below: &Below<'_>) -> Self {
+        let value = match &self.value {
+            Value::Scalar { text, plain } => Value::Scalar {
+                text: text.clone(),
+                plain: *plain,
+            },
+            Value::List(nodes) => {
+                let nodes = nodes.iter().enumerate().filter_map(|(index, node)| {
+                    let step = Step::Index(index);
+                    (!is_out(below, &step)).then(|| node.without(&inside(below, &step)))
+                });
+                Value::List(nodes.collect())
+            }
+            Value::Map(entries) => {
+                let entries = entries.iter().filter_map(|entry| {
+                    let step = Step::Key(entry.key.clone());
+                    (!is_out(below, &step)).then(|| Entry {
+                        key: entry.key.clone(),
+                        key_span: entry.key_span,
+                        value: entry.value.without(&inside(below, &step)),
+                    })
+                });
+                Value::Map(entries.collect())
+            }
+        };
+        Self {
+            span: self.span,
+            value,
+        }
+    }
+
+    fn write(&self, depth: usize, text: &mut String) {
+        let begin_line = |text: &mut String| {
             if !text.is_empty() {
                 text.push('\n');
             }
@@ -66,32 +105,22 @@ impl Node {
                 plain: true,
             } => text.push_str(own),
             Value::Scalar { text: own, .. } => push_quoted(text, own),
+            Value::List(nodes) if nodes.is_empty() => text.push_str("[]"),
             Value::List(nodes) => {
-                let mut is_empty = true;
-                for (index, node) in nodes.iter().enumerate() {
-                    let step = Step::Index(index);
-                    if !is_out(below, &step) {
-                        is_empty = false;
-                        indent(text);
-                        text.push_str("- ");
-                        node.write(&inside(below, &step), depth + 1, text);
-                    }
+                for node in nodes {
+                    begin_line(text);
+                    text.push_str("- ");
+                    node.write(depth + 1, text);
                 }
-                text.push_str(if is_empty { "[]" } else { "" });
             }
+            Value::Map(entries) if entries.is_empty() => text.push_str("{}"),
             Value::Map(entries) => {
-                let mut is_empty = true;
                 for entry in entries {
-                    let step = Step::Key(entry.key.clone());
-                    if !is_out(below, &step) {
-                        is_empty = false;
-                        indent(text);
-                        push_quoted(text, &entry.key);
-                        text.push_str(": ");
-                        entry.value.write(&inside(below, &step), depth + 1, text);
-                    }
+                    begin_line(text);
+                    push_quoted(text, &entry.key);
+                    text.push_str(": ");
+                    entry.value.write(depth + 1, text);
                 }
-                text.push_str(if is_empty { "{}" } else { "" });
             }
         }
     }
@@ -141,8 +170,8 @@ mod tests {
     #[test]
     fn what_is_not_left_out_reads_as_before() {
         let text =
-            "a: [1, '2', {b: \"x\\\"y\\\\\", c: - d}]\n\"e f\": {}\ng:\n  - [h, []]\n  - 1e3\n";
-        let written = tree(text).without(&[]);
+            "a: [1, '2', {b: \"x\\\"y\\\\\", c: d-}]\n\"e f\": {}\ng:\n  - [h, []]\n  - 1e3\n";
+        let written = tree(text).text();
         let read = |text: &str| serde_yaml::from_str::<serde_yaml::Value>(text).unwrap();
         assert_eq!(read(&written), read(text), "{written}");
     }
@@ -153,7 +182,7 @@ mod tests {
         let root = KeyPath::root();
         let list = root.key("a");
         let omitted = [list.index(0), list.index(1).key("b"), root.key("e")];
-        let written = tree.without(&omitted);
+        let written = tree.without(&omitted).text();
         let read: serde_yaml::Value = serde_yaml::from_str(&written).unwrap();
         assert_eq!(
             read,

@@ -6,8 +6,8 @@ use super::{Checker, SpecProblem, shown};
 use crate::bounds::program as bounds;
 use crate::bounds::search;
 use crate::program::{
-    Factor, Needs, ProgramLimits, ProgramSpec, SEED, SEED_NAMES, Scalar, ShippedFile, TemplateError,
-    placeholders,
+    Factor, Needs, ProgramLimits, ProgramSpec, SEED, SEED_NAMES, Scalar, ShippedFile,
+    TemplateError, placeholders,
 };
 use crate::study::ExperimentPlan;
 

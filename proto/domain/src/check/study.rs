@@ -134,7 +134,11 @@ impl StudySpec {
     }
 
     fn pretrain(&self, checker: &mut Checker, plan: &PretrainPlan, space: SpaceName) {
-        if let Some(name) = plan.name.as_ref().filter(|name| !search_bounds::is_label(name)) {
+        if let Some(name) = plan
+            .name
+            .as_ref()
+            .filter(|name| !search_bounds::is_label(name))
+        {
             checker.wrong("name", shown(name), search_bounds::LABEL);
         }
         level(checker, &plan.level);
@@ -154,7 +158,6 @@ impl StudySpec {
         };
         task.check_with(checker);
     }
-
 }
 
 /// How many embeddings there are of each pretraining entry, by its title.

@@ -255,7 +255,10 @@ fn sections_agree_with_each_other() {
         spec.pretrain.push(spec.pretrain[0].clone());
         spec.pretrain[1].name = Some(" wide".to_owned());
     });
-    assert!(named.starts_with("`pretrain[1].name` is ` wide`"), "{named}");
+    assert!(
+        named.starts_with("`pretrain[1].name` is ` wide`"),
+        "{named}"
+    );
     let factor = |name: &str, value| Factor {
         name: name.to_owned(),
         value,
@@ -297,7 +300,10 @@ fn a_study_is_bounded_as_a_whole() {
         search(spec).pairing = Pairing::Crossed;
         search(spec).seeds = Seeds::range(1, 65_000);
     });
-    assert!(crossed.contains(" tasks, expected at most 1000000"), "{crossed}");
+    assert!(
+        crossed.contains(" tasks, expected at most 1000000"),
+        "{crossed}"
+    );
     let nothing = said(|spec| {
         spec.pretrain.clear();
         (spec.search, spec.evaluate, spec.noop) = (None, None, None);

@@ -105,10 +105,16 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         ""
     };
     if let Some(price) = core_price {
-        eprint_block(&format!("price of the core hours: {at_least}{price:.2}"));
+        eprint_block(&format!(
+            "price of the core hours: {at_least}{}",
+            money(price)
+        ));
     }
     if let Some(price) = gpu_price {
-        eprint_block(&format!("price of the GPU hours: {at_least}{price:.2}"));
+        eprint_block(&format!(
+            "price of the GPU hours: {at_least}{}",
+            money(price)
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -241,6 +247,15 @@ fn hours(hours: Option<f64>) -> String {
     }
 }
 
+/// A price for people; a small one keeps digits, so that it does not look like none.
+fn money(price: f64) -> String {
+    if price == 0.0 || price >= 1.0 {
+        format!("{price:.2}")
+    } else {
+        format!("{price:.5}")
+    }
+}
+
 /// What to know of the numbers.
 fn notes(outlook: &Outlook, looked_in: Option<&str>) -> Vec<String> {
     let mut notes = vec![match looked_in {
@@ -282,6 +297,10 @@ mod tests {
         ] {
             assert_eq!(hours(given), expected);
         }
+        assert_eq!(
+            (money(12.345), money(0.00123)),
+            ("12.35".to_owned(), "0.00123".to_owned())
+        );
         assert_eq!(product(Some(2.0), None), None);
         assert_eq!(product(Some(2.0), Some(3.0)), Some(6.0));
     }

@@ -4,8 +4,9 @@
 //! They are of one core of an AMD EPYC and of one NVIDIA H100. Another machine differs
 //! by some factor; a finished task of the same kind takes the place of all of this.
 
+use reprise_domain::task::ModelSizes;
 use reprise_domain::{
-    Budget, EncodingName, MethodSpec, ModelSizes, PretrainSpec, SearchSpec, SpaceName, TaskSpec,
+    Budget, EncodingName, MethodSpec, PretrainSpec, SearchSpec, SpaceName, TaskSpec,
 };
 
 /// Training graphs a second of one core: batch 32, eight epochs, the published sizes

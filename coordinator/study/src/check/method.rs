@@ -90,12 +90,7 @@ pub(super) fn check(
         .as_deref()
         .is_some_and(|label| !bounds::is_label(label))
     {
-        let given = if form.label.is_some() {
-            "label"
-        } else {
-            "name"
-        };
-        checker.note(checker.wrong(&path.key(given), bounds::LABEL));
+        checker.note(wrong_label(checker, path, form));
     }
     let elsewhere = "it decides pretraining: write it into an entry of `pretrain`, or into `quirks` of the study";
     let own = Levels {
@@ -153,6 +148,19 @@ pub(super) fn check(
         }
     }
     (Some(label.clone()), plans)
+}
+
+/// A label that is wrong, or would be if it were made of other names.
+fn wrong_label(checker: &Checker<'_>, path: &KeyPath, form: &MethodForm) -> StudyFileError {
+    if form.label.is_some() {
+        return checker.wrong(&path.key("label"), bounds::LABEL);
+    }
+    let problem = Problem::MissingKey {
+        path: path.clone(),
+        key: "label".to_owned(),
+    };
+    let hint = "without one it is `ENCODING-NAME`, which is longer than 60 characters here";
+    checker.at_key(path, problem).with_hint(hint.to_owned())
 }
 
 /// Everything of a method but its embedding.

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use reprise_domain::bounds::{pretrain as bounds, search, study};
+use reprise_domain::protocol::PretrainQuirks;
 use reprise_domain::study::{PretrainPlan, Seeds};
 use reprise_domain::task::ModelSizes;
-use reprise_domain::{ModelName, Quirks, Seconds, SpaceName};
+use reprise_domain::{Limits, ModelName, Quirks, Seconds, SpaceName};
 
 use super::axis::{Axis, Combination, combinations};
-use super::checker::Checker;
+use super::checker::{Checker, tasks};
 use super::quirks::Own;
 use super::{limits, numbers};
 use crate::error::Problem;
@@ -81,6 +82,7 @@ pub(super) fn check(
 ) -> Pretrained {
     let section = KeyPath::root().key("pretrain");
     let mut pretrained = Pretrained::default();
+    let mut planned = 0_u64;
     for (index, form) in forms.iter().enumerate() {
         let path = section.index(index);
         let settings = Settings::check(checker, &path, form, quirks, silence);
@@ -93,6 +95,12 @@ pub(super) fn check(
                 expected: format!("at most {} in all entries together", study::STAGES),
             };
             checker.note(checker.at_key(&path, problem));
+            break;
+        }
+        // Every level has the seeds: they are counted before they take memory.
+        planned = planned.saturating_add(tasks(&[levels, settings.seeds.len()]));
+        if planned > u64::from(study::TASKS) {
+            checker.bound(&section, planned);
             break;
         }
         let entry = entry(checker, &section, index, form, &settings, &pretrained);
@@ -115,8 +123,6 @@ pub(super) fn check(
             levels: start..pretrained.plans.len(),
         });
     }
-    let seeds = pretrained.plans.iter().map(|plan| plan.seeds.len() as u64);
-    checker.bound(&section, seeds.sum());
     pretrained
 }
 
@@ -138,15 +144,12 @@ impl Pretrained {
 
 /// Whether two entries train alike where their seeds are equal.
 fn trains_as(a: &PretrainPlan, b: &PretrainPlan, quirks: &Quirks) -> bool {
-    let of = |plan: &PretrainPlan| PretrainPlan {
-        name: None,
-        level: Vec::new(),
-        quirks: Some(plan.quirks.unwrap_or(quirks.pretrain)),
-        seeds: Seeds(Vec::new()),
-        limits: reprise_domain::Limits::NONE,
-        ..plan.clone()
+    let of = |plan: &PretrainPlan| {
+        let steps = (plan.epochs, plan.batch, plan.learning_rate, plan.clip);
+        let quirks = plan.quirks.unwrap_or(quirks.pretrain);
+        (plan.model, plan.sizes, steps, plan.latent_points, quirks)
     };
-    a.model == b.model && a.sizes == b.sizes && of(a) == of(b)
+    of(a) == of(b)
 }
 
 /// What an entry is called.
@@ -220,9 +223,9 @@ struct Settings {
     learning_rate: Axis<f64>,
     clip: Axis<f64>,
     latent_points: Axis<u32>,
-    quirks: Own<reprise_domain::protocol::PretrainQuirks>,
+    quirks: Own<PretrainQuirks>,
     seeds: Seeds,
-    limits: reprise_domain::Limits,
+    limits: Limits,
 }
 
 impl Settings {

@@ -43,6 +43,7 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Gathering<'a> {
     spec: &'a StudySpec,
+    tells_embeddings: bool,
     /// By the stage that a record names: planning again would give the tasks of this
     /// version of the program, and not those that were run.
     stages: BTreeMap<u32, Members>,
@@ -60,6 +61,7 @@ impl<'a> Gathering<'a> {
     pub fn new(spec: &'a StudySpec) -> Self {
         Self {
             spec,
+            tells_embeddings: spec.tells_embeddings(),
             stages: BTreeMap::new(),
             hosts: BTreeSet::new(),
             planned: 0,
@@ -87,7 +89,7 @@ impl<'a> Gathering<'a> {
         let members = self.stages.entry(record.task.stage_index);
         let members = members.or_insert_with(|| Members::of(&record.task.stage));
         members
-            .add(record)
+            .add(record, self.tells_embeddings)
             .with_context(|| format!("read the result of `{}`", record.task.title))
     }
 
@@ -311,6 +313,7 @@ search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name:
                 stage: planned.stage,
                 stage_index: 0,
                 seed: planned.spec.seed().0,
+                pretrain_seed: None,
                 state: TaskState::Finished,
                 attempts: 1,
             },

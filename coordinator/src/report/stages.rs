@@ -1,10 +1,10 @@
 //! What is kept of the records of one stage.
 
 use reprise_domain::record::{Outcome, TaskRecord};
-use reprise_domain::study::StudySpec;
-use reprise_domain::{Dataset, EvaluateSpec, Stage, TaskResult, TaskSpec};
+use reprise_domain::study::{Pairing, StudySpec};
+use reprise_domain::{EvaluateSpec, Factor, Seed, Stage, TaskResult, TaskSpec};
 use reprise_stats::table::PretrainRow;
-use reprise_stats::{RunSet, Runs};
+use reprise_stats::{Group, RunSet, Runs};
 
 use super::digits_table::Trainings;
 use super::experiment::Level;
@@ -15,8 +15,7 @@ use super::{Report, is_blocked, is_failed};
 pub(super) enum Members {
     /// Trials of a method on a data set.
     Search {
-        method: String,
-        dataset: Dataset,
+        group: Group,
         planned: usize,
         failed: usize,
         blocked: usize,
@@ -24,7 +23,9 @@ pub(super) enum Members {
     },
     /// Pretrainings of a model.
     Pretrain {
-        label: String,
+        model: String,
+        name: Option<String>,
+        level: Vec<Factor>,
         rows: Vec<PretrainRow>,
     },
     /// Real trainings.
@@ -42,16 +43,31 @@ impl Members {
     /// A stage without records yet.
     pub(super) fn of(stage: &Stage) -> Self {
         match stage {
-            Stage::Search { method, dataset } => Self::Search {
-                method: method.clone(),
-                dataset: *dataset,
+            Stage::Search {
+                method,
+                dataset,
+                level,
+            } => Self::Search {
+                group: Group {
+                    method: method.clone(),
+                    level: level.clone(),
+                    dataset: *dataset,
+                    crossed: false,
+                },
                 planned: 0,
                 failed: 0,
                 blocked: 0,
                 runs: Runs::default(),
             },
-            Stage::Pretrain { model, .. } => Self::Pretrain {
-                label: model.to_string(),
+            Stage::Pretrain {
+                model,
+                label,
+                level,
+                ..
+            } => Self::Pretrain {
+                model: model.to_string(),
+                name: label.clone(),
+                level: level.clone(),
                 rows: Vec::new(),
             },
             Stage::Evaluate => Self::Evaluate {
@@ -65,8 +81,13 @@ impl Members {
         }
     }
 
-    /// Takes a record of the stage.
-    pub(super) fn add(&mut self, record: &TaskRecord) -> anyhow::Result<()> {
+    /// Takes a record of the stage; `tells_embeddings` as
+    /// [`StudySpec::tells_embeddings`].
+    pub(super) fn add(
+        &mut self,
+        record: &TaskRecord,
+        tells_embeddings: bool,
+    ) -> anyhow::Result<()> {
         let seed = record.spec.seed();
         let result = record.outcome.as_ref().map(|outcome| &outcome.result);
         match self {
@@ -81,13 +102,21 @@ impl Members {
                 *failed += usize::from(is_failed(record));
                 *blocked += usize::from(is_blocked(record));
                 if let Some(TaskResult::Search(result)) = result {
-                    runs.push(seed, &result.trajectory)?;
+                    let embedded = record.task.pretrain_seed.filter(|_| tells_embeddings);
+                    runs.push_on(seed, embedded.map(Seed), &result.trajectory)?;
                 }
             }
-            Self::Pretrain { label, rows } => {
+            Self::Pretrain {
+                model,
+                name,
+                level,
+                rows,
+            } => {
                 if let Some(TaskResult::Pretrain(result)) = result {
                     rows.push(PretrainRow {
-                        label: label.clone(),
+                        model: model.clone(),
+                        name: name.clone(),
+                        level: level.clone(),
                         seed,
                         epochs: result.epochs.clone(),
                     });
@@ -109,14 +138,16 @@ impl Members {
     pub(super) fn report(self, spec: &StudySpec, report: &mut Report) -> anyhow::Result<()> {
         match self {
             Self::Search {
-                method,
-                dataset,
+                group,
                 planned,
                 failed,
                 blocked,
                 runs,
             } => {
-                let set = RunSet::new(method, dataset, planned, failed, runs)?;
+                let mut searches = spec.search.iter();
+                let crossed = searches.any(|search| search.pairing == Pairing::Crossed);
+                let group = Group { crossed, ..group };
+                let set = RunSet::of(group, (planned, failed), runs)?;
                 report.sets.push(set.with_blocked(blocked));
             }
             Self::Pretrain { rows, .. } => report.pretrained.extend(rows),

@@ -2,8 +2,8 @@
 //! the count of those that are not there.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
+use reprise_domain::program::titled;
 use reprise_domain::study::MetricPlan;
 use reprise_domain::{Factor, Seconds, Seed};
 
@@ -97,12 +97,7 @@ impl LevelSet {
 
     /// The experiment with its values, for people.
     pub fn label(&self) -> String {
-        let mut label = self.experiment.clone();
-        for Factor { name, value } in &self.level {
-            // Memory takes what it is given.
-            let _ = write!(label, " {name}={value}");
-        }
-        label
+        titled(&self.experiment, &self.level)
     }
 
     /// Runs planned.

@@ -86,7 +86,9 @@ fn everything(seeds: &[u64], pretrain: &[PretrainRow]) -> Vec<String> {
 
 fn pretrain_row(seed: u64) -> PretrainRow {
     PretrainRow {
-        label: "arch2vec".to_owned(),
+        model: "arch2vec".to_owned(),
+        name: None,
+        level: Vec::new(),
         seed: Seed(seed),
         epochs: vec![EpochMeasures {
             loss: 0.1,

@@ -24,6 +24,9 @@ pub struct Task {
     pub stage_index: u32,
     /// Its repetition seed.
     pub seed: u64,
+    /// Repetition seed of the pretraining whose embedding it reads, if it reads one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrain_seed: Option<u64>,
     /// Where it stands.
     #[serde(flatten)]
     pub state: TaskState,

@@ -17,13 +17,25 @@ impl From<&Stage> for pb::Stage {
         use pb::stage::Stage as Wire;
         let name = stage.to_string();
         let stage = match stage {
-            Stage::Pretrain { entry, model } => Wire::Pretrain(pb::PretrainStage {
+            Stage::Pretrain {
+                entry,
+                model,
+                label,
+                level,
+            } => Wire::Pretrain(pb::PretrainStage {
                 entry: *entry as u32,
                 model: model.to_string(),
+                label: label.clone(),
+                level: level.iter().map(Into::into).collect(),
             }),
-            Stage::Search { method, dataset } => Wire::Search(pb::SearchStage {
+            Stage::Search {
+                method,
+                dataset,
+                level,
+            } => Wire::Search(pb::SearchStage {
                 method: method.clone(),
                 dataset: dataset.to_string(),
+                level: level.iter().map(Into::into).collect(),
             }),
             Stage::Evaluate => Wire::Evaluate(pb::EvaluateStage {}),
             Stage::Noop => Wire::Noop(pb::NoopStage {}),
@@ -46,22 +58,25 @@ pub fn stage(stage: pb::Stage) -> Result<Stage, ConvertError> {
         Wire::Pretrain(pretrain) => Stage::Pretrain {
             entry: pretrain.entry as usize,
             model: named("stage.pretrain.model", &pretrain.model)?,
+            label: pretrain.label,
+            level: level(pretrain.level)?,
         },
         Wire::Search(search) => Stage::Search {
             dataset: named("stage.search.dataset", &search.dataset)?,
             method: search.method,
+            level: level(search.level)?,
         },
         Wire::Evaluate(_) => Stage::Evaluate,
         Wire::Noop(_) => Stage::Noop,
         Wire::Experiment(stage) => Stage::Experiment {
             experiment: stage.experiment,
-            level: stage
-                .level
-                .into_iter()
-                .map(Factor::try_from)
-                .collect::<Result<_, _>>()?,
+            level: level(stage.level)?,
         },
     })
+}
+
+fn level(level: Vec<pb::Factor>) -> Result<Vec<Factor>, ConvertError> {
+    level.into_iter().map(Factor::try_from).collect()
 }
 
 impl From<&Factor> for pb::Factor {
@@ -85,7 +100,7 @@ impl TryFrom<pb::Factor> for Factor {
 
     fn try_from(factor: pb::Factor) -> Result<Self, ConvertError> {
         use pb::factor::Value;
-        let value = match required("stage.experiment.level.value", factor.value)? {
+        let value = match required("stage.level.value", factor.value)? {
             Value::Flag(flag) => Scalar::Flag(flag),
             Value::Whole(number) => Scalar::Whole(number),
             Value::Real(number) => Scalar::Real(number),
@@ -108,6 +123,7 @@ impl From<&Task> for pb::Task {
             seed: task.seed,
             state: pb::TaskState::from(task.state.kind()).into(),
             attempts: task.attempts,
+            pretrain_seed: task.pretrain_seed,
             failure: task.state.failure().map(Into::into),
             ..Self::default()
         };
@@ -134,6 +150,7 @@ impl TryFrom<pb::Task> for Task {
             seed: task.seed,
             state,
             attempts: task.attempts,
+            pretrain_seed: task.pretrain_seed,
         })
     }
 }

@@ -4,6 +4,7 @@
 pub mod compare;
 pub mod curves;
 pub mod experiment;
+mod factor;
 pub mod model;
 pub mod pairwise;
 pub mod pretrain;

@@ -15,6 +15,7 @@ use reprise_domain::{ProgramResult, TaskResult, Trajectory};
 use reprise_stats::format::exact;
 
 use super::benchmark::{Loaded, load};
+use super::export::Format;
 use super::follow::{WhenAway, failed, follow, unserved, verdict};
 use super::output::{OutputArgs, Table, ago, print_json};
 use super::remote::{RemoteArgs, StudyArgs};
@@ -177,6 +178,7 @@ pub(super) async fn delete(args: &StudyArgs) -> anyhow::Result<ExitCode> {
 pub(super) async fn export(
     study: &StudyName,
     remote: &RemoteArgs,
+    formats: &[Format],
     out: Option<PathBuf>,
 ) -> anyhow::Result<ExitCode> {
     let mut client = remote.client().await?;
@@ -184,7 +186,7 @@ pub(super) async fn export(
     // Before the records: what is finished by now is among them.
     let status = client.status(study).await?;
     let out = out.unwrap_or_else(|| PathBuf::from("results").join(study.as_str()));
-    export::export(&mut client, &spec, &status, &out).await?;
+    export::export(&mut client, &spec, &status, formats, &out).await?;
     Ok(verdict(&status))
 }
 

@@ -3,7 +3,7 @@
 use reprise_domain::record::{Outcome, TaskRecord};
 use reprise_domain::study::StudySpec;
 use reprise_domain::{Dataset, EvaluateSpec, Stage, TaskResult, TaskSpec};
-use reprise_stats::table::PretrainRow;
+use reprise_stats::table::{PretrainRow, PretrainSet};
 use reprise_stats::{RunSet, Runs};
 
 use super::digits_table::Trainings;
@@ -22,10 +22,7 @@ pub(super) enum Members {
         runs: Runs,
     },
     /// Pretrainings of a model.
-    Pretrain {
-        label: String,
-        rows: Vec<PretrainRow>,
-    },
+    Pretrain(PretrainSet),
     /// Real trainings.
     Evaluate {
         lines: Vec<String>,
@@ -48,10 +45,12 @@ impl Members {
                 failed: 0,
                 runs: Runs::default(),
             },
-            Stage::Pretrain { model, .. } => Self::Pretrain {
+            Stage::Pretrain { model, .. } => Self::Pretrain(PretrainSet {
                 label: model.to_string(),
-                rows: Vec::new(),
-            },
+                planned: 0,
+                failed: 0,
+                runs: Vec::new(),
+            }),
             Stage::Evaluate => Self::Evaluate {
                 lines: Vec::new(),
                 trainings: Trainings::default(),
@@ -80,10 +79,11 @@ impl Members {
                     runs.push(seed, &result.trajectory)?;
                 }
             }
-            Self::Pretrain { label, rows } => {
+            Self::Pretrain(set) => {
+                set.planned += 1;
+                set.failed += usize::from(is_failed(record));
                 if let Some(TaskResult::Pretrain(result)) = result {
-                    rows.push(PretrainRow {
-                        label: label.clone(),
+                    set.runs.push(PretrainRow {
                         seed,
                         epochs: result.epochs.clone(),
                     });
@@ -114,7 +114,7 @@ impl Members {
                 let set = RunSet::new(method, dataset, planned, failed, runs)?;
                 report.sets.push(set);
             }
-            Self::Pretrain { rows, .. } => report.pretrained.extend(rows),
+            Self::Pretrain(set) => report.pretrained.push(set),
             Self::Evaluate { lines, trainings } => {
                 report.evaluations.extend(lines);
                 report.benchmark = trainings.table();

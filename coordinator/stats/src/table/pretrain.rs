@@ -1,4 +1,5 @@
-//! Table of pretraining runs: the measures of the last epoch, in percent.
+//! Table of pretraining runs: the measures of the last epoch, in percent. Seeds that
+//! have no result are counted.
 
 use reprise_domain::{EpochMeasures, Seed};
 
@@ -9,12 +10,31 @@ use crate::summary::Summary;
 /// One finished pretraining run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PretrainRow {
-    /// Row label, usually the model's name.
-    pub label: String,
     /// Repetition seed.
     pub seed: Seed,
     /// Measures of every epoch.
     pub epochs: Vec<EpochMeasures>,
+}
+
+/// The runs of a pretraining entry, and the count of those that are not there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PretrainSet {
+    /// Row label, usually the model's name.
+    pub label: String,
+    /// Seeds planned.
+    pub planned: usize,
+    /// Seeds given up after failing.
+    pub failed: usize,
+    /// The finished runs.
+    pub runs: Vec<PretrainRow>,
+}
+
+impl PretrainSet {
+    /// Seeds that are neither finished nor failed: not run yet, or cancelled.
+    pub fn missing(&self) -> usize {
+        let ended = self.failed.saturating_add(self.runs.len());
+        self.planned.saturating_sub(ended)
+    }
 }
 
 /// A fraction of the last epoch, and its heading.
@@ -31,36 +51,45 @@ const MEASURES: [Measure; 6] = [
     ("uniqueness", |epoch| epoch.uniqueness),
 ];
 
-/// Every run by label and seed, and after the runs of a label their mean and
-/// sample standard deviation.
-pub fn pretrain_table(rows: &[PretrainRow]) -> Table {
+/// Every run by set and seed, and after the runs of a set their mean and sample
+/// standard deviation. A set that lacks seeds says so in that row and in a note
+/// (INV-8).
+pub fn pretrain_table(sets: &[PretrainSet]) -> Table {
     let mut columns = ["model", "seed", "epochs"].map(Column::new).to_vec();
     columns.extend(MEASURES.map(|(name, _)| Column::percent(name)));
     let mut table = Table::new("Pretraining after the last epoch", columns);
-    let mut labels: Vec<&str> = Vec::new();
-    for row in rows {
-        if !labels.contains(&row.label.as_str()) {
-            labels.push(&row.label);
-        }
-    }
-    for label in labels {
-        let mut runs: Vec<_> = rows.iter().filter(|row| row.label == label).collect();
+    for set in sets {
+        let mut runs: Vec<_> = set.runs.iter().collect();
         runs.sort_by_key(|row| row.seed);
         for run in &runs {
-            table.push(run_row(run));
+            table.push(run_row(&set.label, run));
         }
-        table.push(summary_row(label, &runs));
+        table.push(summary_row(set, &runs));
     }
     table.notes.push(
         "percent; the last row of a model is the mean ± sample standard deviation over its seeds"
             .to_owned(),
     );
+    table.notes.extend(sets.iter().filter_map(absence));
     table
 }
 
-fn run_row(run: &PretrainRow) -> Vec<Cell> {
+/// A sentence for a set that lacks seeds.
+fn absence(set: &PretrainSet) -> Option<String> {
+    let parts = [(set.failed, "failed"), (set.missing(), "not finished")];
+    let parts: Vec<_> = parts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let planned = plural(set.planned, "seed");
+    let text = || format!("{}: of {planned} planned, {}", set.label, parts.join(", "));
+    (!parts.is_empty()).then(text)
+}
+
+fn run_row(label: &str, run: &PretrainRow) -> Vec<Cell> {
     let mut row = vec![
-        Cell::text(&run.label),
+        Cell::text(label),
         Cell::text(run.seed.to_string()),
         Cell::count(run.epochs.len()),
     ];
@@ -71,16 +100,18 @@ fn run_row(run: &PretrainRow) -> Vec<Cell> {
     row
 }
 
-fn summary_row(label: &str, runs: &[&PretrainRow]) -> Vec<Cell> {
+fn summary_row(set: &PretrainSet, runs: &[&PretrainRow]) -> Vec<Cell> {
     let lengths: Vec<usize> = runs.iter().map(|run| run.epochs.len()).collect();
-    let epochs = if lengths.windows(2).all(|pair| pair[0] == pair[1]) {
+    let epochs = if runs.is_empty() {
+        Cell::missing("no finished seed")
+    } else if lengths.windows(2).all(|pair| pair[0] == pair[1]) {
         Cell::count(lengths.first().copied().unwrap_or(0))
     } else {
         Cell::missing("differs between seeds")
     };
     let mut row = vec![
-        Cell::text(label),
-        Cell::text(format!("mean of {}", plural(runs.len(), "seed"))),
+        Cell::text(&set.label),
+        Cell::text(mean_of(set)),
         epochs,
     ];
     row.extend(MEASURES.map(|(_, measure)| {
@@ -101,11 +132,24 @@ fn summary_row(label: &str, runs: &[&PretrainRow]) -> Vec<Cell> {
     row
 }
 
+/// How many seeds a mean is over, and how many are not there.
+fn mean_of(set: &PretrainSet) -> String {
+    let finished = set.runs.len();
+    if finished >= set.planned {
+        return format!("mean of {}", plural(finished, "seed"));
+    }
+    let failed = match set.failed {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    format!("mean of {finished} of {}{failed}", plural(set.planned, "seed"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(label: &str, seed: u64, validity: f64) -> PretrainRow {
+    fn row(seed: u64, validity: f64) -> PretrainRow {
         let epoch = |validity| EpochMeasures {
             loss: 0.5,
             ops_accuracy: 1.0,
@@ -118,18 +162,25 @@ mod tests {
             uniqueness: 0.5,
         };
         PretrainRow {
-            label: label.to_owned(),
             seed: Seed(seed),
             epochs: vec![epoch(0.1), epoch(validity)],
+        }
+    }
+
+    fn set(label: &str, (planned, failed): (usize, usize), runs: Vec<PretrainRow>) -> PretrainSet {
+        PretrainSet {
+            label: label.to_owned(),
+            planned,
+            failed,
+            runs,
         }
     }
 
     #[test]
     fn the_last_epoch_counts_and_seeds_are_summarised_per_model() {
         let table = pretrain_table(&[
-            row("arch2vec", 10, 0.46),
-            row("gae", 1, 0.3),
-            row("arch2vec", 2, 0.44),
+            set("arch2vec", (2, 0), vec![row(10, 0.46), row(2, 0.44)]),
+            set("gae", (1, 0), vec![row(1, 0.3)]),
         ]);
         let seeds: Vec<_> = table.rows.iter().map(|row| row[1].clone()).collect();
         assert_eq!(
@@ -141,14 +192,45 @@ mod tests {
         };
         assert!((validity.mean - 45.0).abs() < 1e-9);
         assert!((validity.std.unwrap() - 2f64.sqrt()).abs() < 1e-9);
+        assert_eq!(table.notes.len(), 1);
+    }
+
+    #[test]
+    fn seeds_without_a_result_are_counted() {
+        let table = pretrain_table(&[
+            set("arch2vec", (4, 2), vec![row(2, 0.44)]),
+            set("gae", (3, 3), Vec::new()),
+            set("vgae", (2, 0), vec![row(1, 0.3)]),
+        ]);
+        let seeds: Vec<_> = table.rows.iter().map(|row| row[1].clone()).collect();
+        assert_eq!(
+            seeds,
+            [
+                "2",
+                "mean of 1 of 4 seeds, 2 failed",
+                "mean of 0 of 3 seeds, 3 failed",
+                "1",
+                "mean of 1 of 2 seeds"
+            ]
+            .map(Cell::text)
+        );
+        assert_eq!(table.rows[2][2], Cell::missing("no finished seed"));
+        assert_eq!(
+            table.notes[1..],
+            [
+                "arch2vec: of 4 seeds planned, 2 failed, 1 not finished",
+                "gae: of 3 seeds planned, 3 failed",
+                "vgae: of 2 seeds planned, 1 not finished"
+            ]
+        );
     }
 
     #[test]
     fn a_missing_value_is_not_averaged_away() {
-        let mut empty = row("gae", 2, 0.3);
+        let mut empty = row(2, 0.3);
         empty.epochs.clear();
-        for broken in [empty, row("gae", 2, f64::NAN)] {
-            let table = pretrain_table(&[row("gae", 1, 0.3), broken]);
+        for broken in [empty, row(2, f64::NAN)] {
+            let table = pretrain_table(&[set("gae", (2, 0), vec![row(1, 0.3), broken])]);
             assert!(matches!(table.rows[1][7], Cell::Missing(_)));
             assert_eq!(table.rows[2][7], Cell::missing("a seed has no value"));
         }

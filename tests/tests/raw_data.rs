@@ -108,7 +108,8 @@ for name in ['runs', 'queries', 'epochs']:
     same[name] = len(parquet)
 print('same')";
     let more = "[same, schema.field('seconds').metadata[b'unit'].decode(), str(schema.field('started').type), str(schema.field('seed').type)]";
-    let (_, found) = printed(&python, &out, code, more);
+    let (shown, found) = printed(&python, &out, code, more);
+    assert_eq!(shown.trim(), "same");
     let expected = serde_json::json!([
         {"runs": 8, "queries": 72, "epochs": 2}, "s", "timestamp[ms, tz=UTC]", "uint64"
     ]);

@@ -91,7 +91,8 @@ const STATE: Field = Field::new(
     Kind::Text,
     |row| Value::text(row.record.task.state.kind().as_str()),
     "`finished`, `failed`, `blocked`, `cancelled`, or where an unfinished run stands; results are there in the state `finished` only",
-);
+)
+.varying();
 
 const ATTEMPTS: Field = Field::new(
     "attempts",

@@ -23,9 +23,14 @@ fn embeddings_are_fetched_by_name() {
     fleet.finish("made", LIMIT).unwrap();
 
     let listed = said(fleet.ask(&["artifact", "list", "made", "--output", "json"])).unwrap();
-    let listed = listed.lines().map(|line| serde_json::from_str(line).unwrap());
+    let listed = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
     let listed: Vec<Value> = listed.collect();
-    let names: Vec<_> = listed.iter().map(|file| file["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = listed
+        .iter()
+        .map(|file| file["name"].as_str().unwrap())
+        .collect();
     let expected = [
         "pretrain-arch2vec-seed1/checkpoint",
         "pretrain-arch2vec-seed1/embedding",

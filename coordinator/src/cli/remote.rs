@@ -9,8 +9,8 @@ use reprise_domain::status::Control;
 use reprise_proto::credential::Credential;
 
 use super::archive::{self, ArchiveArgs, UnarchiveArgs};
-use super::export::Format;
 use super::artifact::{self, ArtifactCommand};
+use super::export::Format;
 use super::operation::{EventsArgs, WorkersArgs};
 use super::output::OutputArgs;
 use super::study::{self, SubmitArgs};

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::record::{Task, TaskFilter, TaskStateKind};
-use reprise_domain::{ArtifactRef, Digest, Stage, StudyName, TaskKey, TaskResult};
+use reprise_domain::{Digest, Stage, StudyName, TaskKey, TaskResult};
 use reprise_proto::status::ApiError;
 use serde::Serialize;
 
@@ -44,7 +45,9 @@ impl Client {
             .map(move |stage| tasks(client.clone(), study.clone(), stage))
             .flatten();
         let wanted = tasks.try_filter(move |task| {
-            let is_wanted = of.as_ref().is_none_or(|name| name.starts_with(&folder(task)));
+            let is_wanted = of
+                .as_ref()
+                .is_none_or(|name| name.starts_with(&folder(task)));
             std::future::ready(is_wanted)
         });
         let client = self.clone();

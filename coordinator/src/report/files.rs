@@ -46,8 +46,8 @@ impl Files {
     pub(super) fn create(&mut self, name: &'static str) -> anyhow::Result<BufWriter<File>> {
         self.written.push(name);
         let file = File::create(self.fresh(name));
-        let file = file
-            .with_context(|| format!("write `{}`", self.directory.join(name).display()))?;
+        let file =
+            file.with_context(|| format!("write `{}`", self.directory.join(name).display()))?;
         Ok(BufWriter::new(file))
     }
 

@@ -21,8 +21,8 @@ use reprise_domain::study::StudySpec;
 use reprise_stats::curve::panels;
 use reprise_stats::export::{csv, json, latex, markdown, results_json, svg};
 use reprise_stats::table::{
-    PretrainSet, experiment_overview, experiment_table, pretrain_table,
-    search_overview, search_table,
+    PretrainSet, experiment_overview, experiment_table, pretrain_table, search_overview,
+    search_table,
 };
 use reprise_stats::{LevelSet, RunSet, Table};
 use serde_json::json;

@@ -15,8 +15,8 @@ use reprise_stats::export::{csv, json, latex, markdown, results_json, svg};
 use reprise_stats::interval::{Bootstrap, LEVEL};
 use reprise_stats::student::normal_quantile;
 use reprise_stats::table::{
-    Criterion, PretrainRow, PretrainSet, Published, compare, compare_table, curve_table, pairwise_table,
-    pretrain_table, runs_table, search_overview, search_table,
+    Criterion, PretrainRow, PretrainSet, Published, compare, compare_table, curve_table,
+    pairwise_table, pretrain_table, runs_table, search_overview, search_table,
 };
 use reprise_stats::{RunSet, Runs, Split, Table};
 

@@ -122,14 +122,20 @@ mod tests {
 
     fn file(tensors: &[(&str, Dtype, &[usize], &[u8])]) -> Vec<u8> {
         let views = tensors.iter().map(|(name, dtype, shape, data)| {
-            (*name, TensorView::new(*dtype, shape.to_vec(), data).unwrap())
+            (
+                *name,
+                TensorView::new(*dtype, shape.to_vec(), data).unwrap(),
+            )
         });
         safetensors::serialize(views, None).unwrap()
     }
 
     #[test]
     fn every_tensor_is_a_file_with_its_type_and_shape() {
-        let numbers: Vec<u8> = [1.0_f32, -2.5, 0.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let numbers: Vec<u8> = [1.0_f32, -2.5, 0.0]
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
         let count = 7_i64.to_le_bytes();
         let bytes = file(&[
             ("embedding", Dtype::F32, &[3, 1], &numbers),
@@ -141,18 +147,30 @@ mod tests {
         let mut archive = ZipArchive::new(Cursor::new(archive)).unwrap();
         let check = |archive: &mut ZipArchive<_>, name, described: &str, values: &[u8]| {
             let mut content = Vec::new();
-            archive.by_name(name).unwrap().read_to_end(&mut content).unwrap();
+            archive
+                .by_name(name)
+                .unwrap()
+                .read_to_end(&mut content)
+                .unwrap();
             let values_at = content.len() - values.len();
             assert_eq!(values_at % ALIGNMENT, 0);
             assert_eq!(&content[values_at..], values);
             let text = String::from_utf8_lossy(&content[10..values_at]).into_owned();
             assert_eq!(text.trim_end(), described);
-            assert_eq!(usize::from(content[8]) + 256 * usize::from(content[9]), text.len());
+            assert_eq!(
+                usize::from(content[8]) + 256 * usize::from(content[9]),
+                text.len()
+            );
         };
         let described = |kind: &str, shape: &str| {
             format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}")
         };
-        check(&mut archive, "embedding.npy", &described("<f4", "(3, 1,)"), &numbers);
+        check(
+            &mut archive,
+            "embedding.npy",
+            &described("<f4", "(3, 1,)"),
+            &numbers,
+        );
         check(&mut archive, "a.count.npy", &described("<i8", "()"), &count);
         check(&mut archive, "row.npy", &described("<f4", "(3,)"), &numbers);
     }

@@ -22,20 +22,6 @@ pub(super) enum Kind {
     Moment,
 }
 
-impl Kind {
-    /// The name as the documentation has it.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Flag => "flag",
-            Self::Whole => "whole",
-            Self::Signed => "signed",
-            Self::Real => "real",
-            Self::Moment => "time",
-        }
-    }
-}
-
 /// A value, or that there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value<'a> {

@@ -47,9 +47,9 @@ pub(super) fn columns(study: &StudySpec) -> Vec<Column> {
 pub(super) fn metrics(study: &StudySpec) -> Vec<Column> {
     let mut columns: Vec<Column> = Vec::new();
     for metric in study.experiments.iter().flat_map(|plan| &plan.metrics) {
-        let is_known = columns.iter().any(|column| {
-            matches!(&column.source, Source::Metric(name) if *name == metric.name)
-        });
+        let is_known = columns
+            .iter()
+            .any(|column| matches!(&column.source, Source::Metric(name) if *name == metric.name));
         if !is_known {
             columns.push(Column {
                 name: key(&metric.name, "metric"),

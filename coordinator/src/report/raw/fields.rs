@@ -1,6 +1,8 @@
 //! The columns that every study's raw data has, each with its meaning.
 
-use reprise_domain::{Accuracy, Capability, EpochMeasures, Seconds, Stage, TaskResult, TaskSpec, Trajectory};
+use reprise_domain::{
+    Accuracy, Capability, EpochMeasures, Seconds, Stage, TaskResult, TaskSpec, Trajectory,
+};
 
 use super::column::{Field, Kind, Value};
 use super::row::Row;
@@ -194,7 +196,11 @@ const TRAINING: Field = Field::new(
 const QUERIES_MADE: Field = Field::new(
     "queries",
     Kind::Whole,
-    |row| Value::known(row.trajectory(), |queries| Value::Whole(queries.len() as u64)),
+    |row| {
+        Value::known(row.trajectory(), |queries| {
+            Value::Whole(queries.len() as u64)
+        })
+    },
     "charged queries of a search",
 );
 
@@ -276,7 +282,9 @@ const BOUGHT: Field = Field::new(
     "architecture",
     Kind::Whole,
     |row| {
-        let arch = row.trajectory().and_then(|queries| queries.arch.get(row.place));
+        let arch = row
+            .trajectory()
+            .and_then(|queries| queries.arch.get(row.place));
         Value::known(arch, |arch| Value::Whole(arch.0.into()))
     },
     "index in the space of the architecture that was asked for",
@@ -310,7 +318,9 @@ const CHARGED: Field = Field::new(
     "simulated_seconds",
     Kind::Real,
     |row| {
-        let cost = row.trajectory().and_then(|queries| queries.cost.get(row.place));
+        let cost = row
+            .trajectory()
+            .and_then(|queries| queries.cost.get(row.place));
         Value::known(cost, |cost| seconds(*cost))
     },
     "time that the benchmark charged for this query alone",
@@ -484,7 +494,9 @@ fn at_incumbent<'a>(row: &Row<'_>, of: fn(&Trajectory) -> &[Accuracy]) -> Value<
 }
 
 fn at_query<'a>(row: &Row<'_>, of: fn(&Trajectory) -> &[Accuracy]) -> Value<'a> {
-    let accuracy = row.trajectory().and_then(|queries| of(queries).get(row.place));
+    let accuracy = row
+        .trajectory()
+        .and_then(|queries| of(queries).get(row.place));
     Value::known(accuracy, percent)
 }
 

@@ -221,7 +221,10 @@ fn columns(study: &StudySpec, of: RowsOf) -> Vec<Column> {
         }
         column
     };
-    let factors: Vec<_> = factors::columns(study).into_iter().map(&mut distinct).collect();
+    let factors: Vec<_> = factors::columns(study)
+        .into_iter()
+        .map(&mut distinct)
+        .collect();
     let metrics: Vec<_> = metrics.into_iter().map(&mut distinct).collect();
     let fields = |fields: &'static [column::Field]| fields.iter().map(Column::from);
     fields(layout.before)

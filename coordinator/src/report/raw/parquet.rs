@@ -100,7 +100,12 @@ fn field(column: &Column) -> Field {
         ("description".to_owned(), column.about.to_string()),
         ("varies".to_owned(), column.varies.to_string()),
     ]);
-    metadata.extend(column.unit.iter().map(|unit| ("unit".to_owned(), unit.to_string())));
+    metadata.extend(
+        column
+            .unit
+            .iter()
+            .map(|unit| ("unit".to_owned(), unit.to_string())),
+    );
     Field::new(&column.name, kind, true).with_metadata(metadata)
 }
 
@@ -123,9 +128,7 @@ impl From<Kind> for Builder {
             Kind::Whole => Self::Whole(UInt64Builder::new()),
             Kind::Signed => Self::Signed(Int64Builder::new()),
             Kind::Real => Self::Real(Float64Builder::new()),
-            Kind::Moment => {
-                Self::Moment(TimestampMillisecondBuilder::new().with_timezone(UTC))
-            }
+            Kind::Moment => Self::Moment(TimestampMillisecondBuilder::new().with_timezone(UTC)),
         }
     }
 }

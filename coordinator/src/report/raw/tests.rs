@@ -8,14 +8,16 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float64Type, TimestampMillisecondType, UInt64Type};
 use arrow_array::{Array as _, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
+use reprise_domain::measure::ArtifactRef;
 use reprise_domain::program::ProgramResult;
 use reprise_domain::record::{Outcome, Task, TaskState};
 use reprise_domain::{
-    Accuracy, ArchIndex, ArtifactRef, BenchmarkRef, Device, EpochMeasures, Failure, FailureClass,
+    Accuracy, ArchIndex, BenchmarkRef, Device, EpochMeasures, Failure, FailureClass,
     PretrainResult, SearchResult, Seconds, TaskSpec, Trajectory, Usage,
 };
 use reprise_study::BenchmarkSource;
 
+use super::column::Kind;
 use super::*;
 
 const STUDY: &str = "version: 1
@@ -39,7 +41,8 @@ experiments:
 const PAGE: &str = include_str!("../../../../configs/DATA.md");
 
 fn study() -> StudySpec {
-    let file = reprise_study::parse("study.yaml", STUDY).unwrap_or_else(|e| panic!("{}", e.report()));
+    let file =
+        reprise_study::parse("study.yaml", STUDY).unwrap_or_else(|e| panic!("{}", e.report()));
     let digest = Digest::from_bytes([0; 32]);
     let benchmark = match file.benchmark() {
         Some(&BenchmarkSource::Builtin(name)) => Some(BenchmarkRef::Builtin { name, digest }),
@@ -173,7 +176,7 @@ fn rows(directory: &tempfile::TempDir, name: &str) -> Vec<BTreeMap<String, Strin
 }
 
 fn parquet(directory: &tempfile::TempDir, name: &str) -> RecordBatch {
-    let file = fs::File::open(directory.path().join(name)).unwrap();
+    let file = File::open(directory.path().join(name)).unwrap();
     let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .unwrap()
         .build()
@@ -313,7 +316,12 @@ fn parquet_has_types_units_and_nulls() {
     // No spreadsheet computes it.
     assert_eq!(column("label").as_string::<i32>().value(6), "=1+1");
     assert_eq!(parquet(&directory, "queries.parquet").num_rows(), 8);
-    assert!(parquet(&directory, "epochs.parquet").column_by_name("loss").unwrap().is_null(1));
+    assert!(
+        parquet(&directory, "epochs.parquet")
+            .column_by_name("loss")
+            .unwrap()
+            .is_null(1)
+    );
 }
 
 #[test]
@@ -322,9 +330,25 @@ fn both_forms_have_the_same_columns() {
     for name in ["runs", "queries", "epochs"] {
         let batch = parquet(&directory, &format!("{name}.parquet"));
         let schema = batch.schema();
-        let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let names: Vec<_> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
         let text = fs::read_to_string(directory.path().join(format!("{name}.csv"))).unwrap();
         assert_eq!(text.lines().next().unwrap(), names.join(","));
+    }
+}
+
+/// The name of a type as the page has it.
+const fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "text",
+        Kind::Flag => "flag",
+        Kind::Whole => "whole",
+        Kind::Signed => "signed",
+        Kind::Real => "real",
+        Kind::Moment => "time",
     }
 }
 
@@ -333,14 +357,16 @@ fn both_forms_have_the_same_columns() {
 fn every_column_is_explained() {
     for layout in [fields::RUNS, fields::QUERIES, fields::EPOCHS] {
         let fields = [layout.before, layout.after, layout.last].concat();
-        let mut table = String::from("| column | type | unit | same in every run | meaning |\n|---|---|---|---|---|\n");
+        let mut table = String::from(
+            "| column | type | unit | same in every run | meaning |\n|---|---|---|---|---|\n",
+        );
         for field in &fields {
             let same = if field.varies { "no" } else { "yes" };
             let unit = field.unit.unwrap_or_default();
             table.push_str(&format!(
                 "| `{}` | {} | {unit} | {same} | {} |\n",
                 field.name,
-                field.kind.as_str(),
+                name(field.kind),
                 field.about
             ));
         }

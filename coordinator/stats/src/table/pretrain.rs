@@ -109,11 +109,7 @@ fn summary_row(set: &PretrainSet, runs: &[&PretrainRow]) -> Vec<Cell> {
     } else {
         Cell::missing("differs between seeds")
     };
-    let mut row = vec![
-        Cell::text(&set.label),
-        Cell::text(mean_of(set)),
-        epochs,
-    ];
+    let mut row = vec![Cell::text(&set.label), Cell::text(mean_of(set)), epochs];
     row.extend(MEASURES.map(|(_, measure)| {
         let values: Vec<f64> = runs
             .iter()
@@ -142,7 +138,10 @@ fn mean_of(set: &PretrainSet) -> String {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
-    format!("mean of {finished} of {}{failed}", plural(set.planned, "seed"))
+    format!(
+        "mean of {finished} of {}{failed}",
+        plural(set.planned, "seed")
+    )
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! everything else.
 
 mod archive;
+mod artifact;
 mod benchmark;
 mod exit;
 mod export;

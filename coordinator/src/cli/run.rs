@@ -169,6 +169,6 @@ async fn attend(
     while running.join_next().await.is_some() {}
     let last = watched?;
 
-    export(&mut client, &spec, &last, out).await?;
+    export(&mut client, &spec, &last, &[], out).await?;
     Ok(verdict(&last))
 }

@@ -2,8 +2,8 @@
 
 use reprise_domain::record::{Outcome, TaskRecord};
 use reprise_domain::study::{Pairing, StudySpec};
-use reprise_domain::{EvaluateSpec, Factor, Seed, Stage, TaskResult, TaskSpec};
-use reprise_stats::table::PretrainRow;
+use reprise_domain::{EvaluateSpec, Seed, Stage, TaskResult, TaskSpec};
+use reprise_stats::table::{PretrainRow, PretrainSet};
 use reprise_stats::{Group, RunSet, Runs};
 
 use super::digits_table::Trainings;
@@ -22,12 +22,7 @@ pub(super) enum Members {
         runs: Runs,
     },
     /// Pretrainings of a model.
-    Pretrain {
-        model: String,
-        name: Option<String>,
-        level: Vec<Factor>,
-        rows: Vec<PretrainRow>,
-    },
+    Pretrain(PretrainSet),
     /// Real trainings.
     Evaluate {
         lines: Vec<String>,
@@ -64,12 +59,14 @@ impl Members {
                 label,
                 level,
                 ..
-            } => Self::Pretrain {
+            } => Self::Pretrain(PretrainSet {
                 model: model.to_string(),
                 name: label.clone(),
                 level: level.clone(),
-                rows: Vec::new(),
-            },
+                planned: 0,
+                failed: 0,
+                runs: Vec::new(),
+            }),
             Stage::Evaluate => Self::Evaluate {
                 lines: Vec::new(),
                 trainings: Trainings::default(),
@@ -106,17 +103,11 @@ impl Members {
                     runs.push_on(seed, embedded.map(Seed), &result.trajectory)?;
                 }
             }
-            Self::Pretrain {
-                model,
-                name,
-                level,
-                rows,
-            } => {
+            Self::Pretrain(set) => {
+                set.planned += 1;
+                set.failed += usize::from(is_failed(record));
                 if let Some(TaskResult::Pretrain(result)) = result {
-                    rows.push(PretrainRow {
-                        model: model.clone(),
-                        name: name.clone(),
-                        level: level.clone(),
+                    set.runs.push(PretrainRow {
                         seed,
                         epochs: result.epochs.clone(),
                     });
@@ -150,7 +141,7 @@ impl Members {
                 let set = RunSet::of(group, (planned, failed), runs)?;
                 report.sets.push(set.with_blocked(blocked));
             }
-            Self::Pretrain { rows, .. } => report.pretrained.extend(rows),
+            Self::Pretrain(set) => report.pretrained.push(set),
             Self::Evaluate { lines, trainings } => {
                 report.evaluations.extend(lines);
                 report.benchmark = trainings.table();

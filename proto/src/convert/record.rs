@@ -7,7 +7,7 @@ use reprise_domain::{Factor, Failure, FailureClass, Scalar, Stage};
 
 use super::status::study_name;
 use super::{
-    ConvertError, digest_bytes, from_json, named, required, task_key, to_json, unknown,
+    ConvertError, digest, digest_bytes, from_json, named, required, task_key, to_json, unknown,
     worker_bytes, worker_id,
 };
 use crate::pb;
@@ -267,6 +267,13 @@ pub fn task_record(record: &TaskRecord, form: pb::ResultForm) -> pb::TaskRecord 
         host: outcome.map_or_else(String::new, |outcome| outcome.host.clone()),
         spec_json: to_json(&record.spec),
         result_json: result.filter(|_| json).map_or_else(Vec::new, to_json),
+        worker: outcome
+            .and_then(|outcome| outcome.worker)
+            .map_or_else(Vec::new, worker_bytes),
+        provenance: outcome
+            .and_then(|outcome| outcome.provenance)
+            .map_or_else(Vec::new, digest_bytes),
+        provenance_json: record.made_with.as_ref().map_or_else(Vec::new, to_json),
     }
 }
 
@@ -276,18 +283,31 @@ impl TryFrom<pb::TaskRecord> for TaskRecord {
     /// Of a record that holds its result as JSON.
     fn try_from(record: pb::TaskRecord) -> Result<Self, ConvertError> {
         let task: Task = required("record.task", record.task)?.try_into()?;
+        let worker = Some(&record.worker).filter(|bytes| !bytes.is_empty());
+        let provenance = Some(&record.provenance).filter(|bytes| !bytes.is_empty());
         let outcome = match task.state {
             TaskState::Finished => Some(Outcome {
                 result: from_json("record.result_json", &record.result_json)?,
                 usage: required("record.usage", record.usage)?.try_into()?,
                 host: record.host,
+                worker: worker
+                    .map(|bytes| worker_id("record.worker", bytes))
+                    .transpose()?,
+                provenance: provenance
+                    .map(|bytes| digest("record.provenance", bytes))
+                    .transpose()?,
             }),
             _ => None,
+        };
+        let made_with = match record.provenance_json.as_slice() {
+            [] => None,
+            json => Some(from_json("record.provenance_json", json)?),
         };
         Ok(Self {
             spec: from_json("record.spec_json", &record.spec_json)?,
             task,
             outcome,
+            made_with,
         })
     }
 }

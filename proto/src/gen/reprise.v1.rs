@@ -1244,6 +1244,17 @@ pub struct TaskRecord {
     /// the result is of these bytes.
     #[prost(bytes = "vec", tag = "6")]
     pub result_json: ::prost::alloc::vec::Vec<u8>,
+    /// In the state FINISHED: the worker that ran it, 16 bytes; empty where it was not
+    /// recorded.
+    #[prost(bytes = "vec", tag = "7")]
+    pub worker: ::prost::alloc::vec::Vec<u8>,
+    /// In the state FINISHED: BLAKE3 of the text that describes the program and the device
+    /// that ran it, 32 bytes; empty where it was not recorded.
+    #[prost(bytes = "vec", tag = "8")]
+    pub provenance: ::prost::alloc::vec::Vec<u8>,
+    /// That description as JSON, in the first message of a stream that names it.
+    #[prost(bytes = "vec", tag = "9")]
+    pub provenance_json: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct Usage {

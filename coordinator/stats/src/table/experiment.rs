@@ -1,4 +1,4 @@
-//! Tables of experiments: a row a level, with the factors as columns; and a row a run.
+//! Tables of experiments: a row a level, with the factors as columns.
 
 use reprise_domain::program::Goal;
 use reprise_domain::study::MetricPlan;
@@ -86,42 +86,6 @@ pub fn experiment_table(sets: &[LevelSet]) -> Table {
     ));
     table.notes.extend(goals(&metrics));
     table.notes.extend(absences(sets));
-    distinct(table)
-}
-
-/// Every finished run in one row, numbers with all their digits.
-pub fn experiment_runs(sets: &[LevelSet]) -> Table {
-    let factors = factors(sets.iter().map(LevelSet::level));
-    let metrics = metrics(sets);
-    let mut columns = vec![Column::new("experiment")];
-    columns.extend(factors.iter().map(|name| Column::new(*name)));
-    columns.extend(["seed", "task"].map(Column::new));
-    columns.extend(metrics.iter().map(|metric| {
-        let column = Column::new(&metric.name);
-        match &metric.unit {
-            Some(unit) => column.unit(unit.clone()),
-            None => column,
-        }
-    }));
-    columns.extend(["attempts", "worker host"].map(Column::new));
-    columns.push(Column::new("wall seconds").unit("s"));
-    let mut table = Table::new("Runs", columns);
-    for set in sets {
-        for run in set.runs() {
-            let mut row = head(set, &factors);
-            row.extend([Cell::Count(run.seed.0), Cell::text(&run.task)]);
-            row.extend(metrics.iter().map(|metric| {
-                let value = run.metrics.get(&metric.name);
-                value.map_or_else(|| Cell::missing(NOT_A_METRIC), |value| exact(*value))
-            }));
-            row.extend([
-                Cell::Count(run.attempts.into()),
-                Cell::text(&run.host),
-                exact(run.wall.get()),
-            ]);
-            table.push(row);
-        }
-    }
     distinct(table)
 }
 
@@ -244,7 +208,7 @@ fn absences(sets: &[LevelSet]) -> Vec<String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use reprise_domain::{Factor, Scalar, Seconds, Seed};
+    use reprise_domain::{Factor, Scalar, Seed};
 
     use super::*;
     use crate::experiment::ProgramRun;
@@ -269,11 +233,7 @@ mod tests {
             .rev()
             .map(|(place, value)| ProgramRun {
                 seed: Seed(place as u64 + 1),
-                task: format!("k{}", place + 1),
                 metrics: BTreeMap::from([("loss".to_owned(), *value)]),
-                attempts: 2,
-                host: "den".to_owned(),
-                wall: Seconds::new(1.5).unwrap(),
             });
         let metrics = vec![metric("loss", Some("nats"), Some(Goal::Min))];
         LevelSet::new("port", level, metrics, (planned, failed), runs.collect()).unwrap()
@@ -319,30 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn runs_have_all_their_digits_and_where_they_were_made() {
-        let value = 0.1 + 0.2;
-        let text = csv(&experiment_runs(&[set(8, &[value, -1e-9], (2, 0))]));
-        assert_eq!(
-            text,
-            "experiment,size,seed,task,loss,attempts,worker_host,wall_seconds\r\n\
-             port,8,1,k1,0.30000000000000004,2,den,1.5\r\n\
-             port,8,2,k2,-1e-9,2,den,1.5\r\n"
-        );
-    }
-
-    #[test]
     fn experiments_of_other_factors_and_metrics_share_a_table() {
         let other = LevelSet::new(
             "other",
             Vec::new(),
-            vec![metric("Attempts", None, None)],
+            vec![metric("Loss", None, None)],
             (1, 0),
             Vec::new(),
         )
         .unwrap();
-        let table = experiment_runs(&[set(8, &[1.0], (1, 0)), other.clone()]);
-        let keys: Vec<_> = table.columns.iter().map(Column::key).collect();
-        assert_eq!(keys[5..7], ["attempts", "attempts_2"]);
         let table = experiment_table(&[set(8, &[1.0], (1, 0)), other]);
         assert_eq!(table.rows[1][1], Cell::missing(NOT_A_FACTOR));
         assert_eq!(table.rows[1][7], Cell::missing(NOT_A_METRIC));

@@ -216,7 +216,10 @@ fn the_loss_of_a_worker_counts_against_those_that_it_said_it_had_begun() {
         panic!("{last:?}")
     };
     assert_eq!(counted.len() + unbegun.len(), attempts.len());
-    assert!(counted.len() == 1 && counted[0].task == before, "{counted:?}");
+    assert!(
+        counted.len() == 1 && counted[0].task == before,
+        "{counted:?}"
+    );
 }
 
 #[test]

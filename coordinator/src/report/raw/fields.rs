@@ -81,7 +81,7 @@ const PRETRAINING_SEED: Field = Field::new(
 const EMBEDDING: Field = Field::new(
     "embedding",
     Kind::Text,
-    |row| Value::known(row.embedding, |made| Value::text(made.digest.to_string())),
+    |row| Value::known(row.embedding, |made| Value::text(made.to_string())),
     "BLAKE3 digest of the embedding that is searched, or that the run made, as it is stored now; processors and graphics cards make different ones",
 )
 .varying();

@@ -24,7 +24,7 @@ use reprise_domain::{Capability, Digest, TaskKey, TaskResult};
 use self::column::{Column, Value};
 use self::csv::Csv;
 use self::parquet::Parquet;
-use self::row::{Embedding, Row};
+use self::row::Row;
 use self::sink::Sink;
 use super::Files;
 
@@ -95,7 +95,7 @@ pub struct Raw<'a> {
     runs: u64,
     /// Embeddings by the tasks that made them, which come before the searches that
     /// read them.
-    embeddings: HashMap<TaskKey, Embedding>,
+    embeddings: HashMap<TaskKey, Digest>,
     made_with: HashMap<Digest, Capability>,
 }
 
@@ -142,10 +142,7 @@ impl<'a> Raw<'a> {
         }
         let mut row = Row::new(self.study, record, self.runs);
         if let Some(TaskResult::Pretrain(result)) = row.result() {
-            let made = Embedding {
-                seed: record.spec.seed(),
-                digest: result.embedding.digest,
-            };
+            let made = result.embedding.digest;
             self.embeddings.insert(record.task.key, made);
             row.embedding = Some(made);
         } else {

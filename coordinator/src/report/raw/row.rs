@@ -2,16 +2,7 @@
 
 use reprise_domain::record::{Outcome, TaskRecord};
 use reprise_domain::study::StudySpec;
-use reprise_domain::{Capability, Digest, EpochMeasures, Seed, TaskResult, Trajectory};
-
-/// An embedding that searches read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Embedding {
-    /// The seed of its pretraining.
-    pub(super) seed: Seed,
-    /// The digest of its file.
-    pub(super) digest: Digest,
-}
+use reprise_domain::{Capability, Digest, EpochMeasures, TaskResult, Trajectory};
 
 /// A run, and a place in it where the row is of a query or an epoch.
 #[derive(Debug)]
@@ -21,7 +12,7 @@ pub(super) struct Row<'a> {
     /// The run's number in the order of the plan, from 1.
     pub(super) number: u64,
     /// The embedding that was searched or made.
-    pub(super) embedding: Option<Embedding>,
+    pub(super) embedding: Option<Digest>,
     /// What the result was made with.
     pub(super) made_with: Option<&'a Capability>,
     /// Position of the query that a search ended with.

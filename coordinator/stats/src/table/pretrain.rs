@@ -136,7 +136,13 @@ fn absence(set: &PretrainSet) -> Option<String> {
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
     let planned = plural(set.planned, "seed");
-    let text = || format!("{}: of {planned} planned, {}", set.label(), parts.join(", "));
+    let text = || {
+        format!(
+            "{}: of {planned} planned, {}",
+            set.label(),
+            parts.join(", ")
+        )
+    };
     (!parts.is_empty()).then(text)
 }
 

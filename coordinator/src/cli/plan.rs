@@ -6,10 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use reprise_core::plan::{Plan, plan, study_digest};
+use reprise_core::plan::study_digest;
 use reprise_domain::record::{TaskFilter, TaskStateKind};
-use reprise_domain::study::StudySpec;
-use reprise_domain::{Digest, SpaceName, StudyName};
+use reprise_domain::{Digest, StudyName};
 use reprise_proto::credential::Credential;
 use serde::Serialize;
 
@@ -17,12 +16,12 @@ use super::benchmark::load;
 use super::exit::{OrWrongInput as _, ensure_input};
 use super::output::{OutputArgs, Table, print_json};
 use super::{eprint_block, print_block};
-use crate::architectures;
+use crate::architectures::planned;
 use crate::client::Client;
-use crate::engine::read_state;
 use crate::estimate::known::Known;
 use crate::estimate::{Outlook, StageOutlook};
 use crate::state::JOURNAL;
+use crate::store::load::read_state;
 use crate::store::sqlite::SqliteReader;
 
 /// Arguments of `reprise plan`.
@@ -117,14 +116,6 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn planned(spec: &StudySpec) -> anyhow::Result<Plan> {
-    // Only tasks of a space have architectures.
-    let space = spec.space.unwrap_or(SpaceName::Nasbench201);
-    Ok(plan(spec, &|selection| {
-        architectures::select(space, selection)
-    })?)
 }
 
 /// What is finished, and where that was looked up.

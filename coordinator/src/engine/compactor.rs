@@ -97,7 +97,7 @@ async fn compact(
     // Reading a state keeps a processor busy for a second. What follows commits wait for.
     let read = background::run_future(async move {
         let loaded = load(settings, reader.as_ref()).await?;
-        Ok::<_, EngineError>((loaded.through, loaded.core.snapshot()))
+        Ok::<_, LoadError>((loaded.through, loaded.core.snapshot()))
     });
     let (through, state) = read.await?;
     let bytes = state.len() as u64;

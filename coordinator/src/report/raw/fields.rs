@@ -1,23 +1,22 @@
-//! The columns that every study's raw data has, each with its meaning.
+//! The columns of runs, each with its meaning. Some of them are of queries and epochs
+//! too, whose own columns are in `steps`.
 
-use reprise_domain::{
-    Accuracy, Capability, EpochMeasures, Seconds, Stage, TaskResult, TaskSpec, Trajectory,
-};
+use reprise_domain::{Accuracy, Capability, Seconds, Stage, TaskResult, TaskSpec, Trajectory};
 
 use super::column::{Field, Kind, Value};
 use super::row::Row;
 
-const PERCENT: &str = "%";
-const SECONDS: &str = "s";
+pub(super) const PERCENT: &str = "%";
+pub(super) const SECONDS: &str = "s";
 
-const RUN: Field = Field::new(
+pub(super) const RUN: Field = Field::new(
     "run",
     Kind::Whole,
     |row| Value::Whole(row.number),
     "number of the run in the order of the plan, from 1; the key that joins the files of one export",
 );
 
-const STUDY: Field = Field::new(
+pub(super) const STUDY: Field = Field::new(
     "study",
     Kind::Text,
     |row| Value::text(row.study.name.as_str()),
@@ -38,7 +37,7 @@ const STAGE: Field = Field::new(
     "part of the study, as `reprise status` names it",
 );
 
-const METHOD: Field = Field::new(
+pub(super) const METHOD: Field = Field::new(
     "method",
     Kind::Text,
     |row| match &row.record.task.stage {
@@ -50,7 +49,7 @@ const METHOD: Field = Field::new(
     "label of the search method, name of the pretraining entry (its model, where it has none), or name of the experiment",
 );
 
-const DATASET: Field = Field::new(
+pub(super) const DATASET: Field = Field::new(
     "dataset",
     Kind::Text,
     |row| match &row.record.spec {
@@ -61,14 +60,14 @@ const DATASET: Field = Field::new(
     "data set whose accuracies count",
 );
 
-const SEED: Field = Field::new(
+pub(super) const SEED: Field = Field::new(
     "seed",
     Kind::Whole,
     |row| Value::Whole(row.record.task.seed),
     "repetition seed of the run",
 );
 
-const PRETRAINING_SEED: Field = Field::new(
+pub(super) const PRETRAIN_SEED: Field = Field::new(
     "pretrain_seed",
     Kind::Whole,
     |row| match row.record.spec {
@@ -276,138 +275,6 @@ const FAILURE: Field = Field::new(
 )
 .varying();
 
-const QUERY: Field = Field::new(
-    "query",
-    Kind::Whole,
-    |row| Value::Whole(row.place as u64 + 1),
-    "number of the query in its search, from 1",
-);
-
-const BOUGHT: Field = Field::new(
-    "architecture",
-    Kind::Whole,
-    |row| {
-        let arch = row
-            .trajectory()
-            .and_then(|queries| queries.arch.get(row.place));
-        Value::known(arch, |arch| Value::Whole(arch.0.into()))
-    },
-    "index in the space of the architecture that was asked for",
-);
-
-const SEEN: Field = Field::new(
-    "validation_seen_percent",
-    Kind::Real,
-    |row| at_query(row, |queries| &queries.validation),
-    "validation accuracy that the search was told and went by",
-)
-.unit(PERCENT);
-
-const REPORTED: Field = Field::new(
-    "validation_percent",
-    Kind::Real,
-    |row| at_query(row, |queries| &queries.reported_validation),
-    "validation accuracy as tables report it, the mean over its trainings; the search did not see it",
-)
-.unit(PERCENT);
-
-const TESTED: Field = Field::new(
-    "test_percent",
-    Kind::Real,
-    |row| at_query(row, |queries| &queries.test),
-    "test accuracy, the mean over its trainings; the search did not see it",
-)
-.unit(PERCENT);
-
-const CHARGED: Field = Field::new(
-    "simulated_seconds",
-    Kind::Real,
-    |row| {
-        let cost = row
-            .trajectory()
-            .and_then(|queries| queries.cost.get(row.place));
-        Value::known(cost, |cost| seconds(*cost))
-    },
-    "time that the benchmark charged for this query alone",
-)
-.unit(SECONDS);
-
-const EPOCH: Field = Field::new(
-    "epoch",
-    Kind::Whole,
-    |row| Value::Whole(row.place as u64 + 1),
-    "number of the epoch, from 1",
-);
-
-const LOSS: Field = Field::new(
-    "loss",
-    Kind::Real,
-    |row| measure(row, |epoch| epoch.loss),
-    "mean of the epoch's batch losses",
-);
-
-const OPS: Field = Field::new(
-    "ops_accuracy_percent",
-    Kind::Real,
-    |row| measure(row, |epoch| 100.0 * epoch.ops_accuracy),
-    "held-out nodes whose operation is reconstructed, padded nodes counted as the released code counts them",
-)
-.unit(PERCENT);
-
-const REAL_OPS: Field = Field::new(
-    "ops_accuracy_real_nodes_percent",
-    Kind::Real,
-    |row| measure(row, |epoch| 100.0 * epoch.ops_accuracy_real_nodes),
-    "the same over real nodes only",
-)
-.unit(PERCENT);
-
-const EDGES: Field = Field::new(
-    "edge_accuracy_percent",
-    Kind::Real,
-    |row| measure(row, |epoch| 100.0 * epoch.edge_accuracy),
-    "held-out pairs of nodes whose edge, or its absence, is reconstructed",
-)
-.unit(PERCENT);
-
-const TRUE_EDGES: Field = Field::new(
-    "true_edge_probability",
-    Kind::Real,
-    |row| measure(row, |epoch| epoch.true_edge_probability),
-    "mean decoded probability of edges that are there, from 0 to 1",
-);
-
-const FALSE_EDGES: Field = Field::new(
-    "false_edge_probability",
-    Kind::Real,
-    |row| measure(row, |epoch| epoch.false_edge_probability),
-    "mean decoded probability of edges that are not there, from 0 to 1",
-);
-
-const EXACT: Field = Field::new(
-    "exact_match_percent",
-    Kind::Real,
-    |row| measure(row, |epoch| 100.0 * epoch.exact_match),
-    "held-out graphs that are reconstructed exactly",
-)
-.unit(PERCENT);
-
-const VALIDITY: Field = Field::new(
-    "validity_percent",
-    Kind::Real,
-    |row| measure(row, |epoch| 100.0 * epoch.validity),
-    "latent points that decode to a valid architecture",
-)
-.unit(PERCENT);
-
-const UNIQUENESS: Field = Field::new(
-    "uniqueness_percent",
-    Kind::Real,
-    |row| measure(row, |epoch| 100.0 * epoch.uniqueness),
-    "distinct architectures among the valid ones",
-)
-.unit(PERCENT);
-
 /// Columns of a table: those before a study's factors, those after them, and those
 /// after its metrics.
 pub(super) struct Layout {
@@ -421,7 +288,7 @@ pub(super) const RUNS: Layout = Layout {
     before: &[RUN, STUDY, KIND, STAGE, METHOD, DATASET],
     after: &[
         SEED,
-        PRETRAINING_SEED,
+        PRETRAIN_SEED,
         EMBEDDING,
         TASK,
         STATE,
@@ -444,50 +311,17 @@ pub(super) const RUNS: Layout = Layout {
     last: &[FAILURE],
 };
 
-pub(super) const QUERIES: Layout = Layout {
-    before: &[RUN, STUDY, METHOD, DATASET],
-    after: &[
-        SEED,
-        PRETRAINING_SEED,
-        QUERY,
-        BOUGHT,
-        SEEN,
-        REPORTED,
-        TESTED,
-        CHARGED,
-    ],
-    last: &[],
-};
-
-pub(super) const EPOCHS: Layout = Layout {
-    before: &[RUN, STUDY, METHOD],
-    after: &[
-        SEED,
-        EPOCH,
-        LOSS,
-        OPS,
-        REAL_OPS,
-        EDGES,
-        TRUE_EDGES,
-        FALSE_EDGES,
-        EXACT,
-        VALIDITY,
-        UNIQUENESS,
-    ],
-    last: &[],
-};
-
 /// What a result was made with; a text that is empty was not known.
 fn described<'a>(row: &'a Row<'_>, of: fn(&Capability) -> &String) -> Value<'a> {
     let text = row.made_with.map(of).filter(|text| !text.is_empty());
     Value::known(text, |text| Value::text(text.as_str()))
 }
 
-fn seconds<'a>(seconds: Seconds) -> Value<'a> {
+pub(super) fn seconds<'a>(seconds: Seconds) -> Value<'a> {
     Value::real(seconds.get())
 }
 
-fn percent<'a>(accuracy: &Accuracy) -> Value<'a> {
+pub(super) fn percent<'a>(accuracy: &Accuracy) -> Value<'a> {
     Value::real(accuracy.percent())
 }
 
@@ -496,15 +330,4 @@ fn at_incumbent<'a>(row: &Row<'_>, of: fn(&Trajectory) -> &[Accuracy]) -> Value<
         .trajectory()
         .and_then(|queries| of(queries).get(row.incumbent?));
     Value::known(accuracy, percent)
-}
-
-fn at_query<'a>(row: &Row<'_>, of: fn(&Trajectory) -> &[Accuracy]) -> Value<'a> {
-    let accuracy = row
-        .trajectory()
-        .and_then(|queries| of(queries).get(row.place));
-    Value::known(accuracy, percent)
-}
-
-fn measure<'a>(row: &Row<'_>, of: fn(&EpochMeasures) -> f64) -> Value<'a> {
-    Value::known(row.epoch(), |epoch| Value::real(of(epoch)))
 }

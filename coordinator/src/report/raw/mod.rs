@@ -11,6 +11,7 @@ mod fields;
 mod parquet;
 mod row;
 mod sink;
+mod steps;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -199,8 +200,8 @@ fn sink(form: Form, out: BufWriter<File>, columns: &[Column]) -> io::Result<Box<
 fn columns(study: &StudySpec, of: RowsOf) -> Vec<Column> {
     let layout = match of {
         RowsOf::Runs => fields::RUNS,
-        RowsOf::Queries => fields::QUERIES,
-        RowsOf::Epochs => fields::EPOCHS,
+        RowsOf::Queries => steps::QUERIES,
+        RowsOf::Epochs => steps::EPOCHS,
     };
     let metrics = match of {
         RowsOf::Runs => factors::metrics(study),

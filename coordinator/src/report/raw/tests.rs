@@ -355,7 +355,7 @@ const fn name(kind: Kind) -> &'static str {
 /// The page that explains the columns says what the program writes.
 #[test]
 fn every_column_is_explained() {
-    for layout in [fields::RUNS, fields::QUERIES, fields::EPOCHS] {
+    for layout in [fields::RUNS, steps::QUERIES, steps::EPOCHS] {
         let fields = [layout.before, layout.after, layout.last].concat();
         let mut table = String::from(
             "| column | type | unit | same in every run | meaning |\n|---|---|---|---|---|\n",

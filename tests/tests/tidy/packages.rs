@@ -85,17 +85,18 @@ const FORBIDDEN: [(&str, &[&str]); 14] = [
     ),
 ];
 
-const PURE_FORBIDDEN: [&str; 9] = [
+const PURE_FORBIDDEN: [&str; 6] = [
     "tokio",
     "tonic",
     "prost",
     "tch",
     "torch-sys",
     "reprise-proto",
-    "rand",
-    "rand_core",
-    "getrandom",
 ];
+
+/// Packages that draw from the system's chance. Those of the tree that are pure may not
+/// be built with them, although a package that they share with others may be.
+const CHANCE: [&str; 2] = ["getrandom", "rand"];
 
 const COORDINATOR: &str = "reprise-coordinator";
 const WORKER: &str = "reprise-worker";
@@ -278,6 +279,32 @@ fn packages_keep_to_the_layout() {
 }
 
 #[test]
+fn pure_packages_are_built_without_chance() {
+    let mut wrong = Vec::new();
+    for place in PURE {
+        let package = manifest_name(place);
+        // Of this package alone: together with others it gets their features too.
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--offline", "--edges", "normal"])
+            .args(["--prefix", "none", "--package", &package])
+            .current_dir(root())
+            .output()
+            .unwrap_or_else(|error| panic!("run cargo: {error}"));
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        let tree = String::from_utf8_lossy(&output.stdout);
+        let names: BTreeSet<_> = tree
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        assert!(names.contains(package.as_str()), "{tree}");
+        let found = CHANCE.iter().filter(|name| names.contains(*name));
+        wrong.extend(found.map(|name| format!("{package} is built with {name}")));
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
 fn pure_packages_forbid_themselves_the_world() {
     let mut wrong = Vec::new();
     for package in PURE {
@@ -334,14 +361,25 @@ fn every_package_has_its_rule() {
     };
     let mut missing = Vec::new();
     for (name, text) in files("Cargo.toml").unwrap_or_else(|error| panic!("read: {error}")) {
-        let package = text
-            .lines()
-            .find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        let package = named_in(&text);
         if let Some(package) = package.filter(|package| !known(package)) {
             missing.push(format!("{name}: {package}"));
         }
     }
     assert_eq!(missing, [""; 0]);
+}
+
+/// The name of the package in a directory of the tree.
+fn manifest_name(place: &str) -> String {
+    let text = std::fs::read_to_string(root().join(place).join("Cargo.toml"));
+    let text = text.unwrap_or_else(|error| panic!("read the manifest of {place}: {error}"));
+    let name = named_in(&text).unwrap_or_else(|| panic!("{place} is no package"));
+    name.to_owned()
+}
+
+fn named_in(manifest: &str) -> Option<&str> {
+    let mut lines = manifest.lines();
+    lines.find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
 }
 
 fn is_test(name: &str) -> bool {

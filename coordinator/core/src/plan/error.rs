@@ -89,8 +89,8 @@ pub enum PlanError {
         /// The task, for people.
         title: String,
         /// The stage that has it.
-        first: Stage,
+        first: Box<Stage>,
         /// The stage that has it again.
-        second: Stage,
+        second: Box<Stage>,
     },
 }

@@ -294,8 +294,8 @@ impl Expansion<'_> {
             if let Some(first) = seen.find(task.key) {
                 return Err(PlanError::RepeatedTask {
                     title: task.spec.to_string(),
-                    first: first.stage,
-                    second: task.stage,
+                    first: Box::new(first.stage),
+                    second: Box::new(task.stage),
                 });
             }
             seen.insert(place);

@@ -185,7 +185,7 @@ struct RepeatedTask(PlanError);
 impl RepeatedTask {
     fn stages(self) -> (Stage, Stage) {
         match self.0 {
-            PlanError::RepeatedTask { first, second, .. } => (first, second),
+            PlanError::RepeatedTask { first, second, .. } => (*first, *second),
             other => panic!("{other:?}"),
         }
     }

@@ -134,12 +134,27 @@ impl Serialize for RunViews<'_> {
     }
 }
 
+/// Seed of the pretraining whose embedding a run searched.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Embedding {
+    /// The document does not tell it.
+    Untold,
+    /// It tells; `null` for a run that searches no embedding.
+    Told(Option<u64>),
+}
+
+impl Embedding {
+    const fn is_untold(&self) -> bool {
+        matches!(self, Self::Untold)
+    }
+}
+
 #[derive(Serialize)]
 struct RunView {
     seed: u64,
-    /// `null` for a run that searches no embedding.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pretrain_seed: Option<Option<u64>>,
+    #[serde(skip_serializing_if = "Embedding::is_untold")]
+    pretrain_seed: Embedding,
     queries: usize,
     simulated_seconds: f64,
     architecture: Option<u32>,
@@ -153,7 +168,11 @@ impl RunView {
         let accuracy = |split| Some(end.incumbent?.accuracy(split).percent());
         Self {
             seed: end.seed.0,
-            pretrain_seed: tells.embeddings.then_some(pretrain_seed),
+            pretrain_seed: if tells.embeddings {
+                Embedding::Told(pretrain_seed)
+            } else {
+                Embedding::Untold
+            },
             queries: end.queries,
             simulated_seconds: end.simulated.get(),
             architecture: end.incumbent.map(|incumbent| incumbent.arch.0),

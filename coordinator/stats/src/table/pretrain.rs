@@ -1,6 +1,7 @@
 //! Table of pretraining runs: the measures of the last epoch, in percent. Seeds that
 //! have no result are counted.
 
+use reprise_domain::program::titled;
 use reprise_domain::{EpochMeasures, Factor, Seed};
 
 use super::factor::{distinct, factors, level_cells};
@@ -43,11 +44,7 @@ impl PretrainSet {
 
     /// The entry with its level, for people.
     fn label(&self) -> String {
-        let mut label = self.name.clone().unwrap_or_else(|| self.model.clone());
-        for factor in &self.level {
-            label.push_str(&format!(" {}={}", factor.name, factor.value));
-        }
-        label
+        titled(self.name.as_ref().unwrap_or(&self.model), &self.level)
     }
 }
 

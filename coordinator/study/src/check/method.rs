@@ -144,7 +144,7 @@ pub(super) fn check(
                 value: Scalar::Text(encoding.label.to_owned()),
             }));
             level.extend(plan.level.iter().cloned());
-            own.extend(label, Some(plan.title()), &level, &mut plans);
+            own.extend(label, Some(&plan.title()), &level, &mut plans);
         }
     }
     (Some(label.clone()), plans)
@@ -179,7 +179,7 @@ impl Levels {
     fn extend(
         &self,
         label: &str,
-        encoding: Option<String>,
+        encoding: Option<&str>,
         outer: &[Factor],
         plans: &mut Vec<MethodPlan>,
     ) {
@@ -192,7 +192,7 @@ impl Levels {
                 label: label.to_owned(),
                 level: outer.iter().cloned().chain(at.level).collect(),
                 method,
-                encoding: encoding.clone(),
+                encoding: encoding.map(str::to_owned),
                 quirks,
                 limits: self.limits,
             }
@@ -354,26 +354,24 @@ fn named<'a>(
             };
             Err(checker.wrong(path, names::alternatives(known)))
         }
-        Named::None => match models.into_iter().find(|model| *model == name) {
-            Some(model) => {
+        Named::None => {
+            if let Some(model) = models.into_iter().find(|model| *model == name) {
                 let problem = Problem::NotPretrained {
                     path: path.clone(),
                     model,
                 };
                 let hint = format!("add `{{model: {model}, seeds: 1..3}}` to `pretrain`");
-                Err(checker.at_value(path, problem).with_hint(hint))
+                return Err(checker.at_value(path, problem).with_hint(hint));
             }
-            None => {
-                let known = if labels.is_empty() {
-                    &models[..]
-                } else {
-                    &labels
-                };
-                let expected = format!("{}, an entry of `pretrain`", names::alternatives(known));
-                let guess = names::nearest(name, known);
-                let hint = guess.map(|guess| format!("did you mean `{guess}`?"));
-                Err(checker.wrong(path, expected).with_hint(hint))
-            }
-        },
+            let known = if labels.is_empty() {
+                &models[..]
+            } else {
+                &labels
+            };
+            let expected = format!("{}, an entry of `pretrain`", names::alternatives(known));
+            let guess = names::nearest(name, known);
+            let hint = guess.map(|guess| format!("did you mean `{guess}`?"));
+            Err(checker.wrong(path, expected).with_hint(hint))
+        }
     }
 }

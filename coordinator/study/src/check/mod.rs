@@ -87,7 +87,7 @@ fn whole(checker: &Checker<'_>, form: Form) -> Option<StudyFile> {
             benchmark,
             names_benchmark,
         };
-        search::check(checker, form, sections)
+        search::check(checker, &form, sections)
     });
     let evaluate = form
         .evaluate

@@ -104,7 +104,7 @@ pub(super) fn check(
             break;
         }
         let entry = entry(checker, &section, index, form, &settings, &pretrained);
-        let plans = settings.plans(&entry.name);
+        let plans = settings.plans(entry.name.as_deref());
         let start = pretrained.plans.len();
         if let Some(first) = pretrained.twice(&plans, quirks) {
             let problem = Problem::EntryTwice {
@@ -353,12 +353,12 @@ impl Settings {
     }
 
     /// Every level as an entry of its own.
-    fn plans(&self, name: &Option<String>) -> Vec<PretrainPlan> {
+    fn plans(&self, name: Option<&str>) -> Vec<PretrainPlan> {
         let total = self.levels();
         let plans = (0..total).map(|place| {
             let mut at = Combination::new(place, total);
             let plan = PretrainPlan {
-                name: name.clone(),
+                name: name.map(str::to_owned),
                 level: Vec::new(),
                 model: at.pick(&self.model),
                 sizes: ModelSizes {

@@ -30,7 +30,7 @@ pub(super) struct Sections<'a> {
 /// where the benchmark is not known.
 pub(super) fn check(
     checker: &Checker<'_>,
-    form: SearchForm,
+    form: &SearchForm,
     sections: Sections<'_>,
 ) -> Option<Search> {
     let path = KeyPath::root().key("search");
@@ -45,7 +45,10 @@ pub(super) fn check(
     let benchmark = sections.benchmark.as_ref();
     let datasets = budget::check(checker, &path, &form.datasets, &form.budget, benchmark);
     let seeds = numbers::seeds(checker, &path.key("seeds"), &form.seeds);
-    let pairing = form.pairing.map_or_else(Pairing::default, |name| name.0);
+    let pairing = form
+        .pairing
+        .as_ref()
+        .map_or_else(Pairing::default, |name| name.0);
     let rows = form.datasets.len().max(1);
     let around = Around {
         pretrained: sections.pretrained,

@@ -3,11 +3,24 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use reprise_domain::study::ArchSelection;
+use reprise_core::plan::{Plan, PlanError, plan};
+use reprise_domain::study::{ArchSelection, StudySpec};
 use reprise_domain::{ArchIndex, SpaceName};
 
+/// The tasks of a study.
+///
+/// # Errors
+/// What is wrong with the study.
+pub(crate) fn planned(spec: &StudySpec) -> Result<Plan, PlanError> {
+    plan(spec, &|selection| {
+        // Without a space the planner refuses what it would be asked of.
+        let space = spec.space;
+        space.map_or_else(Vec::new, |space| select(space, selection))
+    })
+}
+
 /// The indices of a selection, ascending.
-pub(crate) fn select(space: SpaceName, selection: &ArchSelection) -> Vec<ArchIndex> {
+fn select(space: SpaceName, selection: &ArchSelection) -> Vec<ArchIndex> {
     match selection {
         ArchSelection::Listed(indices) => indices.clone(),
         ArchSelection::All => (0..representatives(space).len() as u32)

@@ -3,9 +3,10 @@
 //! so that commits and acknowledgements come first where there are too few processors.
 
 use std::future::Future;
-use std::sync::OnceLock;
+use std::sync::{Arc, LazyLock};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 
 /// How far the priority is lowered, as `nice` counts: such a thread gets a tenth of
 /// what another one gets that competes with it.
@@ -15,27 +16,36 @@ const NICENESS: i32 = 10;
 const SPARE: usize = 2;
 
 /// The threads. They end with the process.
-fn threads() -> std::io::Result<&'static Handle> {
-    static THREADS: OnceLock<Runtime> = OnceLock::new();
-    if let Some(threads) = THREADS.get() {
-        return Ok(threads.handle());
-    }
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = Builder::new_multi_thread()
-        // Only what blocks runs here.
-        .worker_threads(1)
-        .max_blocking_threads(processors + SPARE)
-        .thread_name("background")
-        .on_thread_start(|| {
-            // Without it the work is done as well. On Linux this is of the thread alone.
-            let _ = rustix::process::nice(NICENESS);
-        })
-        .build()?;
-    Ok(THREADS.get_or_init(|| threads).handle())
+fn threads() -> Result<&'static Handle, &'static std::io::Error> {
+    static THREADS: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+        Builder::new_multi_thread()
+            // Only what blocks runs here.
+            .worker_threads(1)
+            .max_blocking_threads(most())
+            .thread_name("background")
+            .on_thread_start(|| {
+                // Without it the work is done as well. On Linux this is of the thread alone.
+                let _ = rustix::process::nice(NICENESS);
+            })
+            .build()
+    });
+    THREADS.as_ref().map(Runtime::handle)
 }
 
-/// Does some work in the background; panics as it does.
+/// How many threads there are at most.
+fn most() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from) + SPARE
+}
+
+/// Does some work in the background; panics as it does. Work that nobody waits for any
+/// more before its turn comes is not begun.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    static ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(most())));
+    let room = Arc::clone(&ROOM).acquire_owned().await;
+    let work = move || {
+        let _room = room;
+        work()
+    };
     let done = match threads() {
         Ok(threads) => threads.spawn_blocking(work),
         Err(error) => {

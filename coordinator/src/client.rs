@@ -1,6 +1,7 @@
 //! A coordinator as its clients see it, in domain types.
 
 mod archive;
+mod artifacts;
 mod garbage;
 mod tasks;
 mod watch;
@@ -16,6 +17,7 @@ use reprise_proto::status::{ApiError, ErrorCode};
 use reprise_proto::{CHUNK_BYTES, convert, pb};
 use tonic::Status;
 
+pub use artifacts::NamedFile;
 pub use tasks::Logged;
 pub use watch::Watch;
 

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod client;
 pub mod engine;
 mod environment;
+pub mod estimate;
 pub mod fleet;
 pub mod gc;
 pub mod instance;

@@ -60,21 +60,57 @@ const CARDS: &str = "/proc/driver/nvidia/gpus";
 /// The part of this machine that a worker takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// One core, so that a task that takes its process down takes no other with it.
-    Core,
-    /// All cores, and the graphics card, which only one process can fill with packs.
+    /// Processor cores, as many as it has slots.
+    Slots(usize),
+    /// All cores, and the graphics card.
     Machine,
 }
 
-/// The workers for this machine: one for each core, or for as many as a task takes
-/// that takes most; or one for the whole machine if it has a graphics card.
-pub fn parts(most_cores: usize) -> Vec<Part> {
+/// The workers for this machine: one process, whose slots share what they read. It has a
+/// slot for each core, or for as many as a task takes that takes most. What can take a
+/// process down runs in children: libtorch and programs.
+///
+/// A study with audits gets two processes, each with half of the slots: an audit is for
+/// another worker.
+pub fn parts(most_cores: usize, audits: bool) -> Vec<Part> {
     let has_card = fs::read_dir(CARDS).is_ok_and(|mut cards| cards.next().is_some());
     if has_card {
         return vec![Part::Machine];
     }
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    vec![Part::Core; (cores / most_cores.max(1)).max(1)]
+    shared_out((cores / most_cores.max(1)).max(1), audits)
+}
+
+fn shared_out(slots: usize, audits: bool) -> Vec<Part> {
+    if audits && slots > 1 {
+        vec![Part::Slots(slots.div_ceil(2)), Part::Slots(slots / 2)]
+    } else {
+        vec![Part::Slots(slots)]
+    }
+}
+
+/// Directories of workers of an earlier run, other than the first `taken`, in which a
+/// result waits to be delivered or a checkpoint to be gone on from.
+pub fn unfinished(workers: &Path, taken: usize) -> Vec<PathBuf> {
+    let number = |path: &Path| path.file_name()?.to_str()?.parse::<usize>().ok();
+    let mut found: Vec<_> = entries(workers)
+        .filter_map(|path| Some((number(&path)?, path)))
+        .filter(|(number, path)| *number >= taken && is_unfinished(path))
+        .collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+fn is_unfinished(worker: &Path) -> bool {
+    let has_content = |path: &Path| fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    let checkpoints = worker.join("checkpoints");
+    has_content(&worker.join("spool/log")) || entries(&checkpoints).next().is_some()
+}
+
+/// What is in a directory; nothing where there is none.
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let found = fs::read_dir(directory).into_iter().flatten();
+    found.filter_map(|entry| Some(entry.ok()?.path()))
 }
 
 /// Keeps one worker alive until `shutdown`; its log goes to its directory. It runs
@@ -130,8 +166,8 @@ fn spawn(
     command
         .args(["--coordinator", url, "--exit-with-parent", "--directory"])
         .arg(directory);
-    if part == Part::Core {
-        command.args(["--slots", "1", "--device", "cpu"]);
+    if let Part::Slots(slots) = part {
+        command.args(["--slots", &slots.to_string(), "--device", "cpu"]);
     }
     if programs {
         command.arg("--allow-programs");
@@ -161,5 +197,35 @@ async fn leave(child: &mut Child) {
         .is_err()
     {
         let _ = child.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_study_with_audits_has_two_workers_where_there_are_two_slots() {
+        assert_eq!(shared_out(5, false), [Part::Slots(5)]);
+        assert_eq!(shared_out(5, true), [Part::Slots(3), Part::Slots(2)]);
+        assert_eq!(shared_out(1, true), [Part::Slots(1)]);
+    }
+
+    #[test]
+    fn workers_of_an_earlier_run_go_on_where_something_waits() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |path: &str, content: &str| {
+            let path = home.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        };
+        write("0/spool/log", "a result");
+        write("1/spool/log", "");
+        write("2/spool/log", "a result");
+        write("10/checkpoints/task", "where it stands");
+        write("other/spool/log", "a result");
+        let found = unfinished(home.path(), 1);
+        assert_eq!(found, ["2", "10"].map(|name| home.path().join(name)));
+        assert_eq!(unfinished(&home.path().join("none"), 0), [] as [PathBuf; 0]);
     }
 }

@@ -147,16 +147,32 @@ impl Reading {
         &self,
         study: StudyName,
     ) -> impl Stream<Item = Result<Vec<TaskRecord>, ApiError>> + use<> {
-        self.stored(study)
-            .map_ok(|page| {
-                let records = page.into_iter().map(|(entry, stored)| TaskRecord {
+        let state = (self.clone(), self.stored(study), HashSet::new());
+        let pages = stream::try_unfold(state, |(reading, mut pages, mut told)| async move {
+            let Some(page) = pages.try_next().await? else {
+                return Ok(None);
+            };
+            let mut records = Vec::with_capacity(page.len());
+            for (entry, stored) in page {
+                // A million results may name one worker: it is described once.
+                let named = stored.as_ref().filter(|stored| {
+                    let provenance = stored.provenance;
+                    provenance.is_some_and(|named| told.insert(named))
+                });
+                let made_with = match named {
+                    Some(stored) => reading.made_by(stored).await,
+                    None => None,
+                };
+                records.push(TaskRecord {
                     outcome: stored.map(outcome),
                     task: entry.task,
                     spec: entry.spec,
+                    made_with,
                 });
-                records.collect()
-            })
-            .boxed()
+            }
+            Ok(Some((records, (reading, pages, told))))
+        });
+        pages.boxed()
     }
 
     /// What is stored of each finished task of a study, in plan order and page by page.
@@ -418,6 +434,8 @@ fn outcome(stored: StoredResult) -> Outcome {
         result: stored.result,
         usage: stored.usage,
         host: stored.host,
+        worker: stored.worker,
+        provenance: stored.provenance,
     }
 }
 

@@ -42,11 +42,18 @@ impl Site {
         std::fs::write(self.path().join("study.yaml"), text)
     }
 
-    /// `reprise run study.yaml`, not yet started.
+    /// `reprise run study.yaml` with two workers, not yet started.
     pub fn run(&self) -> Command {
+        let mut command = self.run_as_it_is();
+        command.args(["--workers", "2"]);
+        command
+    }
+
+    /// `reprise run study.yaml` without further arguments, not yet started.
+    pub fn run_as_it_is(&self) -> Command {
         let mut command = Command::new(program("reprise"));
         command
-            .args(["run", "study.yaml", "--out", "out", "--workers", "2"])
+            .args(["run", "study.yaml", "--out", "out"])
             .env("REPRISE_WORKER", program("reprise-worker"))
             .env("REPRISE_LOG", "info")
             .current_dir(self.path())

@@ -144,6 +144,25 @@ impl Drop for Process {
     }
 }
 
+/// The same command by way of `nice`, which becomes it: it yields to others that compete
+/// for the processors.
+pub fn at_low_priority(command: &Command) -> Command {
+    let mut low = Command::new("nice");
+    low.args(["-n", "10"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(directory) = command.get_current_dir() {
+        low.current_dir(directory);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => low.env(name, value),
+            None => low.env_remove(name),
+        };
+    }
+    low
+}
+
 /// A number of kilobytes that the kernel gives of a process: `VmHWM:` is its largest
 /// resident set so far, `VmRSS:` the present one.
 pub fn memory_kb(id: u32, field: &str) -> io::Result<f64> {

@@ -53,6 +53,15 @@ fn status(fleet: &Fleet, study: &str) -> io::Result<StudyStatus> {
     serde_json::from_str(&json).map_err(io::Error::other)
 }
 
+/// A column of a CSV file.
+fn column(text: &str, name: &str) -> Vec<String> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let names = reader.headers().unwrap().clone();
+    let place = names.iter().position(|known| known == name).unwrap();
+    let rows = reader.records();
+    rows.map(|row| row.unwrap()[place].to_owned()).collect()
+}
+
 #[test]
 fn a_grid_is_run_and_ends_as_a_table() {
     let site = Site::new().unwrap();
@@ -105,16 +114,15 @@ experiments:
             .starts_with("sums,-20,3,3,0,0,3,-18,1,-18,-1")
     );
     let runs = site.out("runs.csv").unwrap();
-    let sums = runs.lines().skip(1).map(|line| {
-        let fields: Vec<_> = line.split(',').collect();
-        (
-            fields[1].to_owned(),
-            fields[2].to_owned(),
-            fields[4].to_owned(),
-            fields[5].to_owned(),
-        )
-    });
-    let sums: Vec<_> = sums.collect();
+    let columns = ["size", "seed", "sum", "attempts"].map(|name| column(&runs, name));
+    let [sizes, seeds, found, attempts] = columns;
+    let sums: Vec<_> = sizes
+        .into_iter()
+        .zip(seeds)
+        .zip(found)
+        .zip(attempts)
+        .map(|(((size, seed), sum), attempts)| (size, seed, sum, attempts))
+        .collect();
     let expected = [(10, 1), (10, 2), (10, 3), (-20, 1), (-20, 2), (-20, 3)];
     let expected = expected.map(|(size, seed): (i32, i32)| {
         let text = |number: i32| number.to_string();
@@ -180,12 +188,9 @@ experiments:
     assert!(next.log().unwrap().contains("resumed from a checkpoint"));
     let out = fleet.export("counted").unwrap();
     let runs = fs::read_to_string(out.join("runs.csv")).unwrap();
-    let begun = runs.lines().skip(1).map(|line| {
-        let fields: Vec<_> = line.split(',').collect();
-        (fields[1].to_owned(), fields[3].to_owned())
-    });
     // The first seed went on from where it was saved; the second began anew, once.
-    let begun: Vec<_> = begun.collect();
+    let seeds = column(&runs, "seed").into_iter();
+    let begun: Vec<_> = seeds.zip(column(&runs, "begun")).collect();
     assert_eq!(begun.len(), 2, "{runs}");
     assert!(
         begun[0].0 == "1" && ["1", "2", "3"].contains(&begun[0].1.as_str()),

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use reprise_tests::process::wait_until;
-use reprise_tests::{Site, kill_now};
+use reprise_tests::{Site, kill_now, said_by};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -46,6 +46,15 @@ fn killed_processes_change_no_number_of_a_real_study() {
         assert!(table.contains(method), "no `{method}` in\n{table}");
     }
     assert!(calm.out("curves.svg").unwrap().contains("</svg>"));
+
+    let alone = Site::new().unwrap();
+    alone.study(STUDY).unwrap();
+    let end = alone.run_as_it_is().output().unwrap();
+    assert!(end.status.success(), "{}", said_by(&end));
+    let found: Vec<_> = FILES.iter().map(|name| alone.out(name).unwrap()).collect();
+    assert_eq!(found, expected, "by one worker for all cores");
+    let workers = std::fs::read_dir(alone.path().join(".reprise/workers")).unwrap();
+    assert_eq!(workers.count(), 1);
 
     let rough = Site::new().unwrap();
     rough.study(STUDY).unwrap();

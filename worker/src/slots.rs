@@ -98,7 +98,7 @@ impl Slots {
             thread::Builder::new()
                 .name(format!("slot-{slot}"))
                 .spawn(move || {
-                    while let Some((assignment, cancel)) = waiting.next() {
+                    while let Some((assignment, cancel)) = runner.spare.during(|| waiting.next()) {
                         let outcome = run(&runner, &assignment, &cancel);
                         ended(Ended {
                             attempt: assignment.attempt,

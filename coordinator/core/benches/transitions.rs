@@ -17,8 +17,8 @@ use reprise_core::lifecycle::{Action, AttemptEnd, Core, Event, Input, Settings, 
 use reprise_core::plan::{plan, study_digest};
 use reprise_domain::protocol::{Protocol, Quirks};
 use reprise_domain::study::{
-    DatasetBudget, MethodPlan, NoopPlan, OnFailure, PretrainPlan, RetryPolicy, SearchPlan, Seeds,
-    StudySpec,
+    DatasetBudget, MethodPlan, NoopPlan, OnFailure, Pairing, PretrainPlan, RetryPolicy, SearchPlan,
+    Seeds, StudySpec,
 };
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
@@ -205,6 +205,8 @@ fn noops() -> StudySpec {
 
 fn searches() -> StudySpec {
     let pretrain = PretrainPlan {
+        name: None,
+        level: Vec::new(),
         model: ModelName::Arch2vec,
         sizes: ModelSizes::default(),
         epochs: 10,
@@ -212,6 +214,7 @@ fn searches() -> StudySpec {
         learning_rate: 0.001,
         clip: 5.0,
         latent_points: 10_000,
+        quirks: None,
         seeds: Seeds::range(1, 10),
         limits: Limits::NONE,
     };
@@ -231,11 +234,14 @@ fn searches() -> StudySpec {
         },
         methods: vec![MethodPlan {
             label: "dngo".to_owned(),
+            level: Vec::new(),
             method: dngo,
-            encoding: Some(ModelName::Arch2vec),
+            encoding: Some(ModelName::Arch2vec.to_string()),
+            quirks: None,
             limits: Limits::NONE,
         }],
         seeds: Seeds::range(1, u64::from(TASKS)),
+        pairing: Pairing::InTurn,
     };
     StudySpec {
         pretrain: vec![pretrain],

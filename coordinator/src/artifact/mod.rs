@@ -77,6 +77,11 @@ impl ArtifactStore {
         Ok(self.verify(area, digest).await? == Verdict::Whole)
     }
 
+    /// Has a shared artifact not swept for an hour.
+    pub fn note_asked_for(&self, digest: Digest) {
+        self.asked_for.note(digest);
+    }
+
     /// Size of a stored artifact in bytes; `None` if there is none. Says nothing
     /// about its content.
     pub async fn size(&self, area: Area, digest: Digest) -> Result<Option<u64>, ArtifactError> {

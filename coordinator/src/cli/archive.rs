@@ -1,22 +1,24 @@
 //! `reprise archive` and `reprise unarchive`: a study into a file and back.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use reprise_domain::StudyName;
-use reprise_domain::record::ArchivedResult;
+use reprise_domain::record::{ArchivedResult, Unarchived};
 use reprise_domain::status::{Control, StudyState};
+use reprise_domain::{StudyName, TaskKey};
 use reprise_proto::status::ErrorCode;
 use tokio::sync::oneshot;
 
 use super::eprint_block;
 use super::exit::{OrWrongInput as _, ensure_input};
 use super::remote::RemoteArgs;
+use crate::architectures::planned;
 use crate::archive::{Archive, ArchiveError, Contents, Writer};
 use crate::client::Client;
 
@@ -68,6 +70,9 @@ pub(super) async fn archive(args: ArchiveArgs) -> anyhow::Result<ExitCode> {
     };
     let renamed = written.await.and_then(|contents| {
         fs::rename(&fresh, &out)?;
+        // The name too is there after a power cut.
+        let directory = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(contents)
     });
     let contents = match renamed {
@@ -116,6 +121,9 @@ pub(super) async fn unarchive(args: UnarchiveArgs) -> anyhow::Result<ExitCode> {
     let archive = Archive::open(&args.file)
         .map_err(wrong_file)
         .with_context(|| format!("`{shown}`"))?;
+    ensure_planned(&archive)
+        .await
+        .with_context(|| format!("`{shown}`"))?;
     let study = archive.spec.name.clone();
     let mut client = args.remote.client().await?;
     let mut artifacts = std::pin::pin!(archive.artifacts());
@@ -130,16 +138,27 @@ pub(super) async fn unarchive(args: UnarchiveArgs) -> anyhow::Result<ExitCode> {
     client.submit(&archive.spec, false).await?;
     // Workers would begin what the archive has.
     client.control(&study, Control::Pause).await?;
-    let (failed, failure) = oneshot::channel();
-    let results = until_error(archive.results(), failed);
-    let counts = client.unarchive(&study, results).await?;
-    if let Ok(error) = failure.await {
-        return Err(wrong_file(error)).with_context(|| format!("`{shown}`"));
-    }
-    let mut standing = client.status(&study).await?.study;
-    if !args.paused && !was_paused {
-        standing = client.control(&study, Control::Resume).await?;
-    }
+    let brought = tokio::select! {
+        brought = bring_back(&mut client, &archive) => brought,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; what came back stays")),
+    };
+    let brought = brought.with_context(|| format!("`{shown}`"));
+    let goes_on = !args.paused && !was_paused;
+    let standing = if goes_on {
+        client.control(&study, Control::Resume).await
+    } else {
+        client.status(&study).await.map(|status| status.study)
+    };
+    let counts = match brought {
+        Ok(counts) => counts,
+        Err(error) if goes_on && standing.is_err() => {
+            return Err(error.context(format!(
+                "study `{study}` is paused; `reprise resume {study}` lets it go on"
+            )));
+        }
+        Err(error) => return Err(error),
+    };
+    let standing = standing?;
     let next = match standing.state {
         StudyState::Done => format!("`reprise export {study}` writes its tables"),
         StudyState::Paused => format!("`reprise resume {study}` lets it go on"),
@@ -151,12 +170,48 @@ pub(super) async fn unarchive(args: UnarchiveArgs) -> anyhow::Result<ExitCode> {
     ));
     if let Some(example) = counts.example {
         anyhow::bail!(
-            "{} results of the archive differ from those that the coordinator has, which it \
-             keeps; one is of task `{example}`",
+            "{} results of the archive differ from those that the coordinator has, or were \
+             computed from one that does; it keeps its own; one is of task `{example}`",
             counts.differing
         );
     }
+    let told = counts.taken + counts.known;
+    let left = archive.contents.results.saturating_sub(told);
+    anyhow::ensure!(
+        left == 0,
+        "{left} results of the archive were not taken: their tasks were cancelled or given up"
+    );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses an archive with results of tasks that this release does not plan, before
+/// anything of it is sent.
+async fn ensure_planned(archive: &Archive) -> anyhow::Result<()> {
+    let plan = planned(&archive.spec).or_wrong_input()?;
+    let keys: HashSet<TaskKey> = plan.tasks().map(|task| task.key).collect();
+    let mut results = std::pin::pin!(archive.results());
+    while let Some(page) = results.try_next().await.map_err(wrong_file)? {
+        let other = page.iter().find(|result| !keys.contains(&result.task));
+        ensure_input(other.is_none(), || {
+            let task = other.map(|result| result.task.to_string());
+            format!(
+                "the result of task `{}` is of no task of its study as this release plans it: \
+                 a release with other algorithms made it, and can bring it back",
+                task.unwrap_or_default()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+async fn bring_back(client: &mut Client, archive: &Archive) -> anyhow::Result<Unarchived> {
+    let (failed, failure) = oneshot::channel();
+    let results = until_error(archive.results(), failed);
+    let counts = client.unarchive(&archive.spec.name, results).await?;
+    match failure.await {
+        Ok(error) => Err(wrong_file(error)),
+        Err(_) => Ok(counts),
+    }
 }
 
 /// What a stream gives before its first error, which is told to `failed`.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use nix::sys::signal::Signal;
 use reprise_proto::credential::CredentialError;
 use reprise_proto::status::{ApiError, ErrorCode};
-use reprise_study::StudyFileError;
+use reprise_study::{StudyFileError, StudyFileErrors};
 
 use super::terminal::{eprint_block, indented};
 use crate::fleet::home::HomeError;
@@ -88,9 +88,11 @@ pub(super) struct Interrupted {
 
 /// Says what went wrong and tells the exit code.
 pub(super) fn explain(error: &anyhow::Error) -> ExitCode {
-    if let Some(study) = error.downcast_ref::<StudyFileError>() {
+    if let Some(study) = error.downcast_ref::<StudyFileErrors>() {
         tracing::debug!("study file refused");
         eprint_block(&study.report());
+    } else if let Some(mistake) = error.downcast_ref::<StudyFileError>() {
+        eprint_block(&mistake.report());
     } else if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         eprint_block(&interrupted.said);
     } else {
@@ -137,6 +139,7 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     let wrong = error.is::<WrongInput>()
         || error.is::<StudyFileError>()
+        || error.is::<StudyFileErrors>()
         || error.is::<CredentialError>()
         || matches!(error.downcast_ref(), Some(InstanceError::Plaintext(_)))
         || matches!(

@@ -2,6 +2,7 @@
 //! everything else.
 
 mod archive;
+mod artifact;
 mod benchmark;
 mod exit;
 mod export;
@@ -12,6 +13,7 @@ mod journal;
 mod operation;
 mod output;
 mod place;
+mod plan;
 mod progress;
 mod remote;
 mod run;
@@ -42,6 +44,9 @@ pub struct Cli {
 enum Command {
     /// Run a study on this machine; run it again to resume it.
     Run(run::RunArgs),
+    /// Say what a study file will run, what of it is finished, and how long the rest
+    /// takes.
+    Plan(plan::PlanArgs),
     /// Serve workers and clients of other machines.
     Serve(serve::ServeArgs),
     /// Make, list and revoke credentials.
@@ -92,6 +97,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(args).await,
+        Command::Plan(args) => plan::run(args).await,
         Command::Journal(command) => journal::run(command).await,
         Command::Gc(args) => gc::run(args).await,
         Command::Serve(args) => serve::serve(args).await,

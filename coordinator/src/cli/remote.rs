@@ -9,6 +9,8 @@ use reprise_domain::status::Control;
 use reprise_proto::credential::Credential;
 
 use super::archive::{self, ArchiveArgs, UnarchiveArgs};
+use super::artifact::{self, ArtifactCommand};
+use super::export::Format;
 use super::operation::{EventsArgs, WorkersArgs};
 use super::output::OutputArgs;
 use super::study::{self, SubmitArgs};
@@ -86,12 +88,15 @@ pub(super) enum RemoteCommand {
     /// Remove a study with its results, except those that another study has in its
     /// plan.
     Delete(StudyArgs),
-    /// Write a study's tables, finished or not.
+    /// Write a study's tables and raw data, finished or not.
     Export {
         /// Its name.
         study: StudyName,
         #[command(flatten)]
         remote: RemoteArgs,
+        /// Write only this raw data; several with commas between them.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        format: Vec<Format>,
         /// Where to write; `results/NAME` when not given.
         #[arg(long)]
         out: Option<PathBuf>,
@@ -102,6 +107,9 @@ pub(super) enum RemoteCommand {
     /// Bring a study back from a file that `archive` wrote. Its finished tasks are not run
     /// again; what was not finished goes on.
     Unarchive(UnarchiveArgs),
+    /// List and fetch the files of a study's results.
+    #[command(subcommand)]
+    Artifact(ArtifactCommand),
     /// Print every task of a study with its result.
     Results(StudyArgs),
     /// List the tasks of a study.
@@ -159,9 +167,15 @@ pub(super) async fn run(command: RemoteCommand) -> anyhow::Result<ExitCode> {
         RemoteCommand::Pause(args) => study::control(&args, Control::Pause).await,
         RemoteCommand::Resume(args) => study::control(&args, Control::Resume).await,
         RemoteCommand::Delete(args) => study::delete(&args).await,
-        RemoteCommand::Export { study, remote, out } => study::export(&study, &remote, out).await,
+        RemoteCommand::Export {
+            study,
+            remote,
+            format,
+            out,
+        } => study::export(&study, &remote, &format, out).await,
         RemoteCommand::Archive(args) => archive::archive(args).await,
         RemoteCommand::Unarchive(args) => archive::unarchive(args).await,
+        RemoteCommand::Artifact(command) => artifact::run(command).await,
         RemoteCommand::Results(args) => study::results(&args).await,
         RemoteCommand::Tasks(args) => task::list(&args).await,
         RemoteCommand::Task(args) => task::show(&args).await,

@@ -19,7 +19,7 @@ use super::place::ensure_writable;
 use super::signals::Signals;
 use crate::client::Client;
 use crate::instance::{Config, Instance};
-use crate::local::{Part, keep_worker, parts, torch_program, worker_program};
+use crate::local::{Part, keep_worker, parts, torch_program, unfinished, worker_program};
 
 /// Characters of a command that are shown.
 const LONGEST_COMMAND: usize = 1000;
@@ -32,8 +32,8 @@ pub(super) struct RunArgs {
     /// Where the tables go; `results/NAME` when not given.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Worker processes of one core each. When not given: one a core, or a single one
-    /// for all cores and the graphics card where there is one.
+    /// Worker processes of one core each. When not given: a single one for all cores, and
+    /// for the graphics card where there is one.
     #[arg(long)]
     workers: Option<usize>,
     /// Journal, artifacts and workers' directories.
@@ -136,12 +136,16 @@ async fn attend(
             torch_program(&program).or_wrong_input()?;
         }
         let parts = match args.workers {
-            Some(workers) => vec![Part::Core; workers.max(1)],
-            None => parts(most_cores(&spec)),
+            Some(workers) => vec![Part::Slots(1); workers.max(1)],
+            None => parts(most_cores(&spec), spec.audit.is_some()),
         };
         let programs = !spec.experiments.is_empty();
-        for (number, part) in parts.into_iter().enumerate() {
-            let directory = args.state.join("workers").join(number.to_string());
+        let home = args.state.join("workers");
+        let left = unfinished(&home, parts.len());
+        let own = parts.into_iter().enumerate();
+        let own = own.map(|(number, part)| (part, home.join(number.to_string())));
+        let left = left.into_iter().map(|path| (Part::Slots(1), path));
+        for (part, directory) in own.chain(left) {
             running.spawn(keep_worker(
                 program.clone(),
                 part,
@@ -165,6 +169,6 @@ async fn attend(
     while running.join_next().await.is_some() {}
     let last = watched?;
 
-    export(&mut client, &spec, &last, out).await?;
+    export(&mut client, &spec, &last, &[], out).await?;
     Ok(verdict(&last))
 }

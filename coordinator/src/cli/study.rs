@@ -15,6 +15,7 @@ use reprise_domain::{ProgramResult, TaskResult, Trajectory};
 use reprise_stats::format::exact;
 
 use super::benchmark::{Loaded, load};
+use super::export::Format;
 use super::follow::{WhenAway, failed, follow, unserved, verdict};
 use super::output::{OutputArgs, Table, ago, print_json};
 use super::place::ensure_writable;
@@ -178,6 +179,7 @@ pub(super) async fn delete(args: &StudyArgs) -> anyhow::Result<ExitCode> {
 pub(super) async fn export(
     study: &StudyName,
     remote: &RemoteArgs,
+    formats: &[Format],
     out: Option<PathBuf>,
 ) -> anyhow::Result<ExitCode> {
     let mut client = remote.client().await?;
@@ -187,7 +189,7 @@ pub(super) async fn export(
     let out = out.unwrap_or_else(|| PathBuf::from("results").join(study.as_str()));
     // Known at once, and not after all was read.
     ensure_writable(&out)?;
-    export::export(&mut client, &spec, &status, &out).await?;
+    export::export(&mut client, &spec, &status, formats, &out).await?;
     Ok(verdict(&status))
 }
 

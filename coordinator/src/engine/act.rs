@@ -72,7 +72,7 @@ impl Service {
         let Some(result) = self.recorded(key) else {
             return Ok(Err(Unready { lost: None }));
         };
-        match self.store.reader().results(&[(key, result)]).await {
+        match self.store.prompt_reader().results(&[(key, result)]).await {
             Ok(stored) => Ok(stored.into_iter().next().ok_or(Unready { lost: None })),
             // One result is lost, not the journal: its task runs again.
             Err(error) if error.task() == Some(key) => {

@@ -98,9 +98,15 @@ impl Attempts {
                         (*task, known.number) == (attempt.task, attempt.number)
                     };
                     // An audit is told of with its times.
-                    if !ended.iter().any(is_it) {
-                        ended.push((attempt.task, self.differing(*attempt, *worker, at)));
+                    if ended.iter().any(is_it) {
+                        continue;
                     }
+                    let known = self.end(*attempt, AttemptState::Differed, at);
+                    ended.push(
+                        known.unwrap_or_else(|| {
+                            (attempt.task, self.differing(*attempt, *worker, at))
+                        }),
+                    );
                 }
                 Event::Failed {
                     attempt, failure, ..

@@ -44,10 +44,10 @@ impl Compactor {
                         () = wake.notified() => {}
                     }
                     let (store, snapshot) = (Arc::clone(&store), Arc::clone(&snapshot));
-                    // Reading a state keeps a processor busy for a second.
-                    let done = tokio::spawn(background::run_future(async move {
-                        compact(settings, store.as_ref(), &snapshot).await
-                    }));
+                    let done =
+                        tokio::spawn(
+                            async move { compact(settings, store.as_ref(), &snapshot).await },
+                        );
                     match done.await {
                         Ok(Ok(())) => {}
                         // The journal grows, and is whole.
@@ -93,10 +93,13 @@ async fn compact(
     snapshot: &AtomicU64,
 ) -> Result<(), LoadError> {
     let started = Instant::now();
-    let loaded = load(settings, store.reader().as_ref()).await?;
-    let through = loaded.through;
-    let state = loaded.core.snapshot();
-    drop(loaded);
+    let reader = store.reader();
+    // Reading a state keeps a processor busy for a second. What follows commits wait for.
+    let read = background::run_future(async move {
+        let loaded = load(settings, reader.as_ref()).await?;
+        Ok::<_, LoadError>((loaded.through, loaded.core.snapshot()))
+    });
+    let (through, state) = read.await?;
     let bytes = state.len() as u64;
     snapshot.store(bytes, Ordering::Relaxed);
     store.keep_snapshot(&Snapshot { through, state }).await?;

@@ -1,7 +1,7 @@
 //! How the rest of the coordinator talks to the engine: requests with replies.
 
 use reprise_core::lifecycle::{Actor, Checkpoint, Input, Progress, Refusal};
-use reprise_core::plan::{Plan, PlanError, plan, study_digest};
+use reprise_core::plan::{Plan, PlanError, study_digest};
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::record::{ArchivedResult, Unarchived};
 use reprise_domain::study::StudySpec;
@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::questions::Question;
 use super::told::{Ear, Listener};
-use super::unarchive::UnarchiveError;
-use crate::architectures;
+use super::unarchive::{Settled, UnarchiveError};
+use crate::architectures::planned;
 use crate::background;
 use crate::store::StoredResult;
 
@@ -83,8 +83,9 @@ pub(super) enum Request {
     Unarchive {
         study: StudyName,
         results: Vec<(Digest, ArchivedResult)>,
+        settled: Settled,
         by: Actor,
-        reply: oneshot::Sender<Result<Unarchived, UnarchiveError>>,
+        reply: oneshot::Sender<Result<(Unarchived, Settled), UnarchiveError>>,
     },
     Question(Question),
     Hello {
@@ -155,14 +156,6 @@ pub struct Handle {
 }
 
 /// The tasks of a study.
-pub(super) fn planned(spec: &StudySpec) -> Result<Plan, PlanError> {
-    plan(spec, &|selection| {
-        // Without a space the planner refuses what it would be asked of.
-        let space = spec.space;
-        space.map_or_else(Vec::new, |space| architectures::select(space, selection))
-    })
-}
-
 impl Handle {
     /// Starts a study or takes it up again; tells whether it was known.
     pub async fn submit(
@@ -173,10 +166,10 @@ impl Handle {
     ) -> Result<Result<bool, SubmitError>, Unavailable> {
         let digest = study_digest(&spec);
         let name = spec.name.clone();
-        let known = self.look(move |core| core.study(&name).map(|study| study.digest));
+        let needs_plan = self.look(move |core| core.needs_plan(&name, digest));
         let spec = Box::new(spec);
         // A plan may have a million tasks: it is not made in the engine's loop.
-        let (spec, plan) = if known.await? == Some(digest) {
+        let (spec, plan) = if !needs_plan.await? {
             (spec, None)
         } else {
             let planned = background::run(move || {

@@ -27,4 +27,4 @@ pub use questions::{FailurePage, Standing};
 pub(crate) use service::now;
 pub use service::{Config, EngineError, Service};
 pub use told::Listener;
-pub use unarchive::UnarchiveError;
+pub use unarchive::{Settled, UnarchiveError};

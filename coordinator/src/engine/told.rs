@@ -288,12 +288,13 @@ fn words(event: &Event) -> (&'static str, About<'_>, String) {
                 seconds.get()
             ),
         ),
-        Event::Unarchived { attempt, .. } => (
+        Event::Unarchived { attempt, by, .. } => (
             "unarchived",
             of_attempt(attempt),
             format!(
-                "the result of attempt {} came back from an archive",
-                short(attempt)
+                "the result of attempt {} came back from an archive of {}",
+                short(attempt),
+                by.as_deref().unwrap_or("an admin")
             ),
         ),
         Event::Failed {

@@ -8,9 +8,10 @@ use reprise_core::plan::Plan;
 use reprise_domain::study::StudySpec;
 use reprise_domain::{AttemptId, Digest, WorkerId};
 
-use super::handle::{Greeting, OutboxMessage, Request, SessionId, SubmitError, planned};
+use super::handle::{Greeting, OutboxMessage, Request, SessionId, SubmitError};
 use super::questions::Question;
 use super::service::{EngineError, Service, Session};
+use crate::architectures::planned;
 use crate::store::{Batch, StoredResult};
 
 /// What is answered once the turn is durable.
@@ -76,10 +77,11 @@ impl<'a> Turn<'a> {
             Request::Unarchive {
                 study,
                 results,
+                settled,
                 by,
                 reply,
             } => {
-                let answer = self.unarchive(&study, results, &by);
+                let answer = self.unarchive(&study, results, settled, &by);
                 self.reply(move || drop(reply.send(answer)));
             }
             Request::Hello {
@@ -217,15 +219,15 @@ impl<'a> Turn<'a> {
         amend: bool,
         by: Actor,
     ) -> Result<bool, SubmitError> {
-        let known = self.engine.core.study(&spec.name).map(|study| study.digest);
+        let core = &self.engine.core;
+        let known = core.study(&spec.name).is_some();
         let plan = match plan {
             Some(plan) => plan,
             // What is taken up again has its plan.
-            None if known == Some(digest) => Plan::default(),
+            None if !core.needs_plan(&spec.name, digest) => Plan::default(),
             // It was replaced or deleted since it was looked for.
             None => planned(&spec)?,
         };
-        let known = known.is_some();
         self.handle(Input::Submit {
             spec,
             digest,

@@ -3,6 +3,8 @@
 //!
 //! Whether their files are stored was checked before they came here.
 
+use std::collections::HashSet;
+
 use reprise_core::lifecycle::{Actor, Input, Refusal, TaskPhase};
 use reprise_domain::record::{ArchivedResult, Unarchived};
 use reprise_domain::{AttemptId, Digest, Misfit, StudyName, TaskKey};
@@ -26,17 +28,35 @@ pub enum UnarchiveError {
     },
 }
 
+/// Tasks with artifacts whose result of the archive is the one that is recorded: what
+/// was computed from them may be taken too. A search's key names its pretraining, not
+/// the embedding, and embeddings of two kinds of device differ.
+#[derive(Debug, Default)]
+pub struct Settled(HashSet<TaskKey>);
+
 impl Handle {
-    /// Takes results back, each with the digest of its canonical JSON.
+    /// Whether somebody may bring results back into a study.
+    pub async fn may_unarchive(
+        &self,
+        study: StudyName,
+        by: Actor,
+    ) -> Result<Result<(), Refusal>, Unavailable> {
+        self.look(move |core| core.may_act(&study, &by)).await
+    }
+
+    /// Takes results back, each with the digest of its canonical JSON, inputs before what
+    /// reads them. `settled` is what the archive's results before them gave.
     pub async fn unarchive(
         &self,
         study: StudyName,
         results: Vec<(Digest, ArchivedResult)>,
+        settled: Settled,
         by: Actor,
-    ) -> Result<Result<Unarchived, UnarchiveError>, Unavailable> {
+    ) -> Result<Result<(Unarchived, Settled), UnarchiveError>, Unavailable> {
         self.ask(|reply| Request::Unarchive {
             study,
             results,
+            settled,
             by,
             reply,
         })
@@ -44,44 +64,73 @@ impl Handle {
     }
 }
 
+/// What becomes of a result.
+enum Fate {
+    Taken,
+    Known,
+    Differing,
+    /// Its task was given up or cancelled.
+    Left,
+}
+
 impl Turn<'_> {
     pub(super) fn unarchive(
         &mut self,
         study: &StudyName,
         results: Vec<(Digest, ArchivedResult)>,
+        mut settled: Settled,
         by: &Actor,
-    ) -> Result<Unarchived, UnarchiveError> {
+    ) -> Result<(Unarchived, Settled), UnarchiveError> {
         let mut counts = Unarchived::default();
         for (digest, archived) in results {
             let task = archived.task;
-            if self.take_back_result(study, digest, archived, by)? {
-                counts.taken += 1;
-            } else if self.has(task, digest) {
-                counts.known += 1;
-            } else {
-                counts.differing += 1;
-                counts.example.get_or_insert(task);
+            let has_artifacts = !archived.stored.result.artifacts().is_empty();
+            let fate = self.take_back_result(study, digest, archived, &settled, by)?;
+            match fate {
+                Fate::Taken => counts.taken += 1,
+                Fate::Known => counts.known += 1,
+                Fate::Differing => {
+                    counts.differing += 1;
+                    counts.example.get_or_insert(task);
+                }
+                Fate::Left => {}
+            }
+            if has_artifacts && matches!(fate, Fate::Taken | Fate::Known) {
+                settled.0.insert(task);
             }
         }
-        Ok(counts)
+        Ok((counts, settled))
     }
 
-    /// Takes one result back; says whether its task was open.
     fn take_back_result(
         &mut self,
         study: &StudyName,
         digest: Digest,
         archived: ArchivedResult,
+        settled: &Settled,
         by: &Actor,
-    ) -> Result<bool, UnarchiveError> {
+    ) -> Result<Fate, UnarchiveError> {
         let ArchivedResult {
             task,
             stored,
             provenance,
         } = archived;
-        let spec = self.engine.core.spec(task);
-        if let Some(misfit) = spec.and_then(|spec| spec.accepts(&stored.result).err()) {
+        let core = &self.engine.core;
+        let spec = core.spec(task);
+        if let Some(misfit) = spec
+            .as_ref()
+            .and_then(|spec| spec.accepts(&stored.result).err())
+        {
             return Err(UnarchiveError::Misfit { task, misfit });
+        }
+        let inputs = spec.map(|spec| spec.inputs()).unwrap_or_default();
+        match core.task(task).map(|view| view.phase) {
+            Some(TaskPhase::Finished { result, .. }) if result == digest => return Ok(Fate::Known),
+            Some(TaskPhase::Finished { .. }) => return Ok(Fate::Differing),
+            _ if !inputs.iter().all(|input| settled.0.contains(input)) => {
+                return Ok(Fate::Differing);
+            }
+            _ => {}
         }
         let attempt = AttemptId {
             task,
@@ -100,18 +149,10 @@ impl Turn<'_> {
         });
         self.payloads.remove(&attempt);
         handled?;
-        let taken = self.batch.events.len() > before;
-        if taken {
-            self.batch.provenance.extend(named.zip(provenance));
+        if self.batch.events.len() == before {
+            return Ok(Fate::Left);
         }
-        Ok(taken)
-    }
-
-    /// Whether a task has finished with this result.
-    fn has(&self, task: TaskKey, digest: Digest) -> bool {
-        let view = self.engine.core.task(task);
-        view.is_some_and(
-            |view| matches!(view.phase, TaskPhase::Finished { result, .. } if result == digest),
-        )
+        self.batch.provenance.extend(named.zip(provenance));
+        Ok(Fate::Taken)
     }
 }

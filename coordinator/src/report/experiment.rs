@@ -67,18 +67,13 @@ impl Level {
 fn run(record: &TaskRecord) -> Option<ProgramRun> {
     let Outcome {
         result: TaskResult::Program(result),
-        usage,
-        host,
+        ..
     } = record.outcome.as_ref()?
     else {
         return None;
     };
     Some(ProgramRun {
         seed: record.spec.seed(),
-        task: record.task.key.to_string(),
         metrics: result.metrics.clone(),
-        attempts: record.task.attempts,
-        host: host.clone(),
-        wall: usage.wall,
     })
 }

@@ -5,12 +5,13 @@
 
 mod digits_table;
 mod experiment;
+mod files;
+mod provenance;
+pub mod raw;
 mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io;
 
 use anyhow::Context as _;
 use reprise_core::plan::study_digest;
@@ -20,19 +21,22 @@ use reprise_domain::study::StudySpec;
 use reprise_stats::curve::panels;
 use reprise_stats::export::{csv, json, latex, markdown, results_json, svg};
 use reprise_stats::table::{
-    PretrainRow, experiment_overview, experiment_runs, experiment_table, pretrain_table,
-    search_overview, search_table,
+    PretrainSet, experiment_overview, experiment_table, pretrain_table, search_overview,
+    search_table,
 };
 use reprise_stats::{LevelSet, RunSet, Table};
 use serde_json::json;
 
+use provenance::Provenance;
 use stages::Members;
+
+pub use files::Files;
 
 /// What a study found.
 #[derive(Debug)]
 pub struct Report {
     sets: Vec<RunSet>,
-    pretrained: Vec<PretrainRow>,
+    pretrained: Vec<PretrainSet>,
     levels: Vec<LevelSet>,
     evaluations: Vec<String>,
     benchmark: Option<DigitsTable>,
@@ -43,10 +47,12 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Gathering<'a> {
     spec: &'a StudySpec,
+    tells_embeddings: bool,
     /// By the stage that a record names: planning again would give the tasks of this
     /// version of the program, and not those that were run.
     stages: BTreeMap<u32, Members>,
     hosts: BTreeSet<String>,
+    provenance: Provenance,
     planned: u64,
     finished: u64,
     failed: u64,
@@ -60,8 +66,10 @@ impl<'a> Gathering<'a> {
     pub fn new(spec: &'a StudySpec) -> Self {
         Self {
             spec,
+            tells_embeddings: spec.tells_embeddings(),
             stages: BTreeMap::new(),
             hosts: BTreeSet::new(),
+            provenance: Provenance::default(),
             planned: 0,
             finished: 0,
             failed: 0,
@@ -77,6 +85,7 @@ impl<'a> Gathering<'a> {
         self.attempts += u64::from(record.task.attempts);
         self.failed += u64::from(is_failed(record));
         self.blocked += u64::from(is_blocked(record));
+        self.provenance.add(record);
         if let Some(Outcome { usage, host, .. }) = &record.outcome {
             self.finished += 1;
             self.seconds += usage.wall.get();
@@ -87,13 +96,8 @@ impl<'a> Gathering<'a> {
         let members = self.stages.entry(record.task.stage_index);
         let members = members.or_insert_with(|| Members::of(&record.task.stage));
         members
-            .add(record)
+            .add(record, self.tells_embeddings)
             .with_context(|| format!("read the result of `{}`", record.task.title))
-    }
-
-    /// Records with a result so far.
-    pub const fn finished(&self) -> u64 {
-        self.finished
     }
 
     /// The report of all records.
@@ -128,6 +132,7 @@ impl<'a> Gathering<'a> {
                 "slot_seconds": self.seconds,
             },
             "hosts": self.hosts,
+            "provenance": self.provenance.counts(),
         })
     }
 }
@@ -146,11 +151,8 @@ impl Report {
         }
     }
 
-    /// Writes every file into `directory`. All are written before the first of them
-    /// replaces one that is there.
-    pub fn write(&self, directory: &Path) -> anyhow::Result<()> {
-        fs::create_dir_all(directory).with_context(|| format!("make `{}`", directory.display()))?;
-        let mut files = Files::new(directory);
+    /// Writes every file.
+    pub fn write(&self, files: &mut Files) -> anyhow::Result<()> {
         if let Some(overview) = self.overview() {
             let full = if !self.sets.is_empty() {
                 search_table(&self.sets)
@@ -177,7 +179,6 @@ impl Report {
                 "experiments.md",
                 &markdown(&experiment_overview(&self.levels)),
             )?;
-            files.text("runs.csv", &csv(&experiment_runs(&self.levels)))?;
         }
         if !self.sets.is_empty() {
             files.write("results.json", |out| results_json(&self.sets, out))?;
@@ -193,63 +194,7 @@ impl Report {
                 benchmark.write_csv(out).map_err(io::Error::other)
             })?;
         }
-        files.text("manifest.json", &format!("{:#}\n", self.manifest))?;
-        files.put_in_place()
-    }
-}
-
-/// Files that take their places together.
-struct Files<'a> {
-    directory: &'a Path,
-    written: Vec<&'static str>,
-}
-
-impl<'a> Files<'a> {
-    const fn new(directory: &'a Path) -> Self {
-        Self {
-            directory,
-            written: Vec::new(),
-        }
-    }
-
-    fn text(&mut self, name: &'static str, text: &str) -> anyhow::Result<()> {
-        self.write(name, |out| out.write_all(text.as_bytes()))
-    }
-
-    fn write(
-        &mut self,
-        name: &'static str,
-        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-    ) -> anyhow::Result<()> {
-        self.written.push(name);
-        let written = File::create(self.fresh(name)).and_then(|file| {
-            let mut out = BufWriter::new(file);
-            write(&mut out)?;
-            out.flush()
-        });
-        written.with_context(|| format!("write `{}`", self.directory.join(name).display()))
-    }
-
-    fn fresh(&self, name: &str) -> std::path::PathBuf {
-        self.directory.join(format!(".{name}.new"))
-    }
-
-    fn put_in_place(mut self) -> anyhow::Result<()> {
-        for name in std::mem::take(&mut self.written) {
-            let path = self.directory.join(name);
-            fs::rename(self.fresh(name), &path)
-                .with_context(|| format!("write `{}`", path.display()))?;
-        }
-        Ok(())
-    }
-}
-
-/// What could not be written leaves nothing behind.
-impl Drop for Files<'_> {
-    fn drop(&mut self) {
-        for name in &self.written {
-            let _ = fs::remove_file(self.fresh(name));
-        }
+        files.text("manifest.json", &format!("{:#}\n", self.manifest))
     }
 }
 
@@ -311,6 +256,7 @@ search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name:
                 stage: planned.stage,
                 stage_index: 0,
                 seed: planned.spec.seed().0,
+                pretrain_seed: None,
                 state: TaskState::Finished,
                 attempts: 1,
             },
@@ -321,7 +267,10 @@ search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name:
                 }),
                 usage: Usage::default(),
                 host: "den".to_owned(),
+                worker: None,
+                provenance: None,
             }),
+            made_with: None,
         });
         records.collect()
     }
@@ -360,19 +309,5 @@ search: {datasets: [digits], budget: {queries: 1}, seeds: 1..3, methods: [{name:
         assert_eq!((set.failed(), set.blocked(), set.missing()), (0, 1, 1));
         assert_eq!(report.manifest["tasks"]["failed"], 0);
         assert_eq!(report.manifest["tasks"]["blocked"], 1);
-    }
-
-    #[test]
-    fn files_that_cannot_all_be_written_replace_none() {
-        let directory = tempfile::tempdir().unwrap();
-        let old = directory.path().join("table.md");
-        fs::write(&old, "old").unwrap();
-        let mut files = Files::new(directory.path());
-        files.text("table.md", "new").unwrap();
-        let full = files.write("results.json", |_| Err(io::ErrorKind::StorageFull.into()));
-        assert!(full.is_err());
-        drop(files);
-        assert_eq!(fs::read_to_string(&old).unwrap(), "old");
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

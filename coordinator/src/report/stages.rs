@@ -1,10 +1,10 @@
 //! What is kept of the records of one stage.
 
 use reprise_domain::record::{Outcome, TaskRecord};
-use reprise_domain::study::StudySpec;
-use reprise_domain::{Dataset, EvaluateSpec, Stage, TaskResult, TaskSpec};
-use reprise_stats::table::PretrainRow;
-use reprise_stats::{RunSet, Runs};
+use reprise_domain::study::{Pairing, StudySpec};
+use reprise_domain::{EvaluateSpec, Seed, Stage, TaskResult, TaskSpec};
+use reprise_stats::table::{PretrainRow, PretrainSet};
+use reprise_stats::{Group, RunSet, Runs};
 
 use super::digits_table::Trainings;
 use super::experiment::Level;
@@ -15,18 +15,14 @@ use super::{Report, is_blocked, is_failed};
 pub(super) enum Members {
     /// Trials of a method on a data set.
     Search {
-        method: String,
-        dataset: Dataset,
+        group: Group,
         planned: usize,
         failed: usize,
         blocked: usize,
         runs: Runs,
     },
     /// Pretrainings of a model.
-    Pretrain {
-        label: String,
-        rows: Vec<PretrainRow>,
-    },
+    Pretrain(PretrainSet),
     /// Real trainings.
     Evaluate {
         lines: Vec<String>,
@@ -42,18 +38,35 @@ impl Members {
     /// A stage without records yet.
     pub(super) fn of(stage: &Stage) -> Self {
         match stage {
-            Stage::Search { method, dataset } => Self::Search {
-                method: method.clone(),
-                dataset: *dataset,
+            Stage::Search {
+                method,
+                dataset,
+                level,
+            } => Self::Search {
+                group: Group {
+                    method: method.clone(),
+                    level: level.clone(),
+                    dataset: *dataset,
+                    crossed: false,
+                },
                 planned: 0,
                 failed: 0,
                 blocked: 0,
                 runs: Runs::default(),
             },
-            Stage::Pretrain { model, .. } => Self::Pretrain {
-                label: model.to_string(),
-                rows: Vec::new(),
-            },
+            Stage::Pretrain {
+                model,
+                label,
+                level,
+                ..
+            } => Self::Pretrain(PretrainSet {
+                model: model.to_string(),
+                name: label.clone(),
+                level: level.clone(),
+                planned: 0,
+                failed: 0,
+                runs: Vec::new(),
+            }),
             Stage::Evaluate => Self::Evaluate {
                 lines: Vec::new(),
                 trainings: Trainings::default(),
@@ -65,8 +78,13 @@ impl Members {
         }
     }
 
-    /// Takes a record of the stage.
-    pub(super) fn add(&mut self, record: &TaskRecord) -> anyhow::Result<()> {
+    /// Takes a record of the stage; `tells_embeddings` as
+    /// [`StudySpec::tells_embeddings`].
+    pub(super) fn add(
+        &mut self,
+        record: &TaskRecord,
+        tells_embeddings: bool,
+    ) -> anyhow::Result<()> {
         let seed = record.spec.seed();
         let result = record.outcome.as_ref().map(|outcome| &outcome.result);
         match self {
@@ -81,13 +99,15 @@ impl Members {
                 *failed += usize::from(is_failed(record));
                 *blocked += usize::from(is_blocked(record));
                 if let Some(TaskResult::Search(result)) = result {
-                    runs.push(seed, &result.trajectory)?;
+                    let embedded = record.task.pretrain_seed.filter(|_| tells_embeddings);
+                    runs.push_on(seed, embedded.map(Seed), &result.trajectory)?;
                 }
             }
-            Self::Pretrain { label, rows } => {
+            Self::Pretrain(set) => {
+                set.planned += 1;
+                set.failed += usize::from(is_failed(record));
                 if let Some(TaskResult::Pretrain(result)) = result {
-                    rows.push(PretrainRow {
-                        label: label.clone(),
+                    set.runs.push(PretrainRow {
                         seed,
                         epochs: result.epochs.clone(),
                     });
@@ -109,17 +129,19 @@ impl Members {
     pub(super) fn report(self, spec: &StudySpec, report: &mut Report) -> anyhow::Result<()> {
         match self {
             Self::Search {
-                method,
-                dataset,
+                group,
                 planned,
                 failed,
                 blocked,
                 runs,
             } => {
-                let set = RunSet::new(method, dataset, planned, failed, runs)?;
+                let mut searches = spec.search.iter();
+                let crossed = searches.any(|search| search.pairing == Pairing::Crossed);
+                let group = Group { crossed, ..group };
+                let set = RunSet::of(group, (planned, failed), runs)?;
                 report.sets.push(set.with_blocked(blocked));
             }
-            Self::Pretrain { rows, .. } => report.pretrained.extend(rows),
+            Self::Pretrain(set) => report.pretrained.push(set),
             Self::Evaluate { lines, trainings } => {
                 report.evaluations.extend(lines);
                 report.benchmark = trainings.table();

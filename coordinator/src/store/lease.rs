@@ -14,8 +14,9 @@ use crate::background;
 pub(super) enum Source<DB: Database> {
     /// Each read sees what is committed when it begins.
     Pool(Pool<DB>),
-    /// All reads see what was committed when the first one began.
-    Frozen(Mutex<DB::Connection>),
+    /// One connection for all reads, one after another: in a transaction all of them see
+    /// what was committed when the first one began.
+    Single(Mutex<DB::Connection>),
 }
 
 impl<DB: Database> Source<DB> {
@@ -30,7 +31,7 @@ impl<DB: Database> Source<DB> {
                 Lease::Pooled(leased.await?)
             }
             Self::Pool(pool) => Lease::Pooled(pool.acquire().await?),
-            Self::Frozen(connection) => Lease::Frozen(connection.lock().await),
+            Self::Single(connection) => Lease::Single(connection.lock().await),
         })
     }
 }
@@ -43,7 +44,7 @@ fn grows<DB: Database>(pool: &Pool<DB>) -> bool {
 /// A connection in use.
 pub(super) enum Lease<'a, DB: Database> {
     Pooled(PoolConnection<DB>),
-    Frozen(MutexGuard<'a, DB::Connection>),
+    Single(MutexGuard<'a, DB::Connection>),
 }
 
 impl<DB: Database> Deref for Lease<'_, DB> {
@@ -52,7 +53,7 @@ impl<DB: Database> Deref for Lease<'_, DB> {
     fn deref(&self) -> &DB::Connection {
         match self {
             Self::Pooled(connection) => connection,
-            Self::Frozen(connection) => connection,
+            Self::Single(connection) => connection,
         }
     }
 }
@@ -61,7 +62,7 @@ impl<DB: Database> DerefMut for Lease<'_, DB> {
     fn deref_mut(&mut self) -> &mut DB::Connection {
         match self {
             Self::Pooled(connection) => connection,
-            Self::Frozen(connection) => connection,
+            Self::Single(connection) => connection,
         }
     }
 }

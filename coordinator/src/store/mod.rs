@@ -117,8 +117,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// in bytes.
     async fn commit(&self, batch: &Batch) -> Result<u64, StoreError>;
 
-    /// Reads beside the writer.
+    /// Reads beside the writer, at a low priority where that can be had.
     fn reader(&self) -> Arc<dyn Reader>;
+
+    /// Reads that commits wait for: nothing else stands in their way.
+    fn prompt_reader(&self) -> Arc<dyn Reader> {
+        self.reader()
+    }
 
     /// Returns when another process may have taken the store over.
     async fn lost(&self) -> StoreError {

@@ -2,10 +2,10 @@
 //! the count of those that are not there.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
+use reprise_domain::program::titled;
 use reprise_domain::study::MetricPlan;
-use reprise_domain::{Factor, Seconds, Seed};
+use reprise_domain::{Factor, Seed};
 
 use crate::sample::SampleError;
 
@@ -14,16 +14,8 @@ use crate::sample::SampleError;
 pub struct ProgramRun {
     /// Its repetition seed.
     pub seed: Seed,
-    /// Key of its task.
-    pub task: String,
     /// Its metrics by name.
     pub metrics: BTreeMap<String, f64>,
-    /// Attempts that were made.
-    pub attempts: u32,
-    /// Host of the worker that finished it.
-    pub host: String,
-    /// How long the attempt took that finished it.
-    pub wall: Seconds,
 }
 
 /// The runs of one level.
@@ -97,12 +89,7 @@ impl LevelSet {
 
     /// The experiment with its values, for people.
     pub fn label(&self) -> String {
-        let mut label = self.experiment.clone();
-        for Factor { name, value } in &self.level {
-            // Memory takes what it is given.
-            let _ = write!(label, " {name}={value}");
-        }
-        label
+        titled(&self.experiment, &self.level)
     }
 
     /// Runs planned.

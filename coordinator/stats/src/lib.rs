@@ -27,6 +27,6 @@ pub mod table;
 mod testing;
 
 pub use experiment::{LevelSet, ProgramRun};
-pub use sample::{Final, Incumbent, Run, RunSet, Runs, SampleError, Split};
+pub use sample::{Final, Group, Incumbent, Run, RunId, RunSet, Runs, SampleError, Split};
 pub use summary::Summary;
 pub use table::{Cell, Column, Table};

@@ -1,7 +1,8 @@
 //! The input of every statistic: the finished trials of one method on one data
 //! set, and the count of those that are not there.
 
-use reprise_domain::{Accuracy, ArchIndex, Dataset, Seconds, Seed, Trajectory};
+use reprise_domain::program::titled;
+use reprise_domain::{Accuracy, ArchIndex, Dataset, Factor, Seconds, Seed, Trajectory};
 
 /// A set of runs that contradicts itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +85,36 @@ impl Split {
     }
 }
 
+/// What the runs of a set share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Label of the method.
+    pub method: String,
+    /// Values of its factors, in the order of the study.
+    pub level: Vec<Factor>,
+    /// Data set.
+    pub dataset: Dataset,
+    /// Whether a search seed has a run on every embedding, so that a run is known by
+    /// both seeds.
+    pub crossed: bool,
+}
+
+impl Group {
+    /// A method without factors whose runs are known by their search seeds.
+    pub fn new(method: impl Into<String>, dataset: Dataset) -> Self {
+        Self {
+            method: method.into(),
+            level: Vec::new(),
+            dataset,
+            crossed: false,
+        }
+    }
+}
+
+/// By what a run is known in its set: its search seed, and the seed of the pretraining
+/// that made its embedding where seeds and embeddings are crossed.
+pub type RunId = (Seed, Option<Seed>);
+
 /// Finished trials as statistics look at them: what each ended with, and where its
 /// incumbent changed. There may be a million, so their other queries are not kept, and
 /// the changes of all trials lie in one piece.
@@ -126,6 +157,19 @@ impl Runs {
     /// # Errors
     /// When the columns of `trajectory` differ in length.
     pub fn push(&mut self, seed: Seed, trajectory: &Trajectory) -> Result<(), SampleError> {
+        self.push_on(seed, None, trajectory)
+    }
+
+    /// Adds the trial of a seed on the embedding of a pretraining seed.
+    ///
+    /// # Errors
+    /// When the columns of `trajectory` differ in length.
+    pub fn push_on(
+        &mut self,
+        seed: Seed,
+        pretrain_seed: Option<Seed>,
+        trajectory: &Trajectory,
+    ) -> Result<(), SampleError> {
         if !trajectory.is_rectangular() {
             return Err(SampleError::Ragged { seed });
         }
@@ -151,6 +195,7 @@ impl Runs {
         self.rows.push(Row {
             end: Final {
                 seed,
+                pretrain_seed,
                 queries: trajectory.len(),
                 simulated: trajectory.cost.iter().copied().sum(),
                 incumbent,
@@ -174,6 +219,8 @@ impl Runs {
 pub struct Final {
     /// Seed of the trial.
     pub seed: Seed,
+    /// Seed of the pretraining that made its embedding, where tables tell it.
+    pub pretrain_seed: Option<Seed>,
     /// Charged queries.
     pub queries: usize,
     /// Simulated seconds charged for them.
@@ -181,6 +228,12 @@ pub struct Final {
     /// The best architecture by guiding validation accuracy; absent when the
     /// trial bought none.
     pub incumbent: Option<Incumbent>,
+}
+
+impl Final {
+    fn id(&self, crossed: bool) -> RunId {
+        (self.seed, self.pretrain_seed.filter(|_| crossed))
+    }
 }
 
 /// The architecture that a trial recommends, with its reported accuracies.
@@ -207,8 +260,9 @@ impl Incumbent {
 /// The runs of one method on one data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSet {
+    group: Group,
+    /// The method with its level.
     label: String,
-    dataset: Dataset,
     planned: usize,
     failed: usize,
     blocked: usize,
@@ -216,23 +270,37 @@ pub struct RunSet {
 }
 
 impl RunSet {
-    /// Sorts `runs` by seed, so that no statistic depends on the order in which
-    /// they arrived (INV-8).
+    /// The runs of a method without factors, as [`RunSet::of`] takes them.
     ///
     /// # Errors
-    /// When a seed occurs twice, or more runs ended than were planned.
+    /// As there.
     pub fn new(
         label: impl Into<String>,
         dataset: Dataset,
         planned: usize,
         failed: usize,
+        runs: Runs,
+    ) -> Result<Self, SampleError> {
+        Self::of(Group::new(label, dataset), (planned, failed), runs)
+    }
+
+    /// Sorts `runs` by seed, so that no statistic depends on the order in which
+    /// they arrived (INV-8).
+    ///
+    /// # Errors
+    /// When a run occurs twice, or more runs ended than were planned.
+    pub fn of(
+        group: Group,
+        (planned, failed): (usize, usize),
         mut runs: Runs,
     ) -> Result<Self, SampleError> {
-        let label = label.into();
+        let label = titled(&group.method, &group.level);
+        let dataset = group.dataset;
         let rows = &mut runs.rows;
-        rows.sort_unstable_by_key(|row| row.end.seed);
+        let id = |row: &Row| row.end.id(group.crossed);
+        rows.sort_unstable_by_key(id);
         let mut pairs = rows.windows(2);
-        if let Some(pair) = pairs.find(|pair| pair[0].end.seed == pair[1].end.seed) {
+        if let Some(pair) = pairs.find(|pair| id(&pair[0]) == id(&pair[1])) {
             let seed = pair[0].end.seed;
             return Err(SampleError::DuplicateSeed {
                 label,
@@ -251,8 +319,8 @@ impl RunSet {
             });
         }
         Ok(Self {
+            group,
             label,
-            dataset,
             planned,
             failed,
             blocked: 0,
@@ -268,14 +336,29 @@ impl RunSet {
         Self { blocked, ..self }
     }
 
-    /// Row label.
+    /// The method with its level, by which a set is known on its data set.
     pub fn label(&self) -> &str {
         &self.label
     }
 
+    /// Label of the method.
+    pub fn method(&self) -> &str {
+        &self.group.method
+    }
+
+    /// Values of its factors, in the order of the study.
+    pub fn level(&self) -> &[Factor] {
+        &self.group.level
+    }
+
+    /// Whether runs are known by their search seeds and pretraining seeds.
+    pub const fn is_crossed(&self) -> bool {
+        self.group.crossed
+    }
+
     /// Data set.
     pub const fn dataset(&self) -> Dataset {
-        self.dataset
+        self.group.dataset
     }
 
     /// Runs planned.
@@ -322,12 +405,13 @@ impl RunSet {
             .collect()
     }
 
-    /// The same with the seed of each run, for statistics that pair by seed.
-    pub fn seeded_accuracies(&self, split: Split) -> Vec<(Seed, f64)> {
+    /// The same with the identity of each run, for statistics that pair by it.
+    pub fn seeded_accuracies(&self, split: Split) -> Vec<(RunId, f64)> {
         self.finals()
             .filter_map(|end| {
                 let incumbent = end.incumbent?;
-                Some((end.seed, incumbent.accuracy(split).percent()))
+                let id = end.id(self.group.crossed);
+                Some((id, incumbent.accuracy(split).percent()))
             })
             .collect()
     }
@@ -353,76 +437,5 @@ pub fn labels(sets: &[RunSet]) -> Vec<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{gathered, run, run_set, trajectory};
-
-    #[test]
-    fn the_reported_accuracies_are_those_of_the_incumbent_by_guiding_validation() {
-        // The second query guides best although its test accuracy is worst.
-        let mut trajectory =
-            trajectory(&[(91.0, 94.0, 10.0), (92.0, 93.0, 20.0), (90.0, 95.0, 5.0)]);
-        trajectory.reported_validation[1] = Accuracy::from_percent(91.5).unwrap();
-        let mut runs = Runs::default();
-        runs.push(Seed(4), &trajectory).unwrap();
-        let run = runs.iter().next().unwrap();
-        let end = run.end;
-        let incumbent = end.incumbent.unwrap();
-        assert_eq!(end.queries, 3);
-        assert!((end.simulated.get() - 35.0).abs() < 1e-12);
-        assert!((incumbent.validation.percent() - 91.5).abs() < 1e-9);
-        assert!((incumbent.test.percent() - 93.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_run_without_a_query_has_no_accuracy_rather_than_zero() {
-        let set = run_set("random", vec![run(1, &[]), run(2, &[(91.0, 94.0, 1.0)])]);
-        assert_eq!(set.finished(), 2);
-        assert_eq!(set.accuracies(Split::Test).len(), 1);
-    }
-
-    #[test]
-    fn missing_runs_are_those_neither_finished_nor_failed() {
-        let runs = vec![run(1, &[]), run(2, &[])];
-        let set = RunSet::new("random", Dataset::Cifar10, 7, 3, gathered(runs)).unwrap();
-        assert_eq!((set.finished(), set.failed(), set.missing()), (2, 3, 2));
-    }
-
-    #[test]
-    fn contradictions_are_refused() {
-        let new = |planned, failed, runs| {
-            RunSet::new("m", Dataset::Cifar10, planned, failed, gathered(runs))
-        };
-        assert!(matches!(
-            new(5, 0, vec![run(1, &[]), run(2, &[]), run(1, &[])]),
-            Err(SampleError::DuplicateSeed { seed: Seed(1), .. })
-        ));
-        assert!(matches!(
-            new(2, 2, vec![run(1, &[])]),
-            Err(SampleError::MoreThanPlanned { planned: 2, .. })
-        ));
-        assert!(matches!(
-            new(2, usize::MAX, vec![run(1, &[])]),
-            Err(SampleError::MoreThanPlanned { .. })
-        ));
-        let mut ragged = trajectory(&[(91.0, 94.0, 1.0)]);
-        ragged.test.clear();
-        assert_eq!(
-            Runs::default().push(Seed(3), &ragged),
-            Err(SampleError::Ragged { seed: Seed(3) })
-        );
-    }
-
-    #[test]
-    fn a_run_keeps_the_queries_that_change_its_incumbent() {
-        let queries = [(80.0, 81.0, 10.0), (70.0, 99.0, 5.0), (90.0, 91.0, 1.0)];
-        let runs = gathered(vec![run(1, &queries)]);
-        let run = runs.iter().next().unwrap();
-        let found: Vec<_> = run
-            .steps
-            .iter()
-            .map(|step| (step.query, step.seconds))
-            .collect();
-        assert_eq!(found, [(1, 10.0), (3, 16.0)]);
-    }
-}
+#[path = "sample_tests.rs"]
+mod tests;

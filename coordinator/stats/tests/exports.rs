@@ -15,8 +15,8 @@ use reprise_stats::export::{csv, json, latex, markdown, results_json, svg};
 use reprise_stats::interval::{Bootstrap, LEVEL};
 use reprise_stats::student::normal_quantile;
 use reprise_stats::table::{
-    Criterion, PretrainRow, Published, compare, compare_table, curve_table, pairwise_table,
-    pretrain_table, runs_table, search_overview, search_table,
+    Criterion, PretrainRow, PretrainSet, Published, compare, compare_table, curve_table,
+    pairwise_table, pretrain_table, runs_table, search_overview, search_table,
 };
 use reprise_stats::{RunSet, Runs, Split, Table};
 
@@ -52,7 +52,7 @@ fn set(label: &str, seeds: &[u64]) -> RunSet {
 }
 
 /// Every file that a study exports.
-fn everything(seeds: &[u64], pretrain: &[PretrainRow]) -> Vec<String> {
+fn everything(seeds: &[u64], pretrain: &[PretrainSet]) -> Vec<String> {
     let sets = [set("random", seeds), set("dngo", seeds)];
     let published = Published {
         label: "dngo".to_owned(),
@@ -86,7 +86,6 @@ fn everything(seeds: &[u64], pretrain: &[PretrainRow]) -> Vec<String> {
 
 fn pretrain_row(seed: u64) -> PretrainRow {
     PretrainRow {
-        label: "arch2vec".to_owned(),
         seed: Seed(seed),
         epochs: vec![EpochMeasures {
             loss: 0.1,
@@ -112,9 +111,16 @@ proptest! {
             .prop_flat_map(|seeds| (Just(seeds.clone()), Just(seeds).prop_shuffle())),
     ) {
         let (sorted, shuffled) = seeds;
-        let rows = |seeds: &[u64]| seeds.iter().map(|&s| pretrain_row(s)).collect::<Vec<_>>();
-        let expected = everything(&sorted, &rows(&sorted));
-        let found = everything(&shuffled, &rows(&shuffled));
+        let pretrained = |seeds: &[u64]| PretrainSet {
+            model: "arch2vec".to_owned(),
+            name: None,
+            level: Vec::new(),
+            planned: seeds.len() + 1,
+            failed: 1,
+            runs: seeds.iter().map(|&seed| pretrain_row(seed)).collect(),
+        };
+        let expected = everything(&sorted, &[pretrained(&sorted)]);
+        let found = everything(&shuffled, &[pretrained(&shuffled)]);
         prop_assert_eq!(&found, &expected);
         for file in &found {
             prop_assert!(!file.contains("NaN") && !file.contains("inf,"));

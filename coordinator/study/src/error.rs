@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::path::KeyPath;
+use crate::path::{KeyPath, Step};
 use crate::source::{MAX_BYTES, Place};
 
 /// A mistake in a study file.
@@ -105,6 +105,8 @@ pub enum Problem {
         model: &'static str,
         first: KeyPath,
     },
+    #[error("{path} trains with a seed what {first} trains with it already")]
+    EntryTwice { path: KeyPath, first: KeyPath },
     #[error("{path} differs from {first} in its label alone")]
     MethodTwice { path: KeyPath, first: KeyPath },
     #[error("{path} has `{dataset}`, which {benchmark} does not answer for")]
@@ -131,6 +133,162 @@ pub enum Problem {
     OtherBenchmark { path: KeyPath },
 }
 
+impl Problem {
+    /// What it is about, where that is in the tree of keys.
+    pub(crate) fn path(&self) -> Option<&KeyPath> {
+        match self {
+            Self::TooLarge { .. }
+            | Self::Character { .. }
+            | Self::Tab
+            | Self::Syntax { .. }
+            | Self::Empty
+            | Self::SecondDocument
+            | Self::Version { .. } => None,
+            Self::TooDeep { path }
+            | Self::Reference { path }
+            | Self::Tag { path }
+            | Self::KeyNotText { path }
+            | Self::DuplicateKey { path, .. }
+            | Self::NoValue { path }
+            | Self::UnknownKey { path, .. }
+            | Self::MissingKey { path, .. }
+            | Self::WrongValue { path, .. }
+            | Self::TooManyTasks { path, .. }
+            | Self::NotASetting { path, .. }
+            | Self::DuplicateLabel { path, .. }
+            | Self::DuplicateName { path, .. }
+            | Self::File { path, .. }
+            | Self::NotPretrained { path, .. }
+            | Self::ModelTwice { path, .. }
+            | Self::EntryTwice { path, .. }
+            | Self::MethodTwice { path, .. }
+            | Self::DatasetNotAnswered { path, .. }
+            | Self::NoBudget { path, .. }
+            | Self::UnusedBudget { path, .. }
+            | Self::OtherSpace { path, .. }
+            | Self::NothingToDo { path }
+            | Self::OtherBenchmark { path } => Some(path),
+        }
+    }
+
+    /// The same with every path translated.
+    fn at(mut self, translate: &dyn Fn(&KeyPath) -> KeyPath) -> Self {
+        if let Self::DuplicateLabel { first, .. }
+        | Self::DuplicateName { first, .. }
+        | Self::ModelTwice { first, .. }
+        | Self::EntryTwice { first, .. }
+        | Self::MethodTwice { first, .. } = &mut self
+        {
+            *first = translate(first);
+        }
+        if let Self::UnknownKey { path, .. }
+        | Self::MissingKey { path, .. }
+        | Self::WrongValue { path, .. }
+        | Self::TooManyTasks { path, .. }
+        | Self::NotASetting { path, .. }
+        | Self::DuplicateLabel { path, .. }
+        | Self::DuplicateName { path, .. }
+        | Self::NotPretrained { path, .. }
+        | Self::ModelTwice { path, .. }
+        | Self::EntryTwice { path, .. }
+        | Self::MethodTwice { path, .. }
+        | Self::DatasetNotAnswered { path, .. }
+        | Self::NoBudget { path, .. }
+        | Self::UnusedBudget { path, .. }
+        | Self::OtherSpace { path, .. } = &mut self
+        {
+            *path = translate(path);
+        }
+        self
+    }
+
+    /// Whether it may be a consequence of a mistake elsewhere in the file.
+    pub(crate) fn is_about_several_sections(&self) -> bool {
+        let is_reference = |path: &KeyPath| {
+            let steps = path.steps().iter();
+            steps
+                .rev()
+                .any(|step| matches!(step, Step::Key(key) if key == "encoding"))
+        };
+        match self {
+            Self::NotPretrained { .. }
+            | Self::ModelTwice { .. }
+            | Self::EntryTwice { .. }
+            | Self::MethodTwice { .. }
+            | Self::DatasetNotAnswered { .. }
+            | Self::NoBudget { .. }
+            | Self::UnusedBudget { .. }
+            | Self::OtherSpace { .. }
+            | Self::NothingToDo { .. } => true,
+            Self::WrongValue { path, .. } => is_reference(path),
+            _ => false,
+        }
+    }
+}
+
+/// The mistakes of a study file, at least one and at most [`StudyFileErrors::MOST`].
+///
+/// `Display` gives the first of them in one line, and how many there are;
+/// [`StudyFileErrors::report`] all of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyFileErrors {
+    listed: Vec<StudyFileError>,
+    /// Whether there are others.
+    more: bool,
+}
+
+impl StudyFileErrors {
+    /// More mistakes than these are not listed.
+    pub const MOST: usize = 20;
+
+    /// The mistakes in the order of the file, each once; nothing where there are none.
+    pub(crate) fn of(mut listed: Vec<StudyFileError>) -> Option<Self> {
+        listed.sort_by_key(|error| (error.line(), error.column()));
+        listed.dedup();
+        let more = listed.len() > Self::MOST;
+        listed.truncate(Self::MOST);
+        (!listed.is_empty()).then_some(Self { listed, more })
+    }
+
+    /// The mistakes that are listed, in the order of the file.
+    pub fn listed(&self) -> &[StudyFileError] {
+        &self.listed
+    }
+
+    /// Every listed mistake as [`StudyFileError::report`] shows it, with an empty line
+    /// between two of them, and whether there are more.
+    pub fn report(&self) -> String {
+        let mut reports: Vec<_> = self.listed.iter().map(StudyFileError::report).collect();
+        if self.more {
+            reports.push(format!("only {} mistakes are shown", Self::MOST));
+        }
+        reports.join("\n\n")
+    }
+}
+
+impl fmt::Display for StudyFileErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(first) = self.listed.first() {
+            first.fmt(f)?;
+        }
+        match self.listed.len() {
+            0 | 1 => Ok(()),
+            several => write!(f, "; and {} more mistakes", several - 1),
+        }
+    }
+}
+
+impl std::error::Error for StudyFileErrors {}
+
+impl From<StudyFileError> for StudyFileErrors {
+    fn from(error: StudyFileError) -> Self {
+        Self {
+            listed: vec![error],
+            more: false,
+        }
+    }
+}
+
 impl StudyFileError {
     pub(crate) fn new(place: Place, problem: Problem) -> Self {
         Self(Box::new(Inner {
@@ -143,6 +301,12 @@ impl StudyFileError {
     /// The same with advice, a sentence without a full stop.
     pub(crate) fn with_hint(mut self, hint: impl Into<Option<String>>) -> Self {
         self.0.hint = hint.into();
+        self
+    }
+
+    /// The same with every path translated.
+    pub(crate) fn at(mut self, translate: &dyn Fn(&KeyPath) -> KeyPath) -> Self {
+        self.0.problem = self.0.problem.at(translate);
         self
     }
 

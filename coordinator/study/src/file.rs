@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use reprise_domain::bounds::program as bounds;
 use reprise_domain::program::ShippedFile;
-use reprise_domain::study::{DatasetBudget, MethodPlan, SearchPlan, Seeds, StudySpec};
+use reprise_domain::study::{DatasetBudget, MethodPlan, Pairing, SearchPlan, Seeds, StudySpec};
 use reprise_domain::{BenchmarkRef, BuiltinBenchmark, Recipe, StudyName};
 
 use crate::error::{Problem, StudyFileError};
@@ -42,6 +42,7 @@ pub(crate) struct Search {
     pub(crate) datasets: Vec<DatasetBudget>,
     pub(crate) methods: Vec<MethodPlan>,
     pub(crate) seeds: Seeds,
+    pub(crate) pairing: Pairing,
     pub(crate) benchmark: BenchmarkSource,
     /// The file's `benchmark` key.
     pub(crate) place: Place,
@@ -163,6 +164,7 @@ impl StudyFile {
             benchmark: resolved,
             methods: search.methods,
             seeds: search.seeds,
+            pairing: search.pairing,
         };
         Ok(StudySpec {
             search: Some(plan),

@@ -4,12 +4,13 @@
 //! on the space; `check` fills them in. `#[serde(flatten)]`, untagged and
 //! internally tagged enums are not used: they lose the place of a mistake.
 
-use std::collections::BTreeMap;
-
+use reprise_domain::study::Pairing;
 use reprise_domain::{BuiltinBenchmark, Dataset, ModelName, Protocol, Recipe, SpaceName};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::check::GivenQuirks;
+use crate::each::{Each, Word};
 use crate::experiment::ExperimentForm;
 use crate::value::{Architectures, Count, DurationText, Failures, Name, Numbers, PercentText};
 
@@ -29,7 +30,7 @@ pub(crate) struct Form {
     pub(crate) name: String,
     pub(crate) space: Option<Name<SpaceName>>,
     pub(crate) protocol: Option<Name<Protocol>>,
-    pub(crate) quirks: Option<BTreeMap<String, bool>>,
+    pub(crate) quirks: Option<GivenQuirks>,
     pub(crate) benchmark: Option<BenchmarkForm>,
     pub(crate) pretrain: Option<Vec<PretrainForm>>,
     pub(crate) search: Option<SearchForm>,
@@ -61,14 +62,16 @@ pub(crate) enum TrainedDataset {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct PretrainForm {
-    pub(crate) model: Name<ModelName>,
+    pub(crate) name: Option<Word>,
+    pub(crate) model: Each<Name<ModelName>>,
     pub(crate) seeds: Numbers,
-    pub(crate) epochs: Option<Count>,
-    pub(crate) batch: Option<Count>,
-    pub(crate) learning_rate: Option<f64>,
-    pub(crate) clip: Option<f64>,
-    pub(crate) latent_points: Option<Count>,
+    pub(crate) epochs: Option<Each<Count>>,
+    pub(crate) batch: Option<Each<Count>>,
+    pub(crate) learning_rate: Option<Each<f64>>,
+    pub(crate) clip: Option<Each<f64>>,
+    pub(crate) latent_points: Option<Each<Count>>,
     pub(crate) sizes: Option<SizesForm>,
+    pub(crate) quirks: Option<GivenQuirks>,
     pub(crate) time_limit: Option<DurationText>,
     pub(crate) silence_limit: Option<DurationText>,
 }
@@ -76,10 +79,10 @@ pub(crate) struct PretrainForm {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct SizesForm {
-    pub(crate) hidden: Option<Count>,
-    pub(crate) latent: Option<Count>,
-    pub(crate) layers: Option<Count>,
-    pub(crate) dropout: Option<f64>,
+    pub(crate) hidden: Option<Each<Count>>,
+    pub(crate) latent: Option<Each<Count>>,
+    pub(crate) layers: Option<Each<Count>>,
+    pub(crate) dropout: Option<Each<f64>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +91,7 @@ pub(crate) struct SearchForm {
     pub(crate) datasets: Vec<Name<Dataset>>,
     pub(crate) budget: BudgetForm,
     pub(crate) seeds: Numbers,
+    pub(crate) pairing: Option<Name<Pairing>>,
     pub(crate) methods: Vec<MethodForm>,
 }
 
@@ -127,34 +131,24 @@ pub(crate) enum MethodName {
     Dngo,
 }
 
-/// What a method sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) enum EncodingForm {
-    #[serde(rename = "discrete")]
-    Discrete,
-    #[serde(rename = "arch2vec")]
-    Arch2vec,
-    #[serde(rename = "arch2vec-no-kl")]
-    Arch2vecNoKl,
-}
-
 /// A method with the settings of every method; `check` knows whose is whose.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct MethodForm {
     pub(crate) name: Name<MethodName>,
     pub(crate) label: Option<String>,
-    pub(crate) encoding: Option<Name<EncodingForm>>,
-    pub(crate) population: Option<Count>,
-    pub(crate) sample: Option<Count>,
-    pub(crate) episode: Option<Count>,
-    pub(crate) learning_rate: Option<f64>,
-    pub(crate) baseline: Option<f64>,
-    pub(crate) discount: Option<f64>,
-    pub(crate) initial: Option<Count>,
-    pub(crate) batch: Option<Count>,
-    pub(crate) epochs: Option<Count>,
-    pub(crate) target: Option<f64>,
+    pub(crate) encoding: Option<Each<Word>>,
+    pub(crate) population: Option<Each<Count>>,
+    pub(crate) sample: Option<Each<Count>>,
+    pub(crate) episode: Option<Each<Count>>,
+    pub(crate) learning_rate: Option<Each<f64>>,
+    pub(crate) baseline: Option<Each<f64>>,
+    pub(crate) discount: Option<Each<f64>>,
+    pub(crate) initial: Option<Each<Count>>,
+    pub(crate) batch: Option<Each<Count>>,
+    pub(crate) epochs: Option<Each<Count>>,
+    pub(crate) target: Option<Each<f64>>,
+    pub(crate) quirks: Option<GivenQuirks>,
     pub(crate) time_limit: Option<DurationText>,
     pub(crate) silence_limit: Option<DurationText>,
 }

@@ -7,7 +7,8 @@
 //! and gives the digests of what it found there back to [`StudyFile::resolve`] and
 //! [`StudyFile::ship`].
 //!
-//! A study file passes four steps, and the first mistake ends the way:
+//! A study file passes four steps. The first two end at the first mistake, since
+//! nothing after it can be trusted; the others go on behind one:
 //!
 //! 1. `source`: size and characters;
 //! 2. `tree`: YAML events into a tree that knows where every key and value
@@ -20,6 +21,7 @@
 #![warn(missing_docs)]
 
 mod check;
+mod each;
 mod error;
 mod experiment;
 mod file;
@@ -27,11 +29,12 @@ mod form;
 mod message;
 mod names;
 mod path;
+mod reading;
 mod source;
 mod tree;
 mod value;
 
-pub use error::{Problem, StudyFileError};
+pub use error::{Problem, StudyFileError, StudyFileErrors};
 pub use file::{BenchmarkSource, StudyFile};
 pub use path::KeyPath;
 pub use source::MAX_BYTES;
@@ -45,12 +48,25 @@ pub const FORM_VERSION: u32 = 1;
 /// memory are linear in the length of `text`, which is at most [`MAX_BYTES`].
 ///
 /// # Errors
-/// The first mistake in the file, with its place.
-pub fn parse(source_name: &str, text: &str) -> Result<StudyFile, StudyFileError> {
+/// As many mistakes of the file as could be found, each with its place.
+pub fn parse(source_name: &str, text: &str) -> Result<StudyFile, StudyFileErrors> {
     // Editors on some systems put a byte order mark first; it carries nothing.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = source::Source::new(source_name, text)?;
     let tree = tree::Tree::read(&source)?;
-    let form = message::deserialize(&source, &tree)?;
-    check::study(&source, &tree, form)
+    let mut reading = reading::read(&source, &tree)?;
+    let mut mistakes = Vec::new();
+    let mut file = None;
+    if let Some(form) = reading.form.take() {
+        match check::study(&source, &reading.left(&tree), form) {
+            Ok(found) => file = Some(found),
+            Err(found) => mistakes.extend(reading.own(&tree, found)),
+        }
+    }
+    mistakes.extend(std::mem::take(&mut reading.mistakes));
+    match (file, StudyFileErrors::of(mistakes)) {
+        (_, Some(errors)) => Err(errors),
+        (Some(file), None) => Ok(file),
+        (None, None) => unreachable!("a file that cannot be read has a mistake"),
+    }
 }

@@ -1,126 +1,110 @@
-//! Runs serde over a study file and turns its error text into a [`Problem`].
+//! Turns the error text of serde into a [`Problem`].
 //!
 //! `serde_yaml` keeps what went wrong as text only. [`Message::read`] is the one
 //! place that takes the text apart; its tests pin the texts of the version in
 //! use, and an unknown text is passed on whole rather than lost.
 
-use serde::de::DeserializeOwned;
-
-use crate::FORM_VERSION;
 use crate::error::{Problem, StudyFileError};
-use crate::form::{Form, Header};
 use crate::names::{alternatives, hint, shorten};
 use crate::path::KeyPath;
 use crate::source::{Source, Span};
 use crate::tree::Tree;
 
-/// Reads the whole form.
-pub(crate) fn deserialize(source: &Source<'_>, tree: &Tree) -> Result<Form, StudyFileError> {
-    // The version comes first: a file of another version may have other keys.
-    let header: Header = read(source, tree)?;
-    let path = KeyPath::root().key("version");
-    match header.version {
-        Some(FORM_VERSION) => read(source, tree),
-        Some(found) => {
-            let problem = Problem::Version {
-                found,
-                expected: FORM_VERSION,
-            };
-            Err(StudyFileError::new(
-                source.place(tree.value_span(&path)),
-                problem,
-            ))
-        }
-        None => {
-            let problem = Problem::MissingKey {
-                path: KeyPath::root(),
-                key: "version".to_owned(),
-            };
-            let place = source.place(tree.span(&KeyPath::root()));
-            Err(StudyFileError::new(place, problem)
-                .with_hint(format!("add `version: {FORM_VERSION}`")))
+impl Message {
+    /// What is wrong in the file, so that the rest can be read without it; nothing where
+    /// that is not known.
+    pub(crate) fn culprit(&self) -> Option<KeyPath> {
+        match &self.kind {
+            Kind::UnknownKey { key, .. } => Some(self.path.key(key)),
+            Kind::UnknownName { .. } | Kind::MissingKey { .. } | Kind::WrongValue { .. } => {
+                Some(self.path.clone())
+            }
+            Kind::Other { .. } => None,
         }
     }
-}
 
-fn read<T: DeserializeOwned>(source: &Source<'_>, tree: &Tree) -> Result<T, StudyFileError> {
-    serde_yaml::from_str(source.text).map_err(|error| explain(source, tree, &error))
-}
-
-fn explain(source: &Source<'_>, tree: &Tree, error: &serde_yaml::Error) -> StudyFileError {
-    let Message { path, kind } = Message::read(error);
-    let known = |names: &[String], found: &str| {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        (alternatives(&names), hint(found, &names))
-    };
-    let (span, problem, hint) = match kind {
-        Kind::UnknownKey { key, known: names } => {
-            let (_, hint) = known(&names, &key);
-            let span = tree.span(&path.key(&key));
-            (
-                span,
-                Problem::UnknownKey {
+    /// The message at its place in the file; `location` is serde's own idea of it, where
+    /// it read the file itself.
+    pub(crate) fn explain(
+        self,
+        source: &Source<'_>,
+        tree: &Tree,
+        location: Option<serde_yaml::Location>,
+    ) -> StudyFileError {
+        let Self { path, kind } = self;
+        let known = |names: &[String], found: &str| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            (alternatives(&names), hint(found, &names))
+        };
+        let (span, problem, hint) = match kind {
+            Kind::UnknownKey { key, known: names } => {
+                let (_, hint) = known(&names, &key);
+                let span = tree.span(&path.key(&key));
+                (
+                    span,
+                    Problem::UnknownKey {
+                        path: path.clone(),
+                        key: shorten(&key),
+                    },
+                    hint,
+                )
+            }
+            Kind::UnknownName {
+                found,
+                known: names,
+            } => {
+                let (expected, hint) = known(&names, &found);
+                let found = format!("`{}`", shorten(&found));
+                // The names are in the message already; only a guess adds to it.
+                let hint = hint
+                    .filter(|hint| hint.starts_with("did"))
+                    .map(|hint| first_part(&hint));
+                let span = tree.value_span(&path);
+                (
+                    span,
+                    Problem::WrongValue {
+                        path: path.clone(),
+                        found,
+                        expected,
+                    },
+                    hint,
+                )
+            }
+            Kind::MissingKey { key } => (
+                tree.span(&path),
+                Problem::MissingKey {
                     path: path.clone(),
-                    key: shorten(&key),
-                },
-                hint,
-            )
-        }
-        Kind::UnknownName {
-            found,
-            known: names,
-        } => {
-            let (expected, hint) = known(&names, &found);
-            let found = format!("`{}`", shorten(&found));
-            // The names are in the message already; only a guess adds to it.
-            let hint = hint
-                .filter(|hint| hint.starts_with("did"))
-                .map(|hint| first_part(&hint));
-            let span = tree.value_span(&path);
-            (
-                span,
-                Problem::WrongValue {
-                    path: path.clone(),
-                    found,
-                    expected,
-                },
-                hint,
-            )
-        }
-        Kind::MissingKey { key } => (
-            tree.span(&path),
-            Problem::MissingKey {
-                path: path.clone(),
-                key,
-            },
-            None,
-        ),
-        Kind::WrongValue { expected } => {
-            let found = tree.describe(&path);
-            let span = tree.value_span(&path);
-            (
-                span,
-                Problem::WrongValue {
-                    path: path.clone(),
-                    found,
-                    expected,
+                    key,
                 },
                 None,
-            )
-        }
-        Kind::Other { text } => (tree.span(&path), Problem::Syntax { message: text }, None),
-    };
-    // A path that the tree does not have was not read well, or the two parsers
-    // disagree; serde's own position is then the better one.
-    let span = match error.location() {
-        Some(at) if !tree.contains(&path) => Span {
-            line: at.line(),
-            column: at.column(),
-            width: 1,
-        },
-        _ => span,
-    };
-    StudyFileError::new(source.place(span), problem).with_hint(hint)
+            ),
+            Kind::WrongValue { expected } => {
+                let found = tree.describe(&path);
+                let span = tree.value_span(&path);
+                (
+                    span,
+                    Problem::WrongValue {
+                        path: path.clone(),
+                        found,
+                        expected,
+                    },
+                    None,
+                )
+            }
+            Kind::Other { text } => (tree.span(&path), Problem::Syntax { message: text }, None),
+        };
+        // A path that the tree does not have was not read well, or the two parsers
+        // disagree; serde's own position is then the better one.
+        let span = match location {
+            Some(at) if !tree.contains(&path) => Span {
+                line: at.line(),
+                column: at.column(),
+                width: 1,
+            },
+            _ => span,
+        };
+        StudyFileError::new(source.place(span), problem).with_hint(hint)
+    }
 }
 
 fn first_part(hint: &str) -> String {
@@ -129,13 +113,14 @@ fn first_part(hint: &str) -> String {
 
 /// A `serde_yaml` error taken apart.
 #[derive(Debug, PartialEq)]
-struct Message {
-    path: KeyPath,
-    kind: Kind,
+pub(crate) struct Message {
+    pub(crate) path: KeyPath,
+    pub(crate) kind: Kind,
 }
 
+/// What a `serde_yaml` error says.
 #[derive(Debug, PartialEq)]
-enum Kind {
+pub(crate) enum Kind {
     UnknownKey { key: String, known: Vec<String> },
     UnknownName { found: String, known: Vec<String> },
     MissingKey { key: String },
@@ -145,7 +130,7 @@ enum Kind {
 
 impl Message {
     /// Reads `[PATH: ]TEXT[ at line L column C]`.
-    fn read(error: &serde_yaml::Error) -> Self {
+    pub(crate) fn read(error: &serde_yaml::Error) -> Self {
         const STARTS: [&str; 6] = [
             "unknown field `",
             "unknown variant `",
@@ -244,6 +229,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde::Deserialize;
+    use serde::de::DeserializeOwned;
 
     use super::*;
 

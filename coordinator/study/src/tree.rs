@@ -5,6 +5,8 @@
 //! is also the guard before serde: references, tags, deep nesting, keys that
 //! are not text and keys without a value end here.
 
+mod without;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -32,7 +34,7 @@ struct Node {
 
 #[derive(Debug)]
 enum Value {
-    Scalar(String),
+    Scalar { text: String, plain: bool },
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -71,7 +73,7 @@ impl Tree {
     /// the key that holds it.
     pub(crate) fn value_span(&self, path: &KeyPath) -> Span {
         match self.follow(path) {
-            (_, Some(node)) if matches!(node.value, Value::Scalar(_)) => node.span,
+            (_, Some(node)) if matches!(node.value, Value::Scalar { .. }) => node.span,
             (span, _) => span,
         }
     }
@@ -114,7 +116,7 @@ impl Tree {
 impl Node {
     fn describe(&self) -> String {
         match &self.value {
-            Value::Scalar(text) => format!("`{}`", shorten(text)),
+            Value::Scalar { text, .. } => format!("`{}`", shorten(text)),
             Value::List(nodes) if nodes.is_empty() => "an empty list".to_owned(),
             Value::Map(entries) if entries.is_empty() => "an empty mapping".to_owned(),
             Value::List(_) => "a list".to_owned(),
@@ -180,7 +182,10 @@ impl<'a> Reader<'a> {
                     .error(around, problem)
                     .with_hint("give it a value, or remove it".to_owned()));
             }
-            Event::Scalar(text, ..) => Value::Scalar(self.clean(text, span)?),
+            Event::Scalar(text, style, ..) => Value::Scalar {
+                text: self.clean(text, span)?,
+                plain: style == ScalarStyle::Plain,
+            },
             Event::SequenceStart(..) => Value::List(self.list(path, depth)?),
             _ => {
                 let entries = self.map(path, depth)?;

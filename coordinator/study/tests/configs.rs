@@ -10,7 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use reprise_domain::program::ShippedFile;
-use reprise_domain::study::{ArchSelection, MethodPlan, OnFailure, RetryPolicy, Seeds, StudySpec};
+use reprise_domain::study::{
+    ArchSelection, MethodPlan, OnFailure, Pairing, PretrainPlan, RetryPolicy, Seeds, StudySpec,
+};
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
     BenchmarkRef, Budget, BuiltinBenchmark, Dataset, Digest, Limits, MethodSpec, ModelName,
@@ -274,6 +276,111 @@ fn a_study_that_trains_its_queries_needs_no_file() {
         }
     );
     assert_eq!(search.datasets[0].budget, simulated(5400.0));
+}
+
+const LEVELS: &str = "
+version: 1
+name: levels
+space: nasbench201
+benchmark: {builtin: nasbench201-digits}
+pretrain:
+  - model: arch2vec
+    seeds: 1..2
+    sizes: {latent: [8, 16]}
+    epochs: [4]
+    quirks: {lenient-validity: [true, false]}
+  - {name: plain, model: arch2vec-no-kl, seeds: 1..3, learning-rate: 0.01}
+search:
+  datasets: [digits]
+  budget: {queries: 150}
+  seeds: 1..20
+  pairing: crossed
+  methods:
+    - {name: regularized-evolution, population: [2, 20]}
+    - {name: reinforce, encoding: arch2vec, label: rl}
+    - {name: dngo, encoding: [plain, arch2vec latent=8 epochs=4 lenient-validity=true], epochs: [50, 100]}
+    - {name: dngo, encoding: arch2vec-no-kl, quirks: {ei-uses-variance: false, bo-buys-repeats: true}}
+";
+
+#[test]
+fn a_list_is_a_factor_and_each_of_its_values_a_level() {
+    let study = resolve("levels.yaml", LEVELS);
+    assert_eq!(study.check(), Ok(()));
+    assert!(study.tells_embeddings());
+    let titles: Vec<_> = study.pretrain.iter().map(PretrainPlan::title).collect();
+    let expected = [
+        "arch2vec latent=8 epochs=4 lenient-validity=true",
+        "arch2vec latent=8 epochs=4 lenient-validity=false",
+        "arch2vec latent=16 epochs=4 lenient-validity=true",
+        "arch2vec latent=16 epochs=4 lenient-validity=false",
+        "plain",
+    ];
+    assert_eq!(titles, expected);
+    let lenient = |plan: &PretrainPlan| {
+        let quirks = plan.quirks.unwrap_or(study.quirks.pretrain);
+        (plan.sizes.latent, plan.epochs, quirks.lenient_validity)
+    };
+    let settings: Vec<_> = study.pretrain[..4].iter().map(lenient).collect();
+    let expected = [(8, 4, true), (8, 4, false), (16, 4, true), (16, 4, false)];
+    assert_eq!(settings, expected);
+    assert_eq!(study.pretrain[0].quirks, None, "those of the study");
+    let search = study.search.as_ref().unwrap();
+    assert_eq!(search.pairing, Pairing::Crossed);
+    let titles: Vec<_> = search.methods.iter().map(MethodPlan::title).collect();
+    let expected = [
+        "regularized-evolution population=2",
+        "regularized-evolution population=20",
+        "rl latent=8 epochs=4 lenient-validity=true",
+        "rl latent=8 epochs=4 lenient-validity=false",
+        "rl latent=16 epochs=4 lenient-validity=true",
+        "rl latent=16 epochs=4 lenient-validity=false",
+        "dngo encoding=plain search-epochs=50",
+        "dngo encoding=plain search-epochs=100",
+        "dngo encoding=arch2vec latent=8 epochs=4 lenient-validity=true search-epochs=50",
+        "dngo encoding=arch2vec latent=8 epochs=4 lenient-validity=true search-epochs=100",
+        "plain-dngo",
+    ];
+    assert_eq!(titles, expected);
+    // The published sample follows the population of the level.
+    let evolution = |sample, population| MethodSpec::RegularizedEvolution { population, sample };
+    assert_eq!(search.methods[0].method, evolution(2, 2));
+    assert_eq!(search.methods[1].method, evolution(3, 20));
+    let encodings: Vec<_> = search.methods[4..7]
+        .iter()
+        .map(|m| m.encoding.as_deref())
+        .collect();
+    let expected = [
+        "arch2vec latent=16 epochs=4 lenient-validity=true",
+        "arch2vec latent=16 epochs=4 lenient-validity=false",
+        "plain",
+    ];
+    assert_eq!(encodings, expected.map(Some));
+    let quirks = search.methods[10].quirks.unwrap();
+    assert!(!quirks.ei_uses_variance && quirks.bo_buys_repeats && quirks.rl_first_is_free);
+}
+
+#[test]
+fn a_study_without_factors_has_the_spec_that_it_always_had() {
+    let spec = serde_json::to_value(config("demo.yaml")).unwrap();
+    let keys = |value: &serde_json::Value| -> Vec<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let entry = [
+        "batch",
+        "clip",
+        "epochs",
+        "latent_points",
+        "learning_rate",
+        "model",
+        "seeds",
+        "sizes",
+    ];
+    assert_eq!(keys(&spec["pretrain"][0]), entry);
+    let method = &spec["search"]["methods"][2];
+    assert_eq!(keys(method), ["encoding", "label", "method"]);
+    assert_eq!(method["encoding"], "arch2vec");
+    let search = ["benchmark", "datasets", "methods", "seeds"];
+    assert_eq!(keys(&spec["search"]), search);
 }
 
 const LIMITED: &str = "

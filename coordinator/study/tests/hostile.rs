@@ -9,13 +9,15 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use reprise_study::{MAX_BYTES, parse};
+use reprise_study::{MAX_BYTES, StudyFileErrors, parse};
 
 /// Far above what any file takes, far below what a quadratic reading would.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn check(text: &str) {
-    if let Err(error) = parse("hostile.yaml", text) {
+    let errors = parse("hostile.yaml", text).err();
+    let errors = errors.iter().flat_map(StudyFileErrors::listed);
+    for error in errors {
         let report = error.report();
         assert!(report.len() < 4000, "{report}");
         let printable = |character: char| character == '\n' || !character.is_control();

@@ -24,6 +24,9 @@ pub struct Task {
     pub stage_index: u32,
     /// Its repetition seed.
     pub seed: u64,
+    /// Repetition seed of the pretraining whose embedding it reads, if it reads one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrain_seed: Option<u64>,
     /// Where it stands.
     #[serde(flatten)]
     pub state: TaskState,
@@ -165,6 +168,10 @@ pub struct TaskRecord {
     pub spec: TaskSpec,
     /// What it found, if it has finished.
     pub outcome: Option<Outcome>,
+    /// What [`Outcome::provenance`] is the digest of, in the first of several records
+    /// that name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<Capability>,
 }
 
 /// What a finished task found.
@@ -176,6 +183,13 @@ pub struct Outcome {
     pub usage: Usage,
     /// Host of the worker that ran it.
     pub host: String,
+    /// The worker that ran it, where that was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerId>,
+    /// Digest of the description of the program and the device that ran it, where one
+    /// was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Digest>,
 }
 
 /// A finished task's result with what its winning attempt cost, and where it ran: what

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
-use crate::program::Factor;
+use crate::program::{Factor, titled};
 use crate::space::Dataset;
-use crate::study::StudySpec;
+use crate::study::{MethodPlan, StudySpec};
 use crate::suit::Requirement;
 use crate::task::ModelName;
 
@@ -19,8 +19,14 @@ pub enum Stage {
     Pretrain {
         /// Position of the entry in the study.
         entry: usize,
-        /// Its autoencoder, by which it is named.
+        /// Its autoencoder, by which it is named where it has no name of its own.
         model: ModelName,
+        /// Its own name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
+        /// The values of its factors, in the order of the study.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        level: Vec<Factor>,
     },
     /// The trials of one method on one data set.
     Search {
@@ -28,6 +34,9 @@ pub enum Stage {
         method: String,
         /// The data set.
         dataset: Dataset,
+        /// The values of its factors, in the order of the study.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        level: Vec<Factor>,
     },
     /// The real trainings.
     Evaluate,
@@ -48,10 +57,10 @@ impl Stage {
     pub fn limits(&self, spec: &StudySpec) -> Limits {
         let limits = match self {
             Self::Pretrain { entry, .. } => spec.pretrain.get(*entry).map(|entry| entry.limits),
-            Self::Search { method, .. } => spec.search.as_ref().and_then(|search| {
+            Self::Search { method, level, .. } => spec.search.as_ref().and_then(|search| {
                 let mut methods = search.methods.iter();
-                let named = methods.find(|known| known.label == *method)?;
-                Some(named.limits)
+                let is_it = |known: &&MethodPlan| known.label == *method && known.level == *level;
+                Some(methods.find(is_it)?.limits)
             }),
             Self::Evaluate => spec.evaluate.as_ref().map(|evaluate| evaluate.limits),
             Self::Noop => spec.noop.map(|noop| noop.limits),
@@ -77,6 +86,16 @@ impl Stage {
         named.map_or(Requirement::None, |named| Requirement::Program(named.needs))
     }
 
+    /// The values of the factors that its runs share, in the order of the study.
+    pub fn level(&self) -> &[Factor] {
+        match self {
+            Self::Pretrain { level, .. }
+            | Self::Search { level, .. }
+            | Self::Experiment { level, .. } => level,
+            Self::Evaluate | Self::Noop => &[],
+        }
+    }
+
     /// The method's label or the experiment's name, where it has one.
     pub fn method(&self) -> Option<&str> {
         match self {
@@ -90,16 +109,23 @@ impl Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pretrain { model, .. } => write!(f, "pretrain {model}"),
-            Self::Search { method, dataset } => write!(f, "{method} on {dataset}"),
+            Self::Pretrain {
+                model,
+                label,
+                level,
+                ..
+            } => {
+                let label = label.as_deref().unwrap_or(model.as_str());
+                write!(f, "pretrain {}", titled(label, level))
+            }
+            Self::Search {
+                method,
+                dataset,
+                level,
+            } => write!(f, "{} on {dataset}", titled(method, level)),
             Self::Evaluate => f.write_str("evaluate"),
             Self::Noop => f.write_str("noop"),
-            Self::Experiment { experiment, level } => {
-                f.write_str(experiment)?;
-                level
-                    .iter()
-                    .try_for_each(|Factor { name, value }| write!(f, " {name}={value}"))
-            }
+            Self::Experiment { experiment, level } => f.write_str(&titled(experiment, level)),
         }
     }
 }

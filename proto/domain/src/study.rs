@@ -10,8 +10,8 @@ use crate::audit::AuditShare;
 use crate::benchmark::BenchmarkRef;
 use crate::ids::StudyName;
 use crate::limits::Limits;
-use crate::program::{Goal, Needs, ProgramLimits, Scalar, ShippedFile};
-use crate::protocol::{Protocol, Quirks};
+use crate::program::{Factor, Goal, Needs, ProgramLimits, Scalar, ShippedFile, titled};
+use crate::protocol::{PretrainQuirks, Protocol, Quirks, SearchQuirks};
 use crate::space::{ArchIndex, Dataset, SpaceName};
 use crate::task::{Budget, MethodSpec, ModelName, ModelSizes, Recipe};
 use crate::units::{Seconds, Seed};
@@ -58,6 +58,18 @@ impl StudySpec {
     pub fn search_trains(&self) -> bool {
         let search = self.search.as_ref();
         search.is_some_and(|plan| plan.benchmark.is_training())
+    }
+
+    /// Whether tables tell of every trial which pretraining seed made its embedding:
+    /// where embeddings differ in more than their seed, or a search seed has several
+    /// of them. Tables of other studies have the form that they always had.
+    pub fn tells_embeddings(&self) -> bool {
+        let mut entries = self.pretrain.iter();
+        let mut methods = self.search.iter().flat_map(|search| &search.methods);
+        let is_crossed = |search: &SearchPlan| search.pairing == Pairing::Crossed;
+        entries.any(|plan| plan.name.is_some() || !plan.level.is_empty())
+            || methods.any(|plan| !plan.level.is_empty())
+            || self.search.as_ref().is_some_and(is_crossed)
     }
 }
 
@@ -112,6 +124,13 @@ impl fmt::Display for Seeds {
 /// Pretraining runs that differ in their seed only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PretrainPlan {
+    /// Its name, by which methods choose its embeddings; the model's where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The settings that tell it from the other entries of this name, in the order of
+    /// the study.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub level: Vec<Factor>,
     /// Which autoencoder.
     pub model: ModelName,
     /// Its sizes.
@@ -126,11 +145,26 @@ pub struct PretrainPlan {
     pub clip: f64,
     /// Latent points drawn for validity and uniqueness.
     pub latent_points: u32,
+    /// Its own quirks; those of the study where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quirks: Option<PretrainQuirks>,
     /// Repetition seeds.
     pub seeds: Seeds,
     /// How long an attempt may take.
     #[serde(default, skip_serializing_if = "Limits::is_none")]
     pub limits: Limits,
+}
+
+impl PretrainPlan {
+    /// The name that it shares with the other levels of its entry in a study file.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.model.as_str())
+    }
+
+    /// Its name with its level, by which it is known in a study.
+    pub fn title(&self) -> String {
+        titled(self.label(), &self.level)
+    }
 }
 
 /// Search trials: every method on every data set with every seed.
@@ -142,10 +176,34 @@ pub struct SearchPlan {
     pub benchmark: BenchmarkRef,
     /// The methods.
     pub methods: Vec<MethodPlan>,
-    /// Repetition seeds. A trial on an embedding takes the embedding of
-    /// pretraining seed number `(position of the seed) mod (pretraining seeds)`,
-    /// so that the trials of a method are spread evenly over the embeddings.
+    /// Repetition seeds.
     pub seeds: Seeds,
+    /// How trials and embeddings meet.
+    #[serde(default, skip_serializing_if = "Pairing::is_in_turn")]
+    pub pairing: Pairing,
+}
+
+/// How the seeds of a search meet the embeddings of a pretraining entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// A trial takes the embedding of pretraining seed number
+    /// `(position of the seed) mod (pretraining seeds)`, so that the trials of a method
+    /// are spread evenly over the embeddings.
+    #[default]
+    InTurn,
+    /// Every seed has a trial on every embedding.
+    Crossed,
+}
+
+impl Pairing {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes fields by reference"
+    )]
+    fn is_in_turn(&self) -> bool {
+        *self == Self::InTurn
+    }
 }
 
 /// A data set and the budget of a trial on it.
@@ -160,15 +218,30 @@ pub struct DatasetBudget {
 /// One method of a study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MethodPlan {
-    /// Row label in tables; unique in the study.
+    /// Row label in tables; unique in the study together with the level.
     pub label: String,
+    /// The settings, of it and of its embedding, that tell it from the other methods
+    /// of this label, in the order of the study.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub level: Vec<Factor>,
     /// The method and its settings.
     pub method: MethodSpec,
-    /// The autoencoder whose embedding it searches, or the discrete encoding.
-    pub encoding: Option<ModelName>,
+    /// [Title](PretrainPlan::title) of the pretraining entry whose embeddings it
+    /// searches, or the discrete encoding.
+    pub encoding: Option<String>,
+    /// Its own quirks; those of the study where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quirks: Option<SearchQuirks>,
     /// How long an attempt may take.
     #[serde(default, skip_serializing_if = "Limits::is_none")]
     pub limits: Limits,
+}
+
+impl MethodPlan {
+    /// Its label with its level, by which it is known in a study.
+    pub fn title(&self) -> String {
+        titled(&self.label, &self.level)
+    }
 }
 
 /// Real trainings of many architectures.

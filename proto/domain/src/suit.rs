@@ -16,6 +16,8 @@ pub enum Requirement {
     Libtorch,
     /// It runs programs, and has what this one needs.
     Program(Needs),
+    /// It computes as an earlier release did. No worker that the coordinator takes does.
+    EarlierRelease,
 }
 
 /// What a worker does not have.
@@ -31,6 +33,8 @@ pub enum Lack {
     Memory,
     /// It has fewer graphics cards.
     Gpus,
+    /// Its algorithms are those of the present release.
+    EarlierRelease,
 }
 
 impl TaskSpec {
@@ -54,6 +58,7 @@ impl Capability {
             Requirement::None => return None,
             Requirement::Libtorch => return (!self.has_libtorch()).then_some(Lack::Libtorch),
             Requirement::Program(needs) => needs,
+            Requirement::EarlierRelease => return Some(Lack::EarlierRelease),
         };
         let gpus = u32::from(matches!(self.device, Device::Cuda { .. }));
         let is_short = |needed: u64, offered: u64| offered != 0 && needed > offered;
@@ -78,6 +83,12 @@ impl fmt::Display for Requirement {
             Self::None => return f.write_str("nothing special"),
             Self::Libtorch => return f.write_str("`reprise-torch`"),
             Self::Program(needs) => needs,
+            Self::EarlierRelease => {
+                return f.write_str(
+                    "the algorithms of an earlier release (`reprise submit --amend` plans the \
+                     study anew)",
+                );
+            }
         };
         f.write_str("`--allow-programs`")?;
         let plural = |count| if count == 1 { "" } else { "s" };

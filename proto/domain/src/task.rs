@@ -28,6 +28,18 @@ pub enum TaskSpec {
     Program(ProgramSpec),
 }
 
+/// Versions of the algorithms behind the kinds of tasks. Part of their keys: raise one
+/// when a change of code changes results, so that old ones are not reused. Raise the
+/// protocol of the workers with it, so that none computes by another version.
+pub const ALGORITHMS: [(&str, u32); 5] = [
+    // 2: random numbers are drawn by space, purpose and seed.
+    ("pretrain", 2),
+    ("search", 2),
+    ("evaluate", 2),
+    ("noop", 1),
+    ("program", 1),
+];
+
 impl TaskSpec {
     /// The kind's name as written in tables and logs.
     pub const fn kind(&self) -> &'static str {
@@ -87,14 +99,16 @@ impl TaskSpec {
         }
     }
 
-    /// Version of the algorithm behind this kind of task. Part of the key: raise
-    /// it when a change of code changes results, so that old ones are not reused.
+    /// Version of the algorithm behind this kind of task, see [`ALGORITHMS`].
     pub const fn algorithm_version(&self) -> u32 {
-        match self {
-            // 2: random numbers are drawn by space, purpose and seed.
-            Self::Pretrain(_) | Self::Search(_) => 2,
-            Self::Evaluate(_) | Self::Noop(_) | Self::Program(_) => 1,
-        }
+        let kind = match self {
+            Self::Pretrain(_) => 0,
+            Self::Search(_) => 1,
+            Self::Evaluate(_) => 2,
+            Self::Noop(_) => 3,
+            Self::Program(_) => 4,
+        };
+        ALGORITHMS[kind].1
     }
 }
 

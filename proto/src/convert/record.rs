@@ -7,7 +7,7 @@ use reprise_domain::{Factor, Failure, FailureClass, Scalar, Stage};
 
 use super::status::study_name;
 use super::{
-    ConvertError, digest_bytes, from_json, named, required, task_key, to_json, unknown,
+    ConvertError, digest, digest_bytes, from_json, named, required, task_key, to_json, unknown,
     worker_bytes, worker_id,
 };
 use crate::pb;
@@ -17,13 +17,25 @@ impl From<&Stage> for pb::Stage {
         use pb::stage::Stage as Wire;
         let name = stage.to_string();
         let stage = match stage {
-            Stage::Pretrain { entry, model } => Wire::Pretrain(pb::PretrainStage {
+            Stage::Pretrain {
+                entry,
+                model,
+                label,
+                level,
+            } => Wire::Pretrain(pb::PretrainStage {
                 entry: *entry as u32,
                 model: model.to_string(),
+                label: label.clone(),
+                level: level.iter().map(Into::into).collect(),
             }),
-            Stage::Search { method, dataset } => Wire::Search(pb::SearchStage {
+            Stage::Search {
+                method,
+                dataset,
+                level,
+            } => Wire::Search(pb::SearchStage {
                 method: method.clone(),
                 dataset: dataset.to_string(),
+                level: level.iter().map(Into::into).collect(),
             }),
             Stage::Evaluate => Wire::Evaluate(pb::EvaluateStage {}),
             Stage::Noop => Wire::Noop(pb::NoopStage {}),
@@ -46,22 +58,25 @@ pub fn stage(stage: pb::Stage) -> Result<Stage, ConvertError> {
         Wire::Pretrain(pretrain) => Stage::Pretrain {
             entry: pretrain.entry as usize,
             model: named("stage.pretrain.model", &pretrain.model)?,
+            label: pretrain.label,
+            level: level(pretrain.level)?,
         },
         Wire::Search(search) => Stage::Search {
             dataset: named("stage.search.dataset", &search.dataset)?,
             method: search.method,
+            level: level(search.level)?,
         },
         Wire::Evaluate(_) => Stage::Evaluate,
         Wire::Noop(_) => Stage::Noop,
         Wire::Experiment(stage) => Stage::Experiment {
             experiment: stage.experiment,
-            level: stage
-                .level
-                .into_iter()
-                .map(Factor::try_from)
-                .collect::<Result<_, _>>()?,
+            level: level(stage.level)?,
         },
     })
+}
+
+fn level(level: Vec<pb::Factor>) -> Result<Vec<Factor>, ConvertError> {
+    level.into_iter().map(Factor::try_from).collect()
 }
 
 impl From<&Factor> for pb::Factor {
@@ -85,7 +100,7 @@ impl TryFrom<pb::Factor> for Factor {
 
     fn try_from(factor: pb::Factor) -> Result<Self, ConvertError> {
         use pb::factor::Value;
-        let value = match required("stage.experiment.level.value", factor.value)? {
+        let value = match required("stage.level.value", factor.value)? {
             Value::Flag(flag) => Scalar::Flag(flag),
             Value::Whole(number) => Scalar::Whole(number),
             Value::Real(number) => Scalar::Real(number),
@@ -108,6 +123,7 @@ impl From<&Task> for pb::Task {
             seed: task.seed,
             state: pb::TaskState::from(task.state.kind()).into(),
             attempts: task.attempts,
+            pretrain_seed: task.pretrain_seed,
             failure: task.state.failure().map(Into::into),
             ..Self::default()
         };
@@ -134,6 +150,7 @@ impl TryFrom<pb::Task> for Task {
             seed: task.seed,
             state,
             attempts: task.attempts,
+            pretrain_seed: task.pretrain_seed,
         })
     }
 }
@@ -250,6 +267,13 @@ pub fn task_record(record: &TaskRecord, form: pb::ResultForm) -> pb::TaskRecord 
         host: outcome.map_or_else(String::new, |outcome| outcome.host.clone()),
         spec_json: to_json(&record.spec),
         result_json: result.filter(|_| json).map_or_else(Vec::new, to_json),
+        worker: outcome
+            .and_then(|outcome| outcome.worker)
+            .map_or_else(Vec::new, worker_bytes),
+        provenance: outcome
+            .and_then(|outcome| outcome.provenance)
+            .map_or_else(Vec::new, digest_bytes),
+        provenance_json: record.made_with.as_ref().map_or_else(Vec::new, to_json),
     }
 }
 
@@ -259,18 +283,31 @@ impl TryFrom<pb::TaskRecord> for TaskRecord {
     /// Of a record that holds its result as JSON.
     fn try_from(record: pb::TaskRecord) -> Result<Self, ConvertError> {
         let task: Task = required("record.task", record.task)?.try_into()?;
+        let worker = Some(&record.worker).filter(|bytes| !bytes.is_empty());
+        let provenance = Some(&record.provenance).filter(|bytes| !bytes.is_empty());
         let outcome = match task.state {
             TaskState::Finished => Some(Outcome {
                 result: from_json("record.result_json", &record.result_json)?,
                 usage: required("record.usage", record.usage)?.try_into()?,
                 host: record.host,
+                worker: worker
+                    .map(|bytes| worker_id("record.worker", bytes))
+                    .transpose()?,
+                provenance: provenance
+                    .map(|bytes| digest("record.provenance", bytes))
+                    .transpose()?,
             }),
             _ => None,
+        };
+        let made_with = match record.provenance_json.as_slice() {
+            [] => None,
+            json => Some(from_json("record.provenance_json", json)?),
         };
         Ok(Self {
             spec: from_json("record.spec_json", &record.spec_json)?,
             task,
             outcome,
+            made_with,
         })
     }
 }

@@ -1108,7 +1108,7 @@ pub mod stage {
     }
 }
 /// The seeds of one pretraining entry.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PretrainStage {
     /// Position of the entry in the study, from 0.
     #[prost(uint32, tag = "1")]
@@ -1116,9 +1116,15 @@ pub struct PretrainStage {
     /// Its autoencoder.
     #[prost(string, tag = "2")]
     pub model: ::prost::alloc::string::String,
+    /// Its name, where it has one of its own.
+    #[prost(string, optional, tag = "3")]
+    pub label: ::core::option::Option<::prost::alloc::string::String>,
+    /// The values of its factors, in the order of the study.
+    #[prost(message, repeated, tag = "4")]
+    pub level: ::prost::alloc::vec::Vec<Factor>,
 }
 /// The trials of one method on one data set.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchStage {
     /// The method's label.
     #[prost(string, tag = "1")]
@@ -1126,6 +1132,9 @@ pub struct SearchStage {
     /// The data set.
     #[prost(string, tag = "2")]
     pub dataset: ::prost::alloc::string::String,
+    /// The values of its factors, in the order of the study.
+    #[prost(message, repeated, tag = "3")]
+    pub level: ::prost::alloc::vec::Vec<Factor>,
 }
 /// Real trainings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1198,6 +1207,9 @@ pub struct Task {
     /// In the state BLOCKED: the task that was given up, 32 bytes.
     #[prost(bytes = "vec", tag = "11")]
     pub blocked_by: ::prost::alloc::vec::Vec<u8>,
+    /// Repetition seed of the pretraining whose embedding it reads, if it reads one.
+    #[prost(uint64, optional, tag = "12")]
+    pub pretrain_seed: ::core::option::Option<u64>,
 }
 /// How an attempt failed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1232,6 +1244,17 @@ pub struct TaskRecord {
     /// the result is of these bytes.
     #[prost(bytes = "vec", tag = "6")]
     pub result_json: ::prost::alloc::vec::Vec<u8>,
+    /// In the state FINISHED: the worker that ran it, 16 bytes; empty where it was not
+    /// recorded.
+    #[prost(bytes = "vec", tag = "7")]
+    pub worker: ::prost::alloc::vec::Vec<u8>,
+    /// In the state FINISHED: BLAKE3 of the text that describes the program and the device
+    /// that ran it, 32 bytes; empty where it was not recorded.
+    #[prost(bytes = "vec", tag = "8")]
+    pub provenance: ::prost::alloc::vec::Vec<u8>,
+    /// That description as JSON, in the first message of a stream that names it.
+    #[prost(bytes = "vec", tag = "9")]
+    pub provenance_json: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct Usage {

@@ -6,6 +6,7 @@
 
 mod baseline;
 mod claims;
+mod cores;
 mod encoding;
 mod machine;
 mod orchestrator;
@@ -80,6 +81,9 @@ struct Args {
     /// Run one search on this table and print the process's peak memory.
     #[arg(long, value_name = "FILE", hide = true, requires = "rows")]
     one_search: Option<PathBuf>,
+    /// Run many searches on this table and print the same.
+    #[arg(long, value_name = "FILE", hide = true, requires = "rows")]
+    many_searches: Option<PathBuf>,
     /// Rows of that table.
     #[arg(long, hide = true)]
     rows: Option<usize>,
@@ -90,6 +94,7 @@ enum Part {
     Pretraining,
     Encoding,
     Search,
+    Cores,
     Orchestrator,
     Startup,
     Plot,
@@ -99,6 +104,10 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if let (Some(file), Some(rows)) = (&args.one_search, args.rows) {
         say(&search::alone(file, rows)?.to_string());
+        return Ok(());
+    }
+    if let (Some(file), Some(rows)) = (&args.many_searches, args.rows) {
+        say(&cores::alone(file, rows)?.to_string());
         return Ok(());
     }
     if let (Some(subject), Some(files)) = (args.workload, &args.files) {
@@ -149,6 +158,10 @@ fn measure(args: &Args) -> anyhow::Result<Results> {
     }
     if wanted(Part::Plot) {
         panels.extend(orchestrator::sizes(directory, repeats)?);
+    }
+    if wanted(Part::Cores) {
+        let setting = Setting::prepare()?;
+        sections.push(shown(cores::measure(&setting, directory, repeats)?));
     }
     let numeric = [Part::Pretraining, Part::Encoding, Part::Search];
     if numeric.into_iter().any(wanted) || wanted(Part::Plot) {

@@ -73,7 +73,7 @@ pub(crate) fn measure(
         rows.push(row("arch2vec-BO", bo, their_bo));
         rows.push(row("arch2vec-RL", rl, their_rl));
         if size > SMALL {
-            let memory = (0..repeats).map(|_| peak_of_a_run(&file, size));
+            let memory = (0..repeats).map(|_| peak_of(&file, size, "--one-search"));
             let memory: anyhow::Result<Samples> = memory.collect();
             rows.push(Row::alone(
                 format!("process that runs both, {size} embeddings"),
@@ -113,10 +113,11 @@ pub(crate) fn sizes(setting: &Setting, repeats: usize) -> anyhow::Result<Panel> 
     })
 }
 
-/// Peak memory of a process that does nothing else, in megabytes.
-fn peak_of_a_run(file: &Path, rows: usize) -> anyhow::Result<f64> {
+/// Peak memory of a process that does nothing but what `option` says with a table, in
+/// megabytes.
+pub(crate) fn peak_of(file: &Path, rows: usize, option: &str) -> anyhow::Result<f64> {
     let output = Command::new(std::env::current_exe()?)
-        .arg("--one-search")
+        .arg(option)
         .arg(file)
         .args(["--rows", &rows.to_string()])
         .output()?;
@@ -142,7 +143,12 @@ pub(crate) fn alone(file: &Path, rows: usize) -> anyhow::Result<serde_json::Valu
 
 /// Runs of BO, each with a seed of its own.
 pub(crate) fn bayesian_runs(table: &Table, runs: u64) -> anyhow::Result<()> {
-    (0..runs).try_for_each(|seed| {
+    bayesian_runs_from(table, Seed(0), runs)
+}
+
+/// The same with seeds from `first` on.
+pub(crate) fn bayesian_runs_from(table: &Table, first: Seed, runs: u64) -> anyhow::Result<()> {
+    (first.0..first.0 + runs).try_for_each(|seed| {
         one_run(table, bayesian(), BO_QUERIES, Seed(seed))?;
         Ok(())
     })

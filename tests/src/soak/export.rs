@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use super::Figure;
 use super::load::start;
 use crate::fleet::Fleet;
-use crate::process::memory_kb;
+use crate::process::{at_low_priority, memory_kb};
 use crate::simulated::Measures;
 
 /// How long the trials may take to finish.
@@ -76,7 +76,8 @@ search:
     let measures = Arc::new(Measures::default());
     start(&fleet, WORKERS, SLOTS, HOLD, &measures).await?;
     let before_kb = memory_kb(id, "VmRSS:")?;
-    let mut command = fleet.ask(&["export", "trials", "--out", "out"]);
+    // Elsewhere the client has a machine of its own.
+    let mut command = at_low_priority(&fleet.ask(&["export", "trials", "--out", "out"]));
     let exported = Instant::now();
     let mut child = command
         .stdout(Stdio::null())

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::TorchDevice;
 
-/// Number of the protocol. Raise it when a message changes its meaning or its form.
-pub const PROTOCOL: u32 = 1;
+/// Number of the protocol. Raise it when a message changes its meaning or its form, and
+/// with the algorithms (`reprise_domain::task::ALGORITHMS`): a child that computes by
+/// another version is refused.
+pub const PROTOCOL: u32 = 2;
 
 /// What the child says first: what it is and what it finds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ mod csv_table;
 pub mod digits_benchmark;
 mod known_table;
 pub mod nats;
+pub mod npz;
 pub mod pickle;
 pub mod table;
 pub mod torch_checkpoint;

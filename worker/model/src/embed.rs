@@ -1,5 +1,7 @@
 //! The embedding of a whole space, and its file.
 
+use std::thread;
+
 use reprise_search::embedding::Embedding;
 
 use crate::engine::{Engine, Latent, State};
@@ -19,13 +21,23 @@ const TENSOR: &str = "embedding";
 /// Embeds every graph: the mean over all its nodes, padded ones included, of the
 /// encoder's means in evaluation mode (protocol notes, section 4).
 pub fn embed(params: &Params, graphs: &GraphSet) -> Result<Embedding, EmbedError> {
-    embed_in_batches(params, graphs, BATCH)
+    embed_on(1, params, graphs)
+}
+
+/// The same by some threads; the result does not depend on their number.
+pub fn embed_on(
+    threads: usize,
+    params: &Params,
+    graphs: &GraphSet,
+) -> Result<Embedding, EmbedError> {
+    embed_in_batches(threads, params, graphs, BATCH)
 }
 
 fn embed_in_batches(
+    threads: usize,
     params: &Params,
     graphs: &GraphSet,
-    batch_size: usize,
+    batch: usize,
 ) -> Result<Embedding, EmbedError> {
     let shape = params.shape();
     let dims = graphs.dims();
@@ -35,21 +47,50 @@ fn embed_in_batches(
             graphs: dims.operations,
         });
     }
+    let mut rows = vec![0.0; graphs.len() * shape.latent];
+    // Whole batches, so that each has the same neighbours for any number of threads.
+    let batches = graphs.len().div_ceil(batch);
+    let share = batches.div_ceil(threads.max(1)).max(1) * batch;
+    let shares = rows.chunks_mut(share * shape.latent).enumerate();
+    let mut shares = shares.map(|(number, rows)| (number * share, rows));
+    thread::scope(|scope| {
+        let own = shares.next();
+        for (first, rows) in shares {
+            scope.spawn(move || embed_share(params, graphs, batch, first, rows));
+        }
+        if let Some((first, rows)) = own {
+            embed_share(params, graphs, batch, first, rows);
+        }
+    });
+    Ok(Embedding::new(rows, shape.latent)?)
+}
+
+/// Embeds the graphs from `first` on, as many as `rows`, `[graphs, latent]`, has room for.
+fn embed_share(
+    params: &Params,
+    graphs: &GraphSet,
+    batch_size: usize,
+    first: usize,
+    rows: &mut [f32],
+) {
+    let (latent_dims, nodes) = (params.shape().latent, graphs.dims().nodes);
     let mut engine = NativeEngine::idle(State::new(params.clone()));
     let mut batch = graphs.empty_batch();
     let mut latent = Latent::default();
-    let mut rows = Vec::with_capacity(graphs.len() * shape.latent);
-    for start in (0..graphs.len()).step_by(batch_size) {
-        graphs.gather(start..graphs.len().min(start + batch_size), &mut batch);
+    let mut start = first;
+    for rows in rows.chunks_mut(batch_size * latent_dims) {
+        let end = start + rows.len() / latent_dims;
+        graphs.gather(start..end, &mut batch);
         engine.encode(&batch, &mut latent);
-        for nodes in latent.mean.chunks_exact(dims.nodes * shape.latent) {
-            for dim in 0..shape.latent {
-                let sum: f32 = nodes.iter().skip(dim).step_by(shape.latent).sum();
-                rows.push(sum / dims.nodes as f32);
+        let codes = latent.mean.chunks_exact(nodes * latent_dims);
+        for (row, nodes_codes) in rows.chunks_exact_mut(latent_dims).zip(codes) {
+            for (dim, value) in row.iter_mut().enumerate() {
+                let sum: f32 = nodes_codes.iter().skip(dim).step_by(latent_dims).sum();
+                *value = sum / nodes as f32;
             }
         }
+        start = end;
     }
-    Ok(Embedding::new(rows, shape.latent)?)
 }
 
 /// The embedding as safetensors: tensor `embedding`, `[architectures, latent]`.
@@ -83,7 +124,7 @@ mod tests {
     fn one_graph_at_a_time_gives_the_same_embedding() {
         let graphs = GraphSet::of_space(&TestSpace).unwrap();
         let params = Params::init(TestSpace::shape(), b"embed").unwrap();
-        let single = embed_in_batches(&params, &graphs, 1).unwrap();
+        let single = embed_in_batches(1, &params, &graphs, 1).unwrap();
         let many = embed(&params, &graphs).unwrap();
         assert_eq!(many.len(), graphs.len());
         let pairs = single.rows().iter().zip(many.rows());
@@ -91,6 +132,20 @@ mod tests {
         assert!(largest < 1e-6, "{largest}");
         // Different cells lie apart.
         assert_ne!(many.rows()[..4], many.rows()[4..8]);
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let graphs = GraphSet::of_space(&TestSpace).unwrap();
+        let params = Params::init(TestSpace::shape(), b"embed").unwrap();
+        let alone = embed_in_batches(1, &params, &graphs, 3).unwrap();
+        let bits = |embedding: &Embedding| -> Vec<u32> {
+            embedding.rows().iter().map(|row| row.to_bits()).collect()
+        };
+        for threads in [2, 3, 7, 1000] {
+            let together = embed_in_batches(threads, &params, &graphs, 3).unwrap();
+            assert_eq!(bits(&together), bits(&alone), "{threads} threads");
+        }
     }
 
     #[test]

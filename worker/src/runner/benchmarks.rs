@@ -1,20 +1,28 @@
 //! Benchmark tables, read once a process and shared by its slots.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use reprise_data::{Benchmark, KnownTable};
 use reprise_domain::{ArchIndex, BuiltinBenchmark, Digest};
 use reprise_search::space::Nasbench201;
 
 use super::RunError;
+use super::shared::Shared;
 use crate::artifacts::Artifacts;
 use crate::slots::Cancel;
 
 /// The tables that were read so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Benchmarks {
-    known: Mutex<HashMap<Digest, Arc<dyn Benchmark>>>,
+    known: Shared<dyn Benchmark>,
+}
+
+impl Default for Benchmarks {
+    fn default() -> Self {
+        Self {
+            known: Shared::all(),
+        }
+    }
 }
 
 impl Benchmarks {
@@ -25,7 +33,7 @@ impl Benchmarks {
         artifacts: &Artifacts,
         cancel: &Cancel,
     ) -> Result<Arc<dyn Benchmark>, RunError> {
-        self.known_or(digest, || {
+        self.known.get(digest, cancel, || {
             let content = artifacts.fetch(digest, cancel);
             let content = content.map_err(RunError::of_upload)?;
             read(&format!("artifact {}", digest.short()), &content)
@@ -37,8 +45,9 @@ impl Benchmarks {
         &self,
         name: BuiltinBenchmark,
         digest: Digest,
+        cancel: &Cancel,
     ) -> Result<Arc<dyn Benchmark>, RunError> {
-        self.known_or(digest, || {
+        self.known.get(digest, cancel, || {
             let content = reprise_data::builtin(name);
             let found = reprise_data::digest(&content);
             if found != digest {
@@ -55,21 +64,6 @@ impl Benchmarks {
             }
             read(name.as_str(), &content)
         })
-    }
-
-    fn known_or(
-        &self,
-        digest: Digest,
-        read: impl FnOnce() -> Result<Arc<dyn Benchmark>, RunError>,
-    ) -> Result<Arc<dyn Benchmark>, RunError> {
-        // Held while a table is read, so that two slots do not read it twice.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = known.get(&digest) {
-            return Ok(Arc::clone(table));
-        }
-        let table = read()?;
-        known.insert(digest, Arc::clone(&table));
-        Ok(table)
     }
 }
 

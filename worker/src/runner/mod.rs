@@ -8,9 +8,12 @@ pub(crate) mod pack;
 mod pretrain;
 pub mod program;
 mod search;
+mod shared;
+mod spare;
 
 use reprise_domain::{AttemptOutcome, FailureClass, Seconds, TaskResult, TaskSpec};
 use reprise_proto::status::ErrorCode;
+use reprise_search::embedding::Embedding;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::checkpoints::Checkpoints;
@@ -19,6 +22,8 @@ use crate::slots::{Assignment, Cancel};
 use crate::torch::{Lease, Torch, TorchError};
 use benchmarks::Benchmarks;
 use program::{ProgramError, Programs};
+use shared::Shared;
+use spare::Spare;
 
 /// What all slots of a worker share.
 #[derive(Debug)]
@@ -27,11 +32,13 @@ pub struct Runner {
     checkpoints: Checkpoints,
     logs: Logs,
     benchmarks: Benchmarks,
-    embeddings: search::Embeddings,
+    embeddings: Shared<Embedding>,
     /// Absent where programs are not allowed.
     programs: Option<Programs>,
     /// The program that computes with libtorch, where there is one.
     torch: Option<Torch>,
+    /// Cores of slots that have nothing to run.
+    pub(crate) spare: Spare,
 }
 
 /// A task that is done.
@@ -172,9 +179,10 @@ impl Runner {
             checkpoints,
             logs,
             benchmarks: Benchmarks::default(),
-            embeddings: search::Embeddings::default(),
+            embeddings: Shared::embeddings(),
             programs: None,
             torch,
+            spare: Spare::default(),
         }
     }
 

@@ -2,12 +2,14 @@
 //! a killed process or a lost machine loses.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use reprise_domain::{EpochMeasures, PretrainResult, PretrainSpec, Seconds, TaskResult};
 use reprise_model::{GraphSet, Native, Position, PretrainError, Pretrainer, embed, position};
 use reprise_search::space::{self, SearchSpace};
 
+use super::program::Programs;
 use super::{Done, RunError, Runner};
 use crate::logs::note;
 use crate::progress::Progress;
@@ -73,8 +75,13 @@ impl Runner {
             }
         }
         let pretrained = pretrainer.finish().map_err(failed("finish pretraining"))?;
-        let embedding = embed::embed(&pretrained.params, &graphs)
-            .map_err(|error| RunError::failed("embed the space")(error.into()))?;
+        let embedding = {
+            let cores = thread::available_parallelism().map_or(1, usize::from);
+            let taken = 1 + self.programs.as_ref().map_or(0, Programs::cores_in_use);
+            let spare = self.spare.borrow(cores.saturating_sub(taken));
+            embed::embed_on(1 + spare.cores, &pretrained.params, &graphs)
+                .map_err(|error| RunError::failed("embed the space")(error.into()))?
+        };
         let result = PretrainResult {
             epochs: pretrained.epochs,
             checkpoint: self

@@ -1,13 +1,13 @@
 //! Runs one search trial against a benchmark table or real training.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use reprise_data::Benchmark;
 use reprise_domain::protocol::SearchQuirks;
 use reprise_domain::{
-    ArchIndex, BenchmarkRef, Budget, Dataset, Digest, EncodingName, EvaluateResult, EvaluateSpec,
-    Recipe, SearchResult, SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
+    ArchIndex, BenchmarkRef, Budget, Dataset, EncodingName, EvaluateResult, EvaluateSpec, Recipe,
+    SearchResult, SearchSpec, Seconds, Seed, SpaceName, TaskKey, TaskResult,
 };
 use reprise_model::embed;
 use reprise_search::embedding::Embedding;
@@ -19,34 +19,6 @@ use super::{Done, RunError, Runner, evaluate};
 use crate::progress::Progress;
 use crate::slots::{Assignment, Cancel};
 use crate::torch::Lease;
-
-/// Embeddings that are kept in memory: one of NAS-Bench-101 takes 27 MB, and trials
-/// of one embedding follow each other.
-const KEPT_EMBEDDINGS: usize = 4;
-
-/// Embeddings that were read last, shared by the slots of the process.
-#[derive(Debug, Default)]
-pub(super) struct Embeddings {
-    /// The last one first.
-    known: Mutex<VecDeque<(Digest, Arc<Embedding>)>>,
-}
-
-impl Embeddings {
-    fn find(&self, digest: Digest) -> Option<Arc<Embedding>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = known.iter().position(|(known, _)| *known == digest)?;
-        let found = known.remove(place)?;
-        let embedding = Arc::clone(&found.1);
-        known.push_front(found);
-        Some(embedding)
-    }
-
-    fn keep(&self, digest: Digest, embedding: &Arc<Embedding>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.push_front((digest, Arc::clone(embedding)));
-        known.truncate(KEPT_EMBEDDINGS);
-    }
-}
 
 impl Runner {
     pub(super) fn search(
@@ -72,7 +44,7 @@ impl Runner {
                 quirks: spec.quirks,
             }),
             BenchmarkRef::Builtin { name, digest } => Box::new(TableOracle {
-                table: self.benchmarks.builtin(name, digest)?,
+                table: self.benchmarks.builtin(name, digest, cancel)?,
                 dataset: spec.dataset,
                 quirks: spec.quirks,
             }),
@@ -119,17 +91,12 @@ impl Runner {
             return Err(RunError::failed("find the embedding")(missing.into()));
         };
         let digest = result.embedding.digest;
-        if let Some(embedding) = self.embeddings.find(digest) {
-            return Ok(embedding);
-        }
-        // Not under the lock: the coordinator may be away, and a slot that waits for
-        // it must see when it is told to stop. Two slots may read the same one.
-        let content = self.artifacts.fetch(digest, cancel)?;
-        let embedding = embed::from_safetensors(&content, space.len())
-            .map_err(|error| RunError::failed("read the embedding")(error.into()))?;
-        let embedding = Arc::new(embedding);
-        self.embeddings.keep(digest, &embedding);
-        Ok(embedding)
+        self.embeddings.get(digest, cancel, || {
+            let content = self.artifacts.fetch(digest, cancel)?;
+            embed::from_safetensors(&content, space.len())
+                .map(Arc::new)
+                .map_err(|error| RunError::failed("read the embedding")(error.into()))
+        })
     }
 }
 

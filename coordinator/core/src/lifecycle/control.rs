@@ -3,13 +3,14 @@
 
 use std::collections::HashSet;
 
-use reprise_domain::{AttemptId, Digest, Seconds, StudyName, TaskKey};
+use reprise_domain::{AttemptId, Digest, Requirement, Seconds, StudyName, TaskKey};
 
 use super::action::Action;
 use super::core::Core;
 use super::event::{Event, Reopening};
 use super::input::{Actor, Refusal, StudyControl};
-use super::lease::is_plausible;
+use super::lease::is_plausible_in_archive;
+use super::state::State;
 use super::study::{Control, StudyIx};
 use super::task::{Phase, TaskIx};
 use super::turn::Turn;
@@ -32,6 +33,18 @@ impl Actor {
 }
 
 impl Core {
+    /// Refuses to act on a study that there is not, or that is somebody else's.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_act(&self, study: &StudyName, by: &Actor) -> Result<(), Refusal> {
+        let ix = self.state.find_study(study);
+        let ix = ix.ok_or_else(|| Refusal::UnknownStudy {
+            study: study.clone(),
+        })?;
+        self.state.allow(ix, by)
+    }
+
     /// Whether somebody may act on a study that there is.
     pub fn allows(&self, study: &StudyName, by: &Actor) -> bool {
         let owner = self.state.find_study(study);
@@ -40,10 +53,10 @@ impl Core {
     }
 }
 
-impl Turn<'_> {
+impl State {
     /// Refuses an actor who has no say in a study.
     pub(super) fn allow(&self, study: StudyIx, by: &Actor) -> Result<(), Refusal> {
-        let study = self.state.study(study);
+        let study = self.study(study);
         match &study.owner {
             Some(owner) if !by.may_act_on(owner) => Err(Refusal::NotYours {
                 study: study.spec.name.clone(),
@@ -52,7 +65,9 @@ impl Turn<'_> {
             _ => Ok(()),
         }
     }
+}
 
+impl Turn<'_> {
     pub(super) fn control(
         &mut self,
         study: StudyName,
@@ -130,6 +145,13 @@ impl Turn<'_> {
     ) -> Result<(), Refusal> {
         let ix = self.study_for(study, by)?;
         self.check_tasks(ix, &tasks, Phase::Finished, "finished")?;
+        let earlier = |key: &&TaskKey| {
+            let ix = self.state.find(**key);
+            ix.is_some_and(|ix| self.state.requirement(ix) == Requirement::EarlierRelease)
+        };
+        if let Some(&task) = tasks.iter().find(earlier) {
+            return Err(Refusal::CannotRunAgain { task });
+        }
         if !tasks.is_empty() {
             self.emit(Event::Reopened {
                 tasks,
@@ -151,14 +173,19 @@ impl Turn<'_> {
     ) -> Result<(), Refusal> {
         let study = self.study_for(study, by)?;
         let ix = self.planned(study, attempt.task)?;
-        if !is_plausible(attempt.number) {
+        if !is_plausible_in_archive(attempt.number) {
             return Err(Refusal::AttemptNumber { attempt });
+        }
+        // A result finishes its task for all studies that want it.
+        for interest in self.state.task(ix).interests() {
+            self.state.allow(interest.study, by)?;
         }
         if self.state.task(ix).state.phase().is_open() {
             self.emit(Event::Unarchived {
                 attempt,
                 result,
                 seconds,
+                by: by.name(),
             });
             self.act(Action::RecordResult { attempt });
         }
@@ -170,7 +197,7 @@ impl Turn<'_> {
         let ix = ix.ok_or_else(|| Refusal::UnknownStudy {
             study: study.clone(),
         })?;
-        self.allow(ix, by)?;
+        self.state.allow(ix, by)?;
         Ok(ix)
     }
 

@@ -171,6 +171,13 @@ impl Core {
             .map(|ix| view::study(&self.state, ix))
     }
 
+    /// Whether a submission of this study needs a plan: it is not known as it is, or an
+    /// earlier release planned tasks of it that have not finished.
+    pub fn needs_plan(&self, name: &StudyName, digest: Digest) -> bool {
+        let known = self.state.find_study(name).map(|ix| self.state.study(ix));
+        known.is_none_or(|study| study.digest != digest || study.is_outdated())
+    }
+
     /// The names of all studies, in alphabetical order.
     pub fn studies(&self) -> impl Iterator<Item = &StudyName> {
         self.state.study_index.keys()

@@ -131,6 +131,9 @@ pub enum Event {
         result: Digest,
         /// How long the attempt held its slot.
         seconds: Seconds,
+        /// Who brought it, where that is not an admin.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// An attempt failed.
     Failed {

@@ -1,5 +1,6 @@
 //! What the shell tells the core, and why the core may refuse it.
 
+use std::fmt;
 use std::time::Duration;
 
 use reprise_domain::measure::ArtifactRef;
@@ -202,6 +203,31 @@ pub enum AttemptEnd {
     Returned,
 }
 
+/// What becomes of the tasks of a study that gets another plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanChanges {
+    /// Tasks that both plans have.
+    pub reused: usize,
+    /// Tasks that only the new plan has.
+    pub added: usize,
+    /// Tasks that only the known plan has.
+    pub dropped: usize,
+}
+
+impl fmt::Display for PlanChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            reused,
+            added,
+            dropped,
+        } = self;
+        write!(
+            f,
+            "`{reused}` tasks would be reused, `{added}` added, `{dropped}` dropped"
+        )
+    }
+}
+
 /// Why an input was not accepted; nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -267,19 +293,33 @@ pub enum Refusal {
         limit: usize,
     },
     /// A study of this name and another spec is known.
-    #[error(
-        "study `{study}` is known with another spec: `{reused}` tasks would be reused, \
-         `{added}` added, `{dropped}` dropped"
-    )]
+    #[error("study `{study}` is known with another spec: {changes}")]
     SpecChanged {
         /// Its name.
         study: StudyName,
-        /// Tasks that both specs have.
-        reused: usize,
-        /// Tasks that only the new spec has.
-        added: usize,
-        /// Tasks that only the known spec has.
-        dropped: usize,
+        /// What would become of its tasks.
+        changes: PlanChanges,
+    },
+    /// A study has tasks that an earlier release planned: this one's algorithms would
+    /// compute other results for them.
+    #[error(
+        "study `{study}` was planned by an earlier release, whose algorithms computed other \
+         results: {changes}"
+    )]
+    PlanOutdated {
+        /// Its name.
+        study: StudyName,
+        /// What would become of its tasks.
+        changes: PlanChanges,
+    },
+    /// The result of a task that an earlier release planned: it could not be made again.
+    #[error(
+        "task `{task}` was planned by an earlier release, whose algorithms computed other \
+         results: its result cannot be made again"
+    )]
+    CannotRunAgain {
+        /// Its key.
+        task: TaskKey,
     },
     /// The plan has one task twice.
     #[error("the plan has the task `{task}` twice")]

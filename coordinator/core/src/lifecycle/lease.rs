@@ -17,6 +17,12 @@ pub(crate) fn is_plausible(number: u32) -> bool {
     (1..MOST_NUMBERS).contains(&number)
 }
 
+/// Whether an archive may have an attempt of that number: those that follow it here are
+/// plausible for a long time.
+pub(crate) fn is_plausible_in_archive(number: u32) -> bool {
+    (1..MOST_NUMBERS / 2).contains(&number)
+}
+
 /// Whether another attempt of a task still runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StillRuns(pub(crate) bool);

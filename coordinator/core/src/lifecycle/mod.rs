@@ -39,7 +39,7 @@ mod worker;
 pub use action::{Action, Step};
 pub use core::{Checkpoint, Core, Misfit};
 pub use event::{Event, Reopening, Verdict};
-pub use input::{Actor, AttemptEnd, Input, Progress, Refusal, StudyControl};
+pub use input::{Actor, AttemptEnd, Input, PlanChanges, Progress, Refusal, StudyControl};
 pub use pages::{FailedEntry, FailedPage, HeldAttempt, Matches, PAGE, TaskEntry, TaskPage};
 pub use references::References;
 pub use settings::Settings;

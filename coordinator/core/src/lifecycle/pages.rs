@@ -2,10 +2,13 @@
 //! what it copies, so that whoever asks holds the engine up for about a
 //! millisecond, however much there is.
 
+use std::fmt::Write as _;
 use std::ops::Bound;
 
+use reprise_domain::program::titled;
 use reprise_domain::record::{Task, TaskFilter, TaskState, TaskStateKind};
 use reprise_domain::status::{StudySummary, Unserved};
+use reprise_domain::study::{Pairing, StudySpec};
 use reprise_domain::{
     AttemptId, Dataset, Digest, Failure, FailureClass, StudyName, TaskKey, TaskSpec, WorkerId,
 };
@@ -15,6 +18,7 @@ use super::study::{Study, StudyIx};
 use super::task::{self, Phase, TaskIx};
 use super::view::{self, TaskPhase, WorkerView};
 use crate::Timestamp;
+use crate::plan::Stage;
 
 /// Most tasks of one page.
 pub const PAGE: usize = 2000;
@@ -290,6 +294,9 @@ impl Core {
         let interest = task.interests().find(|interest| interest.study == study)?;
         let stage = &self.state.study(study).stages[interest.stage as usize].stage;
         let seen = view::task(&self.state, ix);
+        let input = seen.spec.inputs().first().copied();
+        let input = input.and_then(|input| self.state.find(input));
+        let pretrain_seed = input.map(|input| self.state.task(input).seed.0);
         let result = match seen.phase {
             TaskPhase::Finished { result, .. } => Some(result),
             _ => None,
@@ -297,10 +304,16 @@ impl Core {
         Some(TaskEntry {
             task: Task {
                 key: task.key,
-                title: seen.spec.to_string(),
+                title: title(
+                    &seen.spec,
+                    stage,
+                    pretrain_seed,
+                    &self.state.study(study).spec,
+                ),
                 stage: stage.clone(),
                 stage_index: interest.stage,
                 seed: task.seed.0,
+                pretrain_seed,
                 state: state(&seen.phase),
                 attempts: seen.attempts,
             },
@@ -309,6 +322,23 @@ impl Core {
             disputed: seen.disputed,
         })
     }
+}
+
+/// What a task is, for people, with what tells it from the others of its study.
+fn title(spec: &TaskSpec, stage: &Stage, pretrain_seed: Option<u64>, study: &StudySpec) -> String {
+    let level = match stage {
+        // Programs name their parameters.
+        Stage::Experiment { .. } => &[],
+        stage => stage.level(),
+    };
+    let mut title = titled(&spec.to_string(), level);
+    let mut searches = study.search.iter();
+    let is_crossed = searches.any(|search| search.pairing == Pairing::Crossed);
+    if let Some(seed) = pretrain_seed.filter(|_| is_crossed || !level.is_empty()) {
+        // Memory takes what it is given.
+        let _ = write!(title, " pretrain-seed={seed}");
+    }
+    title
 }
 
 /// A filter in the terms of a study.

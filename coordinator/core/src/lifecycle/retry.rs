@@ -19,6 +19,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
 /// its study says: it is no fault of the task, and looking for the file takes a while.
 const INPUT_ATTEMPTS: u32 = 3;
 
+/// Losses that are left to a task when it is suspected.
+const SUSPECTED: u32 = 2;
+
 impl State {
     /// The policy for a task: of the studies that want it, the most patient
     /// value of each bound.
@@ -60,6 +63,13 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Whether a task is close to being given up for the workers that were lost with it. A
+    /// worker gets one such task at a time, so that the next loss tells which one it is.
+    pub(crate) fn is_suspected(&self, ix: TaskIx) -> bool {
+        let lost = self.task(ix).extra().lost;
+        lost > 0 && lost + SUSPECTED >= self.retry_policy(ix).lost_workers
     }
 
     /// Whether losing one more worker is one too many.

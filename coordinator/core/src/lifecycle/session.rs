@@ -186,6 +186,7 @@ impl Turn<'_> {
             return;
         };
         let (mut counted, mut unbegun, mut quarantined) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ran = Vec::new();
         let mut given_up: Vec<TaskIx> = Vec::new();
         let slots = known.capability.slots as usize;
         let watch = &self.state.watch;
@@ -209,7 +210,20 @@ impl Turn<'_> {
             }
             if place >= slots || !counts || !may_run(ix, lease) {
                 unbegun.push(attempt);
-            } else if self.state.is_poisonous(ix, self.state.retry_policy(ix)) {
+            } else {
+                ran.push((ix, attempt));
+            }
+        }
+        // What takes workers down was there each time: those that were there less often
+        // are not blamed, and nobody is given up while another is blamed as much.
+        let lost = |ix| self.state.task(ix).extra().lost;
+        let most = ran.iter().map(|(ix, _)| lost(*ix)).max();
+        let blamed = ran.iter().filter(|(ix, _)| Some(lost(*ix)) == most).count();
+        for (ix, attempt) in ran {
+            let policy = self.state.retry_policy(ix);
+            if Some(lost(ix)) != most {
+                unbegun.push(attempt);
+            } else if blamed == 1 && self.state.is_poisonous(ix, policy) {
                 quarantined.push(attempt);
                 given_up.push(ix);
             } else {

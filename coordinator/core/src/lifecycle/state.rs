@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use reprise_domain::measure::ArtifactRef;
-use reprise_domain::{AttemptId, StudyName, TaskKey, TaskSpec, WorkerId};
+use reprise_domain::{AttemptId, Requirement, StudyName, TaskKey, TaskSpec, WorkerId};
 
 use super::restore::Restores;
 use super::settings::Settings;
@@ -157,6 +157,7 @@ impl State {
 
     /// Makes a study want a task, at the end of its plan.
     pub(crate) fn attach(&mut self, study: StudyIx, stage: u32, ix: TaskIx) {
+        self.date_stage(study, stage, ix);
         let task = &mut self.tasks[ix];
         let owner = &mut self.studies[study.row()];
         let position = owner.tasks.len() as u32;
@@ -169,6 +170,24 @@ impl State {
             stage,
         });
         self.refresh_study(study);
+    }
+
+    /// Finds out by the first task of a stage whether the stage was planned by an earlier
+    /// release. Its tasks are of one kind and were planned together.
+    pub(crate) fn date_stage(&mut self, study: StudyIx, stage: u32, first: TaskIx) {
+        let tally = &mut self.studies[study.row()].stages[stage as usize];
+        if tally.is_empty() && self.tasks.is_of_earlier_release(first) {
+            tally.requirement = Requirement::EarlierRelease;
+        }
+    }
+
+    /// What a worker must have to run a task.
+    pub(crate) fn requirement(&self, ix: TaskIx) -> Requirement {
+        let planned = self.task(ix).interests().next().map(|interest| {
+            let stages = &self.study(interest.study).stages;
+            stages[interest.stage as usize].requirement
+        });
+        planned.unwrap_or_else(|| self.tasks.requirement(ix))
     }
 
     /// Replaces a task's state as the task's class and the waits see it; returns

@@ -111,6 +111,11 @@ impl Study {
         is_over || self.control == Control::Cancelled
     }
 
+    /// Whether an earlier release planned tasks of it that have not finished.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.stages.iter().any(Tally::is_outdated)
+    }
+
     /// Position of `stage` among the study's stages, added at need.
     pub(crate) fn stage(&mut self, stage: &Stage) -> u32 {
         // Tasks of a stage follow each other in a plan, so the last one is right
@@ -214,6 +219,18 @@ impl Tally {
             counts: [0; Phase::COUNT],
             seconds: Seconds::ZERO,
         }
+    }
+
+    /// Whether it has no tasks yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.iter().all(|count| *count == 0)
+    }
+
+    /// Whether some of its tasks have not finished and never will: an earlier release
+    /// planned them.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let unfinished = self.counts.iter().sum::<u32>() - self.counts[Phase::Finished as usize];
+        self.requirement == Requirement::EarlierRelease && unfinished > 0
     }
 
     pub(crate) const fn count(&self, phase: Phase) -> u64 {

@@ -4,7 +4,7 @@ use reprise_domain::study::StudySpec;
 use reprise_domain::{Digest, TaskKey};
 
 use super::event::Event;
-use super::input::{Actor, Refusal};
+use super::input::{Actor, PlanChanges, Refusal};
 use super::study::{Control, StudyIx};
 use super::task::{Audit, Phase};
 use super::turn::Turn;
@@ -22,11 +22,21 @@ impl Turn<'_> {
         let planned = check_plan(&plan)?;
         let known = self.state.find_study(&spec.name);
         if let Some(study) = known {
-            self.allow(study, by)?;
+            self.state.allow(study, by)?;
         }
         match known.map(|study| (study, self.state.study(study).digest)) {
-            Some((study, known)) if known == digest => self.reopen(study),
-            Some((study, _)) if !amend => return Err(self.spec_changed(study, &planned)),
+            Some((study, known)) if known == digest && !self.state.study(study).is_outdated() => {
+                self.reopen(study);
+            }
+            Some((study, known)) if !amend => {
+                let changes = self.changes(study, &planned);
+                let study = spec.name;
+                return Err(if known == digest {
+                    Refusal::PlanOutdated { study, changes }
+                } else {
+                    Refusal::SpecChanged { study, changes }
+                });
+            }
             _ => {
                 drop(planned);
                 self.make_room(&plan, known.is_none())?;
@@ -78,7 +88,7 @@ impl Turn<'_> {
         }
     }
 
-    fn spec_changed(&self, study: StudyIx, planned: &PlannedKeys<'_>) -> Refusal {
+    fn changes(&self, study: StudyIx, planned: &PlannedKeys<'_>) -> PlanChanges {
         let known = self.state.study(study);
         let kept = |key: &TaskKey| planned.contains(*key);
         let reused = known
@@ -86,8 +96,7 @@ impl Turn<'_> {
             .iter()
             .filter(|ix| kept(&self.state.task(**ix).key))
             .count();
-        Refusal::SpecChanged {
-            study: known.spec.name.clone(),
+        PlanChanges {
             reused,
             added: planned.len() - reused,
             dropped: known.tasks.len() - reused,

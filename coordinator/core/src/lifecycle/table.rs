@@ -9,7 +9,7 @@ use reprise_domain::{Requirement, TaskKey, TaskSpec};
 
 use super::task::{Phase, Task, TaskIx};
 use super::template::{TemplateIx, Templates};
-use crate::plan::hash;
+use crate::plan::{hash, task_key};
 use crate::scheduler::{ClassIx, Classes};
 
 /// The table of tasks. A deleted task is found no more; its place is free for another
@@ -121,9 +121,15 @@ impl TaskTable {
             .spec(task.template, task.seed, task.aspect, input)
     }
 
-    /// What a worker must have to run a task.
+    /// What a worker must have to run such a task, if it is of the present release.
     pub(crate) fn requirement(&self, ix: TaskIx) -> Requirement {
         self.templates.requirement(self[ix].template)
+    }
+
+    /// Whether a task was planned by a release with another version of its algorithm:
+    /// its key is not the one that its spec has now.
+    pub(crate) fn is_of_earlier_release(&self, ix: TaskIx) -> bool {
+        task_key(&self.spec(ix)) != self[ix].key
     }
 
     /// Tasks that are expected to take as long as this one.

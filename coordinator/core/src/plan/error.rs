@@ -1,6 +1,6 @@
 //! Why a study cannot be planned.
 
-use reprise_domain::{Dataset, ModelName, Seed};
+use reprise_domain::{Dataset, Seed};
 
 use super::Stage;
 
@@ -41,25 +41,25 @@ pub enum PlanError {
     },
     /// A method searches an embedding that the study does not make.
     #[error(
-        "method `{label}` searches the embedding of `{model}`, which no `pretrain` entry makes"
+        "method `{label}` searches the embedding of `{entry}`, which no `pretrain` entry makes"
     )]
     EncodingWithoutPretrain {
-        /// Label of the method.
+        /// Label of the method, with its level.
         label: String,
-        /// The autoencoder that it names.
-        model: ModelName,
+        /// The entry that it names.
+        entry: String,
     },
-    /// Two pretraining entries of one autoencoder: which one a method means
-    /// would be unclear.
-    #[error("two `pretrain` entries have the model `{model}`: expected one for each model")]
-    RepeatedModel {
-        /// The autoencoder.
-        model: ModelName,
+    /// Two pretraining entries of one name and level: which one a method means would
+    /// be unclear.
+    #[error("two `pretrain` entries are `{title}`: expected a name or a level of its own of each")]
+    RepeatedEntry {
+        /// The name with the level.
+        title: String,
     },
     /// Two methods would share a row of the tables.
     #[error("two methods have the label `{label}`: expected each label once")]
     RepeatedLabel {
-        /// The label.
+        /// The label, with the level.
         label: String,
     },
     /// A data set is listed twice.

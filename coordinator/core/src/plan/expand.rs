@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use reprise_domain::study::{
-    ArchSelection, EvaluatePlan, ExperimentPlan, NoopPlan, PretrainPlan, SearchPlan, Seeds,
-    StudySpec,
+    ArchSelection, EvaluatePlan, ExperimentPlan, MethodPlan, NoopPlan, Pairing, PretrainPlan,
+    SearchPlan, Seeds, StudySpec,
 };
 use reprise_domain::{
-    ArchIndex, EncodingName, EvaluateSpec, Factor, ModelName, NoopSpec, PretrainSpec, ProgramSpec,
-    SearchSpec, Seed, SpaceName, TaskKey, TaskSpec,
+    ArchIndex, EncodingName, EvaluateSpec, Factor, NoopSpec, PretrainSpec, ProgramSpec, SearchSpec,
+    Seed, SpaceName, TaskKey, TaskSpec,
 };
 
 use super::tasks::{Builder, PlannedKeys};
@@ -72,8 +72,8 @@ pub fn plan(
 struct Expansion<'a> {
     study: &'a StudySpec,
     plan: Builder,
-    /// Keys of the pretraining tasks of each model, in seed order.
-    pretrained: HashMap<ModelName, Vec<TaskKey>>,
+    /// Keys of the pretraining tasks of each entry, in seed order, by its title.
+    pretrained: HashMap<String, Vec<TaskKey>>,
 }
 
 impl Expansion<'_> {
@@ -81,6 +81,8 @@ impl Expansion<'_> {
         let stage = Stage::Pretrain {
             entry,
             model: plan.model,
+            label: plan.name.clone(),
+            level: plan.level.clone(),
         };
         check_seeds(&plan.seeds, &stage.to_string())?;
         self.reserve([plan.seeds.len()])?;
@@ -96,14 +98,15 @@ impl Expansion<'_> {
                 learning_rate: plan.learning_rate,
                 clip: plan.clip,
                 latent_points: plan.latent_points,
-                quirks: self.study.quirks.pretrain,
+                quirks: plan.quirks.unwrap_or(self.study.quirks.pretrain),
                 seed,
             };
             keys.push(self.push(TaskSpec::Pretrain(spec), stage.clone()));
         }
-        match self.pretrained.insert(plan.model, keys) {
+        let title = plan.title();
+        match self.pretrained.insert(title.clone(), keys) {
             None => Ok(()),
-            Some(_) => Err(PlanError::RepeatedModel { model: plan.model }),
+            Some(_) => Err(PlanError::RepeatedEntry { title }),
         }
     }
 
@@ -112,29 +115,31 @@ impl Expansion<'_> {
         if let Some(dataset) = first_repeated(plan.datasets.iter().map(|entry| entry.dataset)) {
             return Err(PlanError::RepeatedDataset { dataset });
         }
-        if let Some(label) = first_repeated(plan.methods.iter().map(|method| &method.label)) {
+        let labels: Vec<String> = plan.methods.iter().map(MethodPlan::title).collect();
+        if let Some(label) = first_repeated(labels.iter()) {
             return Err(PlanError::RepeatedLabel {
                 label: label.clone(),
             });
         }
-        self.reserve([plan.methods.len(), plan.datasets.len(), plan.seeds.len()])?;
         let space = self.space("`search`")?;
-        for method in &plan.methods {
-            let encodings = self.encodings(&method.label, method.encoding)?;
+        for (method, label) in plan.methods.iter().zip(&labels) {
+            let encodings = self.encodings(label, method.encoding.as_deref())?;
+            let trials = self.trials(plan, &encodings)?;
             for entry in &plan.datasets {
                 let stage = Stage::Search {
                     method: method.label.clone(),
                     dataset: entry.dataset,
+                    level: method.level.clone(),
                 };
-                for (position, seed) in plan.seeds.iter().enumerate() {
+                for &(seed, encoding) in &trials {
                     let spec = SearchSpec {
                         space,
                         dataset: entry.dataset,
                         benchmark: plan.benchmark,
                         method: method.method,
-                        encoding: encodings[position % encodings.len()],
+                        encoding,
                         budget: entry.budget,
-                        quirks: self.study.quirks.search,
+                        quirks: method.quirks.unwrap_or(self.study.quirks.search),
                         seed,
                     };
                     self.push(TaskSpec::Search(spec), stage.clone());
@@ -144,21 +149,43 @@ impl Expansion<'_> {
         Ok(())
     }
 
+    /// The seed of every trial of a method on a data set, and what it sees.
+    fn trials(
+        &mut self,
+        plan: &SearchPlan,
+        encodings: &[EncodingName],
+    ) -> Result<Vec<(Seed, EncodingName)>, PlanError> {
+        let rounds = match plan.pairing {
+            Pairing::InTurn => 1,
+            Pairing::Crossed => encodings.len(),
+        };
+        self.reserve([plan.datasets.len(), plan.seeds.len(), rounds])?;
+        let mut trials = Vec::with_capacity(plan.seeds.len() * rounds);
+        for round in 0..rounds {
+            // All seeds of an embedding follow each other, which is how a plan is kept in
+            // the fewest bytes.
+            trials.extend(plan.seeds.iter().enumerate().map(|(position, seed)| {
+                let encoding = match plan.pairing {
+                    Pairing::InTurn => encodings[position % encodings.len()],
+                    Pairing::Crossed => encodings[round],
+                };
+                (seed, encoding)
+            }));
+        }
+        Ok(trials)
+    }
+
     /// What the trials of a method see, to be dealt out in turn; never empty.
-    fn encodings(
-        &self,
-        label: &str,
-        model: Option<ModelName>,
-    ) -> Result<Vec<EncodingName>, PlanError> {
-        let Some(model) = model else {
+    fn encodings(&self, label: &str, entry: Option<&str>) -> Result<Vec<EncodingName>, PlanError> {
+        let Some(entry) = entry else {
             return Ok(vec![EncodingName::Discrete]);
         };
         let keys =
             self.pretrained
-                .get(&model)
+                .get(entry)
                 .ok_or_else(|| PlanError::EncodingWithoutPretrain {
                     label: label.to_owned(),
-                    model,
+                    entry: entry.to_owned(),
                 })?;
         Ok(keys
             .iter()

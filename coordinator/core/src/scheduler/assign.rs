@@ -1,6 +1,7 @@
 //! The round of leasing: least loaded worker, fairest study, best task, until
 //! nothing fits.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -113,6 +114,9 @@ impl State {
         let has = |required| known.capability.lack(required).is_none();
         let inputs = &known.inputs;
         let is_alone = self.loads.len() == 1;
+        let suspect = OnceCell::new();
+        let holds_suspect =
+            || *suspect.get_or_init(|| known.held.values().any(|&ix| self.is_suspected(ix)));
         self.fair.order().find_map(|study| {
             let study = &self.studies[study.row()];
             let task = |position: u32| self.task(study.tasks[position as usize]);
@@ -121,7 +125,11 @@ impl State {
                 let avoid = task(position).extra().avoid;
                 avoid.is_some_and(|(avoided, since)| avoided == worker && at.since(since) < AVOIDED)
             };
-            let suits = |position| is_alone || avoided == Avoided::Given || !is_kept(position);
+            let may_have = |position| is_alone || avoided == Avoided::Given || !is_kept(position);
+            let suits = |position| {
+                let ix = study.tasks[position as usize];
+                may_have(position) && !(self.is_suspected(ix) && holds_suspect())
+            };
             let inputs = inputs.iter().copied();
             let position = study.queue.pick(inputs, has, input, suits)?;
             Some(study.tasks[position as usize])
@@ -130,7 +138,7 @@ impl State {
 
     /// Whether `worker` has what a task needs.
     pub(super) fn runs(&self, worker: WorkerId, ix: TaskIx) -> bool {
-        let requirement = self.tasks.requirement(ix);
+        let requirement = self.requirement(ix);
         let known = self.workers.get(&worker);
         known.is_some_and(|known| known.capability.lack(requirement).is_none())
     }

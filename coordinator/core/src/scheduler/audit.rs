@@ -16,7 +16,8 @@ const LOOKED_AT: usize = 256;
 impl State {
     /// Gives due audits to workers that have nothing else to do.
     pub(super) fn begin_audits(&mut self, at: Timestamp, step: &mut Step) {
-        if self.audits.is_empty() || self.loads.with_a_free_slot().next().is_none() {
+        let is_busy = self.loads.with_a_free_slot().next().is_none() && !self.loads.is_empty();
+        if self.audits.is_empty() || is_busy {
             return;
         }
         let mut hopeless = Vec::new();
@@ -35,7 +36,7 @@ impl State {
                     && self.is_comparable(not, *worker, ix)
             };
             let Some(worker) = self.loads.with_a_free_slot().find(suits) else {
-                if not.is_some_and(|not| self.is_waited_for(ix) && self.is_the_only_one(not, ix)) {
+                if self.is_waited_for(ix) && self.has_no_other(not, ix) {
                     hopeless.push(self.task(ix).key);
                 }
                 continue;
@@ -78,12 +79,12 @@ impl State {
         })
     }
 
-    /// Whether there is no other worker that could run the task, not even one that may
-    /// still come back.
-    fn is_the_only_one(&self, worker: WorkerId, ix: TaskIx) -> bool {
-        let mut others = self.workers.iter().filter(|(id, _)| **id != worker);
+    /// Whether there is no worker but this one that could run the task, not even one that
+    /// may still come back.
+    fn has_no_other(&self, worker: Option<WorkerId>, ix: TaskIx) -> bool {
+        let mut others = self.workers.iter().filter(|(id, _)| Some(**id) != worker);
         others.all(|(id, other)| {
-            let can_run = self.runs(*id, ix) && self.is_comparable(Some(worker), *id, ix);
+            let can_run = self.runs(*id, ix) && self.is_comparable(worker, *id, ix);
             other.draining || other.drained || !can_run
         })
     }
@@ -91,7 +92,12 @@ impl State {
     /// Whether two workers should find the same: those on processors and those on
     /// graphics cards train with different engines (INV-7). One that is not known any
     /// more is not held against anybody.
-    fn is_comparable(&self, first: Option<WorkerId>, second: WorkerId, ix: TaskIx) -> bool {
+    pub(super) fn is_comparable(
+        &self,
+        first: Option<WorkerId>,
+        second: WorkerId,
+        ix: TaskIx,
+    ) -> bool {
         let kind = |id: &WorkerId| {
             let worker = self.workers.get(id)?;
             Some(std::mem::discriminant(&worker.capability.device))

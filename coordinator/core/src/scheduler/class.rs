@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use reprise_domain::{
-    Budget, Dataset, EncodingName, ModelName, ProgramSpec, Recipe, SpaceName, TaskSpec,
+    Budget, Dataset, EncodingName, MethodSpec, ModelName, ProgramSpec, Recipe, SearchSpec,
+    SpaceName, TaskSpec,
 };
 
 use super::rate::Mean;
@@ -19,12 +20,15 @@ enum Class {
     Pretrain {
         space: SpaceName,
         model: ModelName,
-        epochs: u32,
+        /// Epochs times weights.
+        work: u32,
+        batch: u32,
     },
     Search {
         method: &'static str,
         dataset: Dataset,
         embedded: bool,
+        /// Whether it is of simulated time; times the epochs of a surrogate.
         budget: (bool, u32),
     },
     Evaluate {
@@ -46,15 +50,16 @@ impl Class {
             TaskSpec::Pretrain(spec) => Self::Pretrain {
                 space: spec.space,
                 model: spec.model,
-                epochs: magnitude(u64::from(spec.epochs)),
+                work: magnitude(u64::from(spec.epochs).saturating_mul(spec.sizes.weights())),
+                batch: magnitude(u64::from(spec.batch)),
             },
             TaskSpec::Search(spec) => Self::Search {
                 method: spec.method.name(),
                 dataset: spec.dataset,
                 embedded: matches!(spec.encoding, EncodingName::Embedding { .. }),
                 budget: match spec.budget {
-                    Budget::Queries(queries) => (false, magnitude(u64::from(queries))),
-                    Budget::Simulated(seconds) => (true, magnitude(seconds.get() as u64)),
+                    Budget::Queries(queries) => (false, trained(spec, u64::from(queries))),
+                    Budget::Simulated(seconds) => (true, trained(spec, seconds.get() as u64)),
                 },
             },
             TaskSpec::Evaluate(spec) => Self::Evaluate {
@@ -69,6 +74,15 @@ impl Class {
             },
         }
     }
+}
+
+/// The magnitude of a budget, times the epochs that a surrogate is trained in each round.
+fn trained(spec: &SearchSpec, budget: u64) -> u32 {
+    let epochs = match spec.method {
+        MethodSpec::Dngo { epochs, .. } => u64::from(epochs).max(1),
+        _ => 1,
+    };
+    magnitude(budget.saturating_mul(epochs))
 }
 
 /// What is run with which parameters, as a number of few bits: there may be as many

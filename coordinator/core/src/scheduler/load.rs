@@ -45,6 +45,11 @@ impl Loads {
         }
     }
 
+    /// Whether there are no workers.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// The workers, least loaded first.
     pub(crate) fn order(&self) -> impl Iterator<Item = WorkerId> {
         self.order.iter().map(|key| key.worker)

@@ -43,7 +43,7 @@ impl State {
         // What no worker with a free slot has is looked for once.
         let mut lacking = Vec::new();
         for (_, ix) in overdue {
-            let requirement = self.tasks.requirement(ix);
+            let requirement = self.requirement(ix);
             if lacking.contains(&requirement) {
                 continue;
             }
@@ -71,7 +71,8 @@ impl State {
         let mut suited = free.filter(|worker| self.runs(*worker, ix)).peekable();
         Suited {
             any: suited.peek().is_some(),
-            other: suited.find(|worker| Some(*worker) != holder),
+            other: suited
+                .find(|worker| Some(*worker) != holder && self.is_comparable(holder, *worker, ix)),
         }
     }
 

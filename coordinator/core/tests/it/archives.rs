@@ -1,10 +1,11 @@
 //! Results that are brought back from an archive.
 
 use reprise_core::lifecycle::{Action, Actor, Event, Input, Refusal, TaskPhase};
+use reprise_domain::audit::AuditShare;
 use reprise_domain::study::StudySpec;
 use reprise_domain::{AttemptId, StudyName, TaskKey};
 
-use crate::fixtures::{embedded, noops, planned, result, seconds, worker};
+use crate::fixtures::{embedded, noops, planned, result, seconds, submission, worker};
 use crate::lab::{Lab, first_task};
 
 fn unarchive(study: &StudyName, task: TaskKey, number: u32, found: u8) -> Input {
@@ -112,4 +113,87 @@ fn only_results_of_the_study_are_taken_and_only_from_its_owner() {
     }
     let is_unarchived = |(_, event): &(_, Event)| matches!(event, Event::Unarchived { .. });
     assert!(!lab.journal.iter().any(is_unarchived));
+}
+
+#[test]
+fn a_task_of_somebody_elses_study_is_finished_by_its_owner_alone() {
+    let spec = noops("s", 1);
+    let mut lab = Lab::new();
+    let submitted = |name: &str, owner: &str| {
+        let Input::Submit {
+            spec, digest, plan, ..
+        } = submission(&noops(name, 1), false)
+        else {
+            unreachable!("a submission")
+        };
+        Input::Submit {
+            spec,
+            digest,
+            plan,
+            amend: false,
+            by: Actor::Holder(owner.to_owned()),
+        }
+    };
+    lab.handle(submitted("s", "ann"));
+    lab.handle(submitted("t", "bob"));
+    let brought = |by: Actor| {
+        let Input::Unarchive {
+            study,
+            attempt,
+            result,
+            seconds,
+            ..
+        } = unarchive(&spec.name, first_task(&spec), 1, 7)
+        else {
+            unreachable!("a result")
+        };
+        Input::Unarchive {
+            study,
+            attempt,
+            result,
+            seconds,
+            by,
+        }
+    };
+    // Bob wants the same task.
+    let refusal = lab.try_handle(brought(Actor::Holder("ann".to_owned())));
+    let refusal = refusal.unwrap_err();
+    assert!(
+        matches!(&refusal, Refusal::NotYours { owner, .. } if owner == "bob"),
+        "{refusal}"
+    );
+    lab.handle(brought(Actor::Admin));
+    assert!(lab.is_done(&spec));
+}
+
+#[test]
+fn nobody_waits_for_an_audit_that_has_nothing_to_compare_with() {
+    let mut spec = embedded("s", 1, 1);
+    spec.audit = Some(AuditShare::new(1.0).unwrap());
+    let mut lab = Lab::with(&spec);
+    for task in keys(&spec) {
+        lab.handle(unarchive(&spec.name, task, 1, 7));
+    }
+    // Of the pretraining nobody knows what kind of device it is of; the trial could be
+    // audited by any worker, but there is none.
+    lab.schedule();
+    let audits = lab.core.study(&spec.name).unwrap().audits;
+    assert_eq!((audits.pending(), audits.given_up), (0, 1), "{audits:?}");
+    assert!(lab.is_done(&spec));
+}
+
+#[test]
+fn durations_of_an_archive_make_no_stragglers() {
+    let spec = noops("s", 2);
+    let mut lab = Lab::with(&spec);
+    let brought = keys(&spec)[1];
+    lab.handle(unarchive(&spec.name, brought, 1, 7));
+    lab.hello(worker(1), 1, &[]);
+    lab.hello(worker(2), 1, &[]);
+    assert_eq!(lab.lease().len(), 1);
+    // A hundred times as long as the archive says.
+    for _ in 0..10 {
+        lab.pass_ticking(std::time::Duration::from_secs(10));
+        assert_eq!(lab.lease(), [], "a second attempt");
+    }
 }

@@ -6,7 +6,7 @@ use reprise_domain::program::{Needs, ProgramLimits, Scalar};
 use reprise_domain::protocol::{Protocol, Quirks};
 use reprise_domain::study::{
     DatasetBudget, ExperimentPlan, GridFactor, MethodPlan, MetricPlan, NoopPlan, OnFailure,
-    PretrainPlan, RetryPolicy, SearchPlan, Seeds, StudySpec,
+    Pairing, PretrainPlan, RetryPolicy, SearchPlan, Seeds, StudySpec,
 };
 use reprise_domain::task::ModelSizes;
 use reprise_domain::{
@@ -61,6 +61,8 @@ pub(crate) fn limited(mut spec: StudySpec) -> StudySpec {
 /// A pretraining entry.
 pub(crate) fn pretraining(model: ModelName, seeds: Seeds) -> PretrainPlan {
     PretrainPlan {
+        name: None,
+        level: Vec::new(),
         model,
         sizes: ModelSizes::default(),
         epochs: 1,
@@ -68,6 +70,7 @@ pub(crate) fn pretraining(model: ModelName, seeds: Seeds) -> PretrainPlan {
         learning_rate: 0.001,
         clip: 5.0,
         latent_points: 10,
+        quirks: None,
         seeds,
         limits: Limits::NONE,
     }
@@ -86,8 +89,10 @@ pub(crate) fn method(label: &str, encoding: Option<ModelName>) -> MethodPlan {
     };
     MethodPlan {
         label: label.to_owned(),
+        level: Vec::new(),
         method,
-        encoding,
+        encoding: encoding.map(|model| model.to_string()),
+        quirks: None,
         limits: Limits::NONE,
     }
 }
@@ -104,6 +109,7 @@ pub(crate) fn searches(methods: Vec<MethodPlan>, seeds: Seeds) -> SearchPlan {
         },
         methods,
         seeds,
+        pairing: Pairing::InTurn,
     }
 }
 

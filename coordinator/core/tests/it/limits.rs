@@ -203,11 +203,23 @@ fn the_loss_of_a_worker_counts_against_those_that_it_said_it_had_begun() {
         _ => None,
     });
     assert_eq!(lost, Some((attempts[..1].to_vec(), attempts[1..].to_vec())));
-    // Nothing was heard of these, so that the first ones probably ran.
+    // Nothing was heard of these, so that the first ones probably ran. One of them was lost
+    // before: it is blamed.
+    let before = attempts[0].task;
     let attempts = lab.lease();
     lab.hello(worker(1), 4, &[]);
     let (_, last) = lab.journal.last().unwrap();
-    assert!(matches!(last, Event::Lost { counted, .. } if *counted == attempts));
+    let Event::Lost {
+        counted, unbegun, ..
+    } = last
+    else {
+        panic!("{last:?}")
+    };
+    assert_eq!(counted.len() + unbegun.len(), attempts.len());
+    assert!(
+        counted.len() == 1 && counted[0].task == before,
+        "{counted:?}"
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod lifecycle;
 mod limits;
 mod plan;
 mod programs;
+mod releases;
 mod reopening;
 mod replay;
 mod restores;

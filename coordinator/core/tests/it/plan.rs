@@ -4,9 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 use reprise_core::plan::{MAX_TASKS, PlanError, Stage, plan};
-use reprise_domain::study::{ArchSelection, EvaluatePlan, NoopPlan, Seeds, StudySpec};
+use reprise_domain::study::{
+    ArchSelection, EvaluatePlan, MethodPlan, NoopPlan, Pairing, Seeds, StudySpec,
+};
 use reprise_domain::{
-    ArchIndex, Dataset, EncodingName, Limits, ModelName, Recipe, SearchSpec, Seed, TaskSpec,
+    ArchIndex, Dataset, EncodingName, Factor, Limits, ModelName, Recipe, Scalar, SearchSpec, Seed,
+    TaskSpec,
 };
 
 use crate::fixtures::{embedded, empty, method, noops, planned, pretraining, searches};
@@ -29,6 +32,65 @@ fn trials_are_dealt_out_over_the_embeddings_in_turn() {
         assert_eq!(encoding, EncodingName::Embedding { pretrain });
         assert_eq!(seed, Seed(position as u64 + 1));
     }
+}
+
+/// Three sizes of a model, each with three embeddings, and a method on each of them.
+fn sizes(pairing: Pairing) -> StudySpec {
+    let mut spec = embedded("s", 3, 7);
+    let (entry, search) = (spec.pretrain.remove(0), spec.search.as_mut().unwrap());
+    let searched = search.methods.remove(0);
+    for latent in [8, 16, 32] {
+        let mut entry = entry.clone();
+        entry.sizes.latent = latent;
+        entry.level = vec![Factor {
+            name: "latent".to_owned(),
+            value: Scalar::Whole(latent.into()),
+        }];
+        search.methods.push(MethodPlan {
+            level: entry.level.clone(),
+            encoding: Some(entry.title()),
+            ..searched.clone()
+        });
+        spec.pretrain.push(entry);
+    }
+    search.pairing = pairing;
+    spec
+}
+
+#[test]
+fn a_method_searches_the_embeddings_of_its_level() {
+    for (pairing, trials) in [(Pairing::InTurn, 7), (Pairing::Crossed, 21)] {
+        let plan = planned(&sizes(pairing));
+        let tasks: Vec<_> = plan.tasks().collect();
+        assert_eq!(tasks.len(), 9 + 3 * trials);
+        let made: HashMap<_, _> = tasks[..9]
+            .iter()
+            .map(|task| (task.key, task.stage.level().to_vec()))
+            .collect();
+        let mut met = HashSet::new();
+        for task in &tasks[9..] {
+            let input = task.spec.inputs()[0];
+            assert_eq!(made[&input], task.stage.level());
+            assert!(met.insert((input, task.spec.seed())), "twice: {task:?}");
+        }
+        let names: HashSet<_> = tasks.iter().map(|task| task.stage.to_string()).collect();
+        assert!(names.contains("pretrain arch2vec latent=8"), "{names:?}");
+        assert!(names.contains("dngo latent=32 on cifar10"), "{names:?}");
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(
+            serde_json::from_str::<reprise_core::plan::Plan>(&text).unwrap(),
+            plan
+        );
+    }
+}
+
+#[test]
+fn a_crossed_seed_keeps_the_trials_that_it_had_in_turn() {
+    let keys = |pairing| -> HashSet<_> {
+        let plan = planned(&sizes(pairing));
+        plan.tasks().map(|task| task.key).collect()
+    };
+    assert!(keys(Pairing::Crossed).is_superset(&keys(Pairing::InTurn)));
 }
 
 #[test]
@@ -137,13 +199,14 @@ fn studies_that_mean_nothing_are_refused() {
     spec.pretrain.clear();
     let expected = PlanError::EncodingWithoutPretrain {
         label: "dngo".to_owned(),
-        model: MODEL,
+        entry: MODEL.to_string(),
     };
     assert_eq!(refused(&spec), expected);
 
     let mut spec = embedded("s", 1, 1);
     spec.pretrain.push(pretraining(MODEL, Seeds::range(5, 6)));
-    assert_eq!(refused(&spec), PlanError::RepeatedModel { model: MODEL });
+    let title = MODEL.to_string();
+    assert_eq!(refused(&spec), PlanError::RepeatedEntry { title });
 
     let with_methods = |labels: [&str; 2], seeds| StudySpec {
         search: Some(searches(

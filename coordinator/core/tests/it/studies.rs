@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use reprise_core::lifecycle::{Action, Event, Input, Refusal, StudyControl, TaskPhase};
+use reprise_core::lifecycle::{
+    Action, Event, Input, PlanChanges, Refusal, StudyControl, TaskPhase,
+};
 use reprise_core::plan::PlannedTask;
 use reprise_domain::status::StudyState;
 use reprise_domain::study::{OnFailure, StudySpec};
@@ -93,9 +95,11 @@ fn another_spec_under_the_same_name_is_refused_with_counts() {
     let study = noops("s", 1).name;
     let expected = Refusal::SpecChanged {
         study: study.clone(),
-        reused: 5,
-        added: 3,
-        dropped: 0,
+        changes: PlanChanges {
+            reused: 5,
+            added: 3,
+            dropped: 0,
+        },
     };
     assert_eq!(refusal, expected);
     let refusal = lab
@@ -105,9 +109,11 @@ fn another_spec_under_the_same_name_is_refused_with_counts() {
         refusal,
         Refusal::SpecChanged {
             study,
-            reused: 2,
-            added: 0,
-            dropped: 3
+            changes: PlanChanges {
+                reused: 2,
+                added: 0,
+                dropped: 3
+            }
         }
     );
 }

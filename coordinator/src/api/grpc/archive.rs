@@ -2,9 +2,11 @@
 //!
 //! The file that a client makes of it is in `archive`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::{TryStreamExt as _, stream};
+use prost::Message as _;
 use reprise_core::lifecycle::Actor;
 use reprise_data::digest as digest_of;
 use reprise_domain::bounds::worker::{CAPABILITY_BYTES, NAME_CHARS};
@@ -21,11 +23,19 @@ use tonic::{Status, Streaming};
 use super::study::{Streamed, refused, study_name};
 use crate::artifact::{Area, ArtifactStore};
 use crate::background;
-use crate::engine::{Handle, UnarchiveError};
+use crate::engine::{Handle, Settled, UnarchiveError};
 use crate::reading::{Reading, unavailable};
+use crate::security::Caller;
 
-/// Results that the engine takes in one turn.
+/// Results that the engine takes in one turn, and bytes of their messages.
 const CHUNK: usize = 200;
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Most files of a result; no kind of task has as many.
+const MOST_FILES: usize = 16;
+
+/// Most machines that an archive may describe.
+const MOST_MACHINES: usize = 10_000;
 
 /// How long a client may send nothing.
 const STALL: Duration = Duration::from_secs(60);
@@ -51,16 +61,22 @@ pub(super) async fn unarchive(
     engine: &Handle,
     artifacts: &ArtifactStore,
     mut stream: Streaming<UnarchiveRequest>,
+    caller: Caller,
     by: Actor,
 ) -> Result<Unarchived, Status> {
-    let study = match received(&mut stream).await? {
+    let study = match received(&mut stream, &caller).await? {
         Some(Wire::Study(name)) => study_name(&name)?,
         _ => return Err(misplaced("the first message must name the study").into()),
     };
+    let may = engine.may_unarchive(study.clone(), by.clone()).await;
+    may.map_err(unavailable)?
+        .map_err(|refusal| refused(&refusal))?;
     let mut counts = Unarchived::default();
-    let mut chunk = Vec::new();
+    let mut settled = Settled::default();
+    let mut machines = Machines::default();
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
     loop {
-        let result = match received(&mut stream).await? {
+        let result = match received(&mut stream, &caller).await? {
             Some(Wire::Result(result)) => Some(result),
             Some(Wire::Study(_)) => {
                 return Err(misplaced("only the first message may name a study").into());
@@ -69,16 +85,20 @@ pub(super) async fn unarchive(
         };
         let is_last = result.is_none();
         if let Some(result) = result {
-            let result = ArchivedResult::try_from(result).map_err(ApiError::from)?;
+            bytes += result.encoded_len();
+            let mut result = ArchivedResult::try_from(result).map_err(ApiError::from)?;
+            machines.describe(&mut result)?;
             chunk.push(checked(result, artifacts).await?);
         }
-        if chunk.len() == CHUNK || (is_last && !chunk.is_empty()) {
+        let is_full = chunk.len() == CHUNK || bytes >= CHUNK_BYTES;
+        if is_full || (is_last && !chunk.is_empty()) {
             let results = std::mem::take(&mut chunk);
-            let taken = engine.unarchive(study.clone(), results, by.clone()).await;
-            add(
-                &mut counts,
-                taken.map_err(unavailable)?.map_err(|error| told(&error))?,
-            );
+            bytes = 0;
+            let taken = engine.unarchive(study.clone(), results, settled, by.clone());
+            let taken = taken.await.map_err(unavailable)?;
+            let (more, so_far) = taken.map_err(|error| told(&error))?;
+            add(&mut counts, more);
+            settled = so_far;
         }
         if is_last {
             return Ok(counts);
@@ -86,7 +106,51 @@ pub(super) async fn unarchive(
     }
 }
 
-async fn received(stream: &mut Streaming<UnarchiveRequest>) -> Result<Option<Wire>, Status> {
+/// The machines that an archive describes, each with the first result that names it. Any
+/// result may turn out to be the first that is taken, so all get the description.
+#[derive(Debug, Default)]
+struct Machines(HashMap<Digest, String>);
+
+impl Machines {
+    fn describe(&mut self, result: &mut ArchivedResult) -> Result<(), ApiError> {
+        let wrong = |what: &str| {
+            let task = result.task;
+            ApiError::new(
+                ErrorCode::InvalidRequest,
+                format_args!("the archived result of task `{task}` {what}"),
+            )
+        };
+        match (result.stored.provenance, &result.provenance) {
+            (None, None) => {}
+            (Some(named), Some(text)) => {
+                let is_sound = text.len() <= CAPABILITY_BYTES
+                    && named == digest_of(text.as_bytes())
+                    && serde_json::from_str::<Capability>(text)
+                        .is_ok_and(|made_by| made_by.check().is_ok());
+                if !is_sound {
+                    return Err(wrong(
+                        "comes with a description of its machine that is not the one it names",
+                    ));
+                }
+                if self.0.len() >= MOST_MACHINES {
+                    return Err(wrong("comes from one machine too many"));
+                }
+                self.0.insert(named, text.clone());
+            }
+            (Some(named), None) => match self.0.get(&named) {
+                Some(text) => result.provenance = Some(text.clone()),
+                None => return Err(wrong("names a machine that nothing before it describes")),
+            },
+            (None, Some(_)) => return Err(wrong("describes a machine that it does not name")),
+        }
+        Ok(())
+    }
+}
+
+async fn received(
+    stream: &mut Streaming<UnarchiveRequest>,
+    caller: &Caller,
+) -> Result<Option<Wire>, Status> {
     let message = tokio::time::timeout(STALL, stream.message()).await;
     let message = message.map_err(|_| {
         ApiError::new(
@@ -94,6 +158,7 @@ async fn received(stream: &mut Streaming<UnarchiveRequest>) -> Result<Option<Wir
             format_args!("no result came for {} s", STALL.as_secs()),
         )
     })??;
+    caller.check().inspect_err(|error| caller.refused(error))?;
     match message {
         Some(UnarchiveRequest { request: None }) => {
             Err(misplaced("a message must name the study or have a result").into())
@@ -120,7 +185,6 @@ async fn checked(
         host,
         started_ms,
         ended_ms,
-        provenance: named,
         ..
     } = &archived.stored;
     if *host != printable(host, NAME_CHARS) {
@@ -131,17 +195,12 @@ async fn checked(
     if *started_ms.max(ended_ms) > LATEST_MS {
         return Err(wrong(format_args!("is of a time after the year 9999")));
     }
-    if let Some(text) = &archived.provenance {
-        let named = *named == Some(digest_of(text.as_bytes()));
-        let made_by = serde_json::from_str::<Capability>(text);
-        let is_sound = made_by.is_ok_and(|made_by| made_by.check().is_ok());
-        if text.len() > CAPABILITY_BYTES || !named || !is_sound {
-            return Err(wrong(format_args!(
-                "comes with a description of its machine that is not the one it names"
-            )));
-        }
+    let files = result.artifacts();
+    if files.len() > MOST_FILES {
+        return Err(wrong(format_args!("has more than {MOST_FILES} files")));
     }
-    for ArtifactRef { digest, bytes } in result.artifacts() {
+    for ArtifactRef { digest, bytes } in files {
+        artifacts.note_asked_for(digest);
         let size = artifacts.size(Area::Shared, digest).await;
         let size = size.map_err(|error| ApiError::new(ErrorCode::Unavailable, error))?;
         if size != Some(bytes) {
@@ -168,5 +227,58 @@ fn told(error: &UnarchiveError) -> ApiError {
     match error {
         UnarchiveError::Refused(refusal) => refused(refusal),
         UnarchiveError::Misfit { .. } => ApiError::new(ErrorCode::InvalidRequest, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reprise_domain::TaskKey;
+    use reprise_domain::measure::{TaskResult, Usage};
+
+    use super::*;
+
+    fn result(named: Option<Digest>, text: Option<&str>) -> ArchivedResult {
+        ArchivedResult {
+            task: TaskKey(digest_of(b"task")),
+            stored: StoredResult {
+                result: TaskResult::Noop,
+                usage: Usage::default(),
+                worker: None,
+                host: String::new(),
+                attempt: 1,
+                started_ms: 0,
+                ended_ms: 0,
+                provenance: named,
+            },
+            provenance: text.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn each_result_gets_the_description_of_its_machine() {
+        let machine = Capability {
+            slots: 1,
+            version: "0.1.0".to_owned(),
+            libtorch: "none".to_owned(),
+            ..Capability::default()
+        };
+        let text = serde_json::to_string(&machine).unwrap();
+        let named = Some(digest_of(text.as_bytes()));
+        let mut machines = Machines::default();
+        machines.describe(&mut result(None, None)).unwrap();
+        machines.describe(&mut result(named, Some(&text))).unwrap();
+        let mut later = result(named, None);
+        machines.describe(&mut later).unwrap();
+        assert_eq!(later.provenance.as_deref(), Some(text.as_str()));
+
+        let other = Some(digest_of(b"other"));
+        for (named, text) in [
+            (other, None),
+            (other, Some(text.as_str())),
+            (None, Some(text.as_str())),
+        ] {
+            let refused = machines.describe(&mut result(named, text));
+            assert_eq!(refused.unwrap_err().code, ErrorCode::InvalidRequest);
+        }
     }
 }

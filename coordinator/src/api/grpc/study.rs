@@ -203,8 +203,12 @@ impl StudyService for StudyApi {
         request: Request<Streaming<UnarchiveRequest>>,
     ) -> Result<Response<UnarchiveResponse>, Status> {
         let by = actor(&request);
+        let caller = request.extensions().get::<Caller>().cloned();
+        let caller =
+            caller.ok_or_else(|| ApiError::new(ErrorCode::Internal, "the stream has no caller"))?;
         let results = request.into_inner();
-        let counts = archive::unarchive(&self.engine, &self.artifacts, results, by).await?;
+        let unarchived = archive::unarchive(&self.engine, &self.artifacts, results, caller, by);
+        let counts = unarchived.await?;
         Ok(Response::new(counts.into()))
     }
 }
@@ -231,7 +235,7 @@ pub(super) fn refused(refusal: &Refusal) -> ApiError {
         | Refusal::UnknownWorker { .. } => ErrorCode::NotFound,
         Refusal::NotYours { .. } => ErrorCode::Forbidden,
         Refusal::Full { .. } => ErrorCode::TooLarge,
-        Refusal::SpecChanged { .. } => ErrorCode::SpecChanged,
+        Refusal::SpecChanged { .. } | Refusal::PlanOutdated { .. } => ErrorCode::SpecChanged,
         _ => ErrorCode::InvalidRequest,
     };
     let error = ApiError::new(code, refusal);
@@ -239,6 +243,10 @@ pub(super) fn refused(refusal: &Refusal) -> ApiError {
         Refusal::SpecChanged { .. } => {
             error.hint("pass `--amend` to go on with the new spec, or give it another name")
         }
+        Refusal::PlanOutdated { .. } => error.hint(
+            "pass `--amend` to plan it anew, or give it another name; its finished results \
+             are not used then, and `reprise export` shows them until then",
+        ),
         _ => error,
     }
 }

@@ -131,7 +131,7 @@ impl Reader for PostgresReader {
         Ok(Arc::new(Self {
             path: self.path.clone(),
             options: self.options.clone(),
-            source: Source::Frozen(Mutex::new(connection)),
+            source: Source::Single(Mutex::new(connection)),
         }))
     }
 

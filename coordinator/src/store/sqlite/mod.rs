@@ -50,6 +50,7 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     checkpointer: Checkpointer,
     reader: Arc<SqliteReader>,
+    prompt_reader: Arc<SqliteReader>,
     lacks: Option<Lack>,
 }
 
@@ -97,6 +98,7 @@ impl SqliteStore {
         let lacks = Lack::of(newest, mark.read());
         let checkpointer = Checkpointer::start(path, Pace::default()).await;
         let checkpointer = checkpointer.map_err(failed)?;
+        let prompt_reader = SqliteReader::single(path).await.map_err(failed)?;
         Ok(Self {
             path: name,
             writer: Mutex::new(Writer {
@@ -106,6 +108,7 @@ impl SqliteStore {
             }),
             checkpointer,
             reader: Arc::new(SqliteReader::new(path)),
+            prompt_reader: Arc::new(prompt_reader),
             lacks,
         })
     }
@@ -121,9 +124,14 @@ impl SqliteStore {
             path,
             writer,
             checkpointer,
+            prompt_reader,
             ..
         } = self;
         checkpointer.stop().await;
+        // Whoever closes the file last moves the log into it.
+        if let Some(reader) = Arc::into_inner(prompt_reader) {
+            reader.close().await;
+        }
         let closed = writer.into_inner().connection.close().await;
         closed.map_err(|source| StoreError::Open {
             path,
@@ -163,6 +171,10 @@ impl Store for SqliteStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn prompt_reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.prompt_reader) as Arc<dyn Reader>
     }
 
     async fn begin_snapshot(&self) -> Result<i64, StoreError> {

@@ -9,7 +9,7 @@ use futures::TryStreamExt as _;
 use reprise_domain::record::AttemptRecord;
 use reprise_domain::{Digest, TaskKey};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, QueryBuilder, Row as _, Sqlite};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, QueryBuilder, Row as _, Sqlite};
 use tokio::sync::Mutex;
 
 use super::super::attempts;
@@ -61,6 +61,23 @@ impl SqliteReader {
         Self {
             path: path.display().to_string(),
             source: Source::Pool(pool),
+        }
+    }
+
+    /// A reader with a connection of its own, whose thread has the priority of the
+    /// caller's.
+    pub(super) async fn single(path: &Path) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            path: path.display().to_string(),
+            source: Source::Single(Mutex::new(options(path).connect().await?)),
+        })
+    }
+
+    /// Closes its connection, if it has one of its own.
+    pub(super) async fn close(self) {
+        if let Source::Single(connection) = self.source {
+            // It has nothing to write.
+            let _ = connection.into_inner().close().await;
         }
     }
 
@@ -144,7 +161,7 @@ impl Reader for SqliteReader {
         let connection = opened.await.map_err(|error| self.failed(error))?;
         Ok(Arc::new(Self {
             path: self.path.clone(),
-            source: Source::Frozen(Mutex::new(connection)),
+            source: Source::Single(Mutex::new(connection)),
         }))
     }
 

@@ -9,6 +9,8 @@
 //! begins so, or with a tab or a carriage return, gets a `'` before it, by which
 //! spreadsheets know text. Numbers stay as they are.
 
+use std::borrow::Cow;
+
 use crate::format::{exact, fixed};
 use crate::table::{Cell, Column, Table};
 
@@ -68,7 +70,7 @@ impl Shape {
     fn names(self, key: &str) -> Vec<String> {
         ["", "_std", "_ci_low", "_ci_high"][..self.width()]
             .iter()
-            .map(|ending| inert(&format!("{key}{ending}")))
+            .map(|ending| inert(&format!("{key}{ending}")).into_owned())
             .collect()
     }
 
@@ -80,7 +82,7 @@ impl Shape {
                 .unwrap_or_default()
         };
         let mut fields = match cell {
-            Cell::Text(text) => vec![inert(text)],
+            Cell::Text(text) => vec![inert(text).into_owned()],
             Cell::Count(count) => vec![count.to_string()],
             Cell::Number(value) => vec![number(Some(*value))],
             Cell::Probability(value) | Cell::Exact(value) => {
@@ -100,11 +102,26 @@ impl Shape {
 }
 
 /// Text that a spreadsheet does not compute.
-fn inert(text: &str) -> String {
+fn inert(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
+        format!("'{text}").into()
     } else {
-        text.to_owned()
+        text.into()
+    }
+}
+
+/// Appends a field of text to a line of CSV, marked and quoted where it needs to be.
+pub fn push_text(line: &mut String, text: &str) {
+    push_field(line, &inert(text));
+}
+
+fn push_field(text: &mut String, field: &str) {
+    if field.contains(['"', ',', '\r', '\n']) {
+        text.push('"');
+        text.push_str(&field.replace('"', "\"\""));
+        text.push('"');
+    } else {
+        text.push_str(field);
     }
 }
 
@@ -113,13 +130,7 @@ fn push_record(text: &mut String, fields: impl Iterator<Item = String>) {
         if position > 0 {
             text.push(',');
         }
-        if field.contains(['"', ',', '\r', '\n']) {
-            text.push('"');
-            text.push_str(&field.replace('"', "\"\""));
-            text.push('"');
-        } else {
-            text.push_str(&field);
-        }
+        push_field(text, &field);
     }
     text.push_str("\r\n");
 }
@@ -196,7 +207,7 @@ mod tests {
                 .records()
                 .flat_map(|record| record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
                 .collect();
-            let marked: Vec<String> = texts.iter().map(|text| inert(text)).collect();
+            let marked: Vec<String> = texts.iter().map(|text| inert(text).into_owned()).collect();
             prop_assert_eq!(read, marked);
         }
     }

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use reprise_domain::Factor;
 use serde::{Serialize, Serializer};
 
 use crate::interval::Interval;
@@ -20,12 +21,25 @@ const VERSION: u32 = 1;
 /// # Errors
 /// When `out` cannot be written.
 pub fn results_json(sets: &[RunSet], out: &mut impl Write) -> std::io::Result<()> {
+    let has_factors = sets.iter().any(|set| !set.level().is_empty());
+    let mut finals = sets.iter().flat_map(RunSet::finals);
+    let tells = Tells {
+        factors: has_factors,
+        embeddings: finals.any(|end| end.pretrain_seed.is_some()),
+    };
     let document = Document {
         version: VERSION,
-        sets: sets.iter().map(SetView::of).collect(),
+        sets: sets.iter().map(|set| SetView::of(set, tells)).collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &document)?;
     out.write_all(b"\n")
+}
+
+/// What a document has for all its sets, if it has it for one.
+#[derive(Clone, Copy)]
+struct Tells {
+    factors: bool,
+    embeddings: bool,
 }
 
 #[derive(Serialize)]
@@ -37,6 +51,8 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct SetView<'a> {
     method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    factors: Option<LevelView<'a>>,
     dataset: &'a str,
     planned: usize,
     finished: usize,
@@ -49,9 +65,10 @@ struct SetView<'a> {
 }
 
 impl<'a> SetView<'a> {
-    fn of(set: &'a RunSet) -> Self {
+    fn of(set: &'a RunSet, tells: Tells) -> Self {
         Self {
-            method: set.label(),
+            method: set.method(),
+            factors: tells.factors.then(|| LevelView(set.level())),
             dataset: set.dataset().as_str(),
             planned: set.planned(),
             finished: set.finished(),
@@ -60,8 +77,17 @@ impl<'a> SetView<'a> {
             blocked: set.blocked(),
             validation: SummaryView::of(set, Split::Validation),
             test: SummaryView::of(set, Split::Test),
-            runs: RunViews(set),
+            runs: RunViews(set, tells),
         }
+    }
+}
+
+/// The values of factors by their names, in the order of the study.
+struct LevelView<'a>(&'a [Factor]);
+
+impl Serialize for LevelView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|factor| (&factor.name, &factor.value)))
     }
 }
 
@@ -99,17 +125,21 @@ impl SummaryView {
     }
 }
 
-struct RunViews<'a>(&'a RunSet);
+struct RunViews<'a>(&'a RunSet, Tells);
 
 impl Serialize for RunViews<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.finals().map(RunView::of))
+        let runs = self.0.finals().map(|end| RunView::of(end, self.1));
+        serializer.collect_seq(runs)
     }
 }
 
 #[derive(Serialize)]
 struct RunView {
     seed: u64,
+    /// `null` for a run that searches no embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pretrain_seed: Option<Option<u64>>,
     queries: usize,
     simulated_seconds: f64,
     architecture: Option<u32>,
@@ -118,10 +148,12 @@ struct RunView {
 }
 
 impl RunView {
-    fn of(end: &Final) -> Self {
+    fn of(end: &Final, tells: Tells) -> Self {
+        let pretrain_seed = end.pretrain_seed.map(|seed| seed.0);
         let accuracy = |split| Some(end.incumbent?.accuracy(split).percent());
         Self {
             seed: end.seed.0,
+            pretrain_seed: tells.embeddings.then_some(pretrain_seed),
             queries: end.queries,
             simulated_seconds: end.simulated.get(),
             architecture: end.incumbent.map(|incumbent| incumbent.arch.0),
@@ -133,10 +165,43 @@ impl RunView {
 
 #[cfg(test)]
 mod tests {
+    use reprise_domain::{Dataset, Scalar, Seed};
     use serde_json::Value;
 
     use super::*;
-    use crate::testing::{run, run_set};
+    use crate::sample::{Group, Runs};
+    use crate::testing::{run, run_set, trajectory};
+
+    #[test]
+    fn factors_and_embeddings_are_told_of_all_runs_or_of_none() {
+        let group = Group {
+            level: vec![Factor {
+                name: "latent".to_owned(),
+                value: Scalar::Whole(8),
+            }],
+            ..Group::new("rl", Dataset::Cifar10)
+        };
+        let mut runs = Runs::default();
+        let trajectory = trajectory(&[(91.0, 94.0, 2.5)]);
+        runs.push_on(Seed(1), Some(Seed(4)), &trajectory).unwrap();
+        let leveled = RunSet::of(group, (1, 0), runs).unwrap();
+        let random = run_set("random", vec![run(1, &[])]);
+        let written = |sets: &[RunSet]| {
+            let mut text = Vec::new();
+            results_json(sets, &mut text).unwrap();
+            serde_json::from_slice::<Value>(&text).unwrap()["sets"].clone()
+        };
+        let sets = written(&[leveled, random.clone()]);
+        assert_eq!(sets[0]["method"], "rl");
+        assert_eq!(sets[0]["factors"], serde_json::json!({"latent": 8}));
+        assert_eq!(sets[0]["runs"][0]["pretrain_seed"], 4);
+        assert_eq!(sets[1]["factors"], serde_json::json!({}));
+        let run = sets[1]["runs"][0].as_object().unwrap();
+        assert_eq!(run["pretrain_seed"], Value::Null);
+        let plain = written(&[random]);
+        assert!(plain[0].get("factors").is_none());
+        assert!(plain[0]["runs"][0].get("pretrain_seed").is_none());
+    }
 
     #[test]
     fn every_run_is_there_and_absent_numbers_are_null() {

@@ -1,9 +1,9 @@
-//! Tables of experiments: a row a level, with the factors as columns; and a row a run.
+//! Tables of experiments: a row a level, with the factors as columns.
 
-use reprise_domain::Factor;
-use reprise_domain::program::{Goal, Scalar};
+use reprise_domain::program::Goal;
 use reprise_domain::study::MetricPlan;
 
+use super::factor::{distinct, exact, factors, level_cells};
 use super::{Cell, Column, Estimate, Table};
 use crate::experiment::LevelSet;
 use crate::format::plural;
@@ -20,7 +20,8 @@ const MOST_DECIMALS: usize = 12;
 
 /// One row a level as `mean ± std [low, high]` a metric, for people.
 pub fn experiment_overview(sets: &[LevelSet]) -> Table {
-    let (factors, metrics) = (factors(sets), metrics(sets));
+    let factors = factors(sets.iter().map(LevelSet::level));
+    let metrics = metrics(sets);
     let mut columns = vec![Column::new("experiment")];
     columns.extend(factors.iter().map(|name| Column::new(*name)));
     columns.extend(metrics.iter().map(|metric| {
@@ -49,7 +50,8 @@ pub fn experiment_overview(sets: &[LevelSet]) -> Table {
 
 /// One row a level, one number a column, for spreadsheets and data frames.
 pub fn experiment_table(sets: &[LevelSet]) -> Table {
-    let (factors, metrics) = (factors(sets), metrics(sets));
+    let factors = factors(sets.iter().map(LevelSet::level));
+    let metrics = metrics(sets);
     let mut columns = vec![Column::new("experiment")];
     columns.extend(factors.iter().map(|name| Column::new(*name)));
     columns.extend(["planned", "finished", "failed", "missing"].map(Column::new));
@@ -87,72 +89,11 @@ pub fn experiment_table(sets: &[LevelSet]) -> Table {
     distinct(table)
 }
 
-/// Every finished run in one row, numbers with all their digits.
-pub fn experiment_runs(sets: &[LevelSet]) -> Table {
-    let (factors, metrics) = (factors(sets), metrics(sets));
-    let mut columns = vec![Column::new("experiment")];
-    columns.extend(factors.iter().map(|name| Column::new(*name)));
-    columns.extend(["seed", "task"].map(Column::new));
-    columns.extend(metrics.iter().map(|metric| {
-        let column = Column::new(&metric.name);
-        match &metric.unit {
-            Some(unit) => column.unit(unit.clone()),
-            None => column,
-        }
-    }));
-    columns.extend(["attempts", "worker host"].map(Column::new));
-    columns.push(Column::new("wall seconds").unit("s"));
-    let mut table = Table::new("Runs", columns);
-    for set in sets {
-        for run in set.runs() {
-            let mut row = head(set, &factors);
-            row.extend([Cell::Count(run.seed.0), Cell::text(&run.task)]);
-            row.extend(metrics.iter().map(|metric| {
-                let value = run.metrics.get(&metric.name);
-                value.map_or_else(|| Cell::missing(NOT_A_METRIC), |value| exact(*value))
-            }));
-            row.extend([
-                Cell::Count(run.attempts.into()),
-                Cell::text(&run.host),
-                exact(run.wall.get()),
-            ]);
-            table.push(row);
-        }
-    }
-    distinct(table)
-}
-
 /// The experiment and its values.
 fn head(set: &LevelSet, factors: &[&str]) -> Vec<Cell> {
     let mut row = vec![Cell::text(set.experiment())];
-    row.extend(factors.iter().map(|name| {
-        let mut level = set.level().iter();
-        let value = level.find(|factor| factor.name == *name);
-        value.map_or_else(
-            || Cell::missing(NOT_A_FACTOR),
-            |factor| value_cell(&factor.value),
-        )
-    }));
+    row.extend(level_cells(factors, set.level(), NOT_A_FACTOR));
     row
-}
-
-fn value_cell(value: &Scalar) -> Cell {
-    match value {
-        Scalar::Whole(number) => match u64::try_from(*number) {
-            Ok(count) => Cell::Count(count),
-            Err(_) => exact(*number as f64),
-        },
-        Scalar::Real(number) => exact(*number),
-        Scalar::Flag(_) | Scalar::Text(_) => Cell::text(value.to_string()),
-    }
-}
-
-fn exact(value: f64) -> Cell {
-    if value.is_finite() {
-        Cell::Exact(value)
-    } else {
-        Cell::missing("not a finite number")
-    }
 }
 
 fn estimate(set: &LevelSet, metric: &str) -> Cell {
@@ -198,17 +139,6 @@ fn interval(set: &LevelSet, metric: &str, values: &[f64]) -> Option<Interval> {
 
 fn has(set: &LevelSet, metric: &str) -> bool {
     set.metrics().iter().any(|known| known.name == metric)
-}
-
-/// The factors of all sets, in order of first appearance.
-fn factors(sets: &[LevelSet]) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for Factor { name, .. } in sets.iter().flat_map(LevelSet::level) {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
-        }
-    }
-    names
 }
 
 /// The metrics of all sets, in order of first appearance, each as it appeared first.
@@ -274,28 +204,11 @@ fn absences(sets: &[LevelSet]) -> Vec<String> {
     absent.collect()
 }
 
-/// A number after the name of a column whose name for machines another one has:
-/// people name factors and metrics as they like.
-fn distinct(mut table: Table) -> Table {
-    for place in 1..table.columns.len() {
-        let name = table.columns[place].name.clone();
-        let mut number = 1;
-        while table.columns[..place]
-            .iter()
-            .any(|before| before.key() == table.columns[place].key())
-        {
-            number += 1;
-            table.columns[place].name = format!("{name} {number}");
-        }
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use reprise_domain::{Seconds, Seed};
+    use reprise_domain::{Factor, Scalar, Seed};
 
     use super::*;
     use crate::experiment::ProgramRun;
@@ -320,11 +233,7 @@ mod tests {
             .rev()
             .map(|(place, value)| ProgramRun {
                 seed: Seed(place as u64 + 1),
-                task: format!("k{}", place + 1),
                 metrics: BTreeMap::from([("loss".to_owned(), *value)]),
-                attempts: 2,
-                host: "den".to_owned(),
-                wall: Seconds::new(1.5).unwrap(),
             });
         let metrics = vec![metric("loss", Some("nats"), Some(Goal::Min))];
         LevelSet::new("port", level, metrics, (planned, failed), runs.collect()).unwrap()
@@ -370,30 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn runs_have_all_their_digits_and_where_they_were_made() {
-        let value = 0.1 + 0.2;
-        let text = csv(&experiment_runs(&[set(8, &[value, -1e-9], (2, 0))]));
-        assert_eq!(
-            text,
-            "experiment,size,seed,task,loss,attempts,worker_host,wall_seconds\r\n\
-             port,8,1,k1,0.30000000000000004,2,den,1.5\r\n\
-             port,8,2,k2,-1e-9,2,den,1.5\r\n"
-        );
-    }
-
-    #[test]
     fn experiments_of_other_factors_and_metrics_share_a_table() {
         let other = LevelSet::new(
             "other",
             Vec::new(),
-            vec![metric("Attempts", None, None)],
+            vec![metric("Loss", None, None)],
             (1, 0),
             Vec::new(),
         )
         .unwrap();
-        let table = experiment_runs(&[set(8, &[1.0], (1, 0)), other.clone()]);
-        let keys: Vec<_> = table.columns.iter().map(Column::key).collect();
-        assert_eq!(keys[5..7], ["attempts", "attempts_2"]);
         let table = experiment_table(&[set(8, &[1.0], (1, 0)), other]);
         assert_eq!(table.rows[1][1], Cell::missing(NOT_A_FACTOR));
         assert_eq!(table.rows[1][7], Cell::missing(NOT_A_METRIC));

@@ -98,8 +98,8 @@ fn common_seeds(left: &RunSet, right: &RunSet) -> (Vec<f64>, Vec<f64>) {
     let others = right.seeded_accuracies(Split::Test);
     left.seeded_accuracies(Split::Test)
         .into_iter()
-        .filter_map(|(seed, value)| {
-            let position = others.binary_search_by_key(&seed, |other| other.0).ok()?;
+        .filter_map(|(id, value)| {
+            let position = others.binary_search_by_key(&id, |other| other.0).ok()?;
             Some((value, others[position].1))
         })
         .unzip()

@@ -1,27 +1,35 @@
 //! Every finished run in one row, so that anybody can check a summary.
 
+use super::factor::{distinct, factors, level_cells};
+use super::search::NOT_A_FACTOR;
 use super::{Cell, Column, Table};
 use crate::sample::{RunSet, Split};
 
 /// One row a finished run: what it cost and the reported accuracies of its final
 /// incumbent in percent.
 pub fn runs_table(sets: &[RunSet]) -> Table {
-    let mut columns = ["method", "dataset", "seed", "queries"]
-        .map(Column::new)
-        .to_vec();
+    let factors = factors(sets.iter().map(RunSet::level));
+    let mut finals = sets.iter().flat_map(RunSet::finals);
+    let tells_embeddings = finals.any(|end| end.pretrain_seed.is_some());
+    let mut columns = vec![Column::new("method")];
+    columns.extend(factors.iter().map(|name| Column::new(*name)));
+    columns.extend(["dataset", "seed"].map(Column::new));
+    columns.extend(tells_embeddings.then(|| Column::new("pretrain seed")));
+    columns.push(Column::new("queries"));
     columns.push(Column::new("simulated seconds").unit("s").precision(3));
     columns.push(Column::new("architecture"));
     columns.extend(Split::ALL.map(|split| Column::percent(split.as_str()).precision(4)));
     let mut table = Table::new("Runs", columns);
     for set in sets {
         for end in set.finals() {
-            let mut row = vec![
-                Cell::text(set.label()),
-                Cell::text(set.dataset().as_str()),
-                Cell::Count(end.seed.0),
-                Cell::count(end.queries),
-                Cell::number(end.simulated.get()),
-            ];
+            let mut row = vec![Cell::text(set.method())];
+            row.extend(level_cells(&factors, set.level(), NOT_A_FACTOR));
+            row.extend([Cell::text(set.dataset().as_str()), Cell::Count(end.seed.0)]);
+            row.extend(tells_embeddings.then(|| match end.pretrain_seed {
+                Some(seed) => Cell::Count(seed.0),
+                None => Cell::missing("searches no embedding"),
+            }));
+            row.extend([Cell::count(end.queries), Cell::number(end.simulated.get())]);
             if let Some(incumbent) = end.incumbent {
                 row.push(Cell::Count(u64::from(incumbent.arch.0)));
                 row.extend(
@@ -33,7 +41,7 @@ pub fn runs_table(sets: &[RunSet]) -> Table {
             table.push(row);
         }
     }
-    table
+    distinct(table)
 }
 
 #[cfg(test)]

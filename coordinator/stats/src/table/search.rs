@@ -3,6 +3,7 @@
 
 use reprise_domain::Dataset;
 
+use super::factor::{distinct, factors, level_cells};
 use super::{Cell, Column, Estimate, Table};
 use crate::format::plural;
 use crate::interval::{Bootstrap, Interval, LEVEL};
@@ -12,6 +13,7 @@ use crate::summary::Summary;
 const NO_RUN: &str = "no finished run with a query";
 const ONE_RUN: &str = "spread needs two runs";
 const NOT_PLANNED: &str = "not planned";
+pub(super) const NOT_A_FACTOR: &str = "not a factor of the method";
 
 /// Bootstrap interval of a set's mean accuracy, on a stream of its own.
 pub(crate) fn accuracy_interval(set: &RunSet, split: Split, values: &[f64]) -> Option<Interval> {
@@ -23,11 +25,15 @@ pub(crate) fn accuracy_interval(set: &RunSet, split: Split, values: &[f64]) -> O
 /// frames: counts of runs, then per split the summary of the final incumbents'
 /// reported accuracies in percent, then the mean cost of a run.
 pub fn search_table(sets: &[RunSet]) -> Table {
-    let mut columns: Vec<_> = [
-        "method", "dataset", "planned", "finished", "failed", "missing", "measured",
-    ]
-    .map(Column::new)
-    .to_vec();
+    let factors = factors(sets.iter().map(RunSet::level));
+    let mut columns = vec![Column::new("method")];
+    columns.extend(factors.iter().map(|name| Column::new(*name)));
+    columns.extend(
+        [
+            "dataset", "planned", "finished", "failed", "missing", "measured",
+        ]
+        .map(Column::new),
+    );
     for split in Split::ALL {
         for statistic in [
             "mean",
@@ -47,7 +53,7 @@ pub fn search_table(sets: &[RunSet]) -> Table {
     columns.push(Column::new("simulated seconds mean").unit("s").precision(1));
     let mut table = Table::new("Search results", columns);
     for set in by_method(sets) {
-        table.push(tidy_row(set));
+        table.push(tidy_row(set, &factors));
     }
     table.notes.push(format!(
         "accuracies in percent of the incumbent by guiding validation accuracy when the trial ended; \
@@ -55,21 +61,23 @@ pub fn search_table(sets: &[RunSet]) -> Table {
          ci = {:.0} % percentile bootstrap interval of the mean",
         100.0 * LEVEL
     ));
+    table.notes.extend(crossing(sets));
     table.notes.extend(absences(sets));
-    table
+    distinct(table)
 }
 
-fn tidy_row(set: &RunSet) -> Vec<Cell> {
+fn tidy_row(set: &RunSet, factors: &[&str]) -> Vec<Cell> {
     let measured = set.accuracies(Split::Test).len();
-    let mut row = vec![
-        Cell::text(set.label()),
+    let mut row = vec![Cell::text(set.method())];
+    row.extend(level_cells(factors, set.level(), NOT_A_FACTOR));
+    row.extend([
         Cell::text(set.dataset().as_str()),
         Cell::count(set.planned()),
         Cell::count(set.finished()),
         Cell::count(set.failed()),
         Cell::count(set.missing()),
         Cell::count(measured),
-    ];
+    ]);
     for split in Split::ALL {
         let values = set.accuracies(split);
         let summary = Summary::of(&values);
@@ -98,7 +106,9 @@ fn tidy_row(set: &RunSet) -> Vec<Cell> {
 /// `mean ± std [low, high]`, for the paper.
 pub fn search_overview(sets: &[RunSet]) -> Table {
     let datasets = datasets(sets);
+    let factors = factors(sets.iter().map(RunSet::level));
     let mut columns = vec![Column::new("method")];
+    columns.extend(factors.iter().map(|name| Column::new(*name)));
     for dataset in &datasets {
         for split in Split::ALL {
             columns.push(Column::percent(split.as_str()).group(dataset.as_str()));
@@ -111,7 +121,10 @@ pub fn search_overview(sets: &[RunSet]) -> Table {
             sets.iter()
                 .find(|set| set.label() == label && set.dataset() == dataset)
         };
-        let mut row = vec![Cell::text(label)];
+        let named = sets.iter().find(|set| set.label() == label);
+        let (method, level) = named.map_or((label, &[][..]), |set| (set.method(), set.level()));
+        let mut row = vec![Cell::text(method)];
+        row.extend(level_cells(&factors, level, NOT_A_FACTOR));
         for &dataset in &datasets {
             for split in Split::ALL {
                 row.push(
@@ -129,8 +142,9 @@ pub fn search_overview(sets: &[RunSet]) -> Table {
          of the incumbent by guiding validation accuracy when the trial ended",
         100.0 * LEVEL
     ));
+    table.notes.extend(crossing(sets));
     table.notes.extend(absences(sets));
-    table
+    distinct(table)
 }
 
 fn estimate(set: &RunSet, split: Split) -> Cell {
@@ -155,6 +169,16 @@ fn run_counts<'a>(sets: impl Iterator<Item = &'a RunSet>) -> String {
     }
     let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
     counts.join(" / ")
+}
+
+/// What to know of intervals over runs of which some share an embedding.
+fn crossing(sets: &[RunSet]) -> Option<String> {
+    let is_crossed = sets.iter().any(RunSet::is_crossed);
+    is_crossed.then(|| {
+        "every search seed has a run on every embedding: runs that share a seed or an embedding \
+         are not independent, and the intervals take them as if they were"
+            .to_owned()
+    })
 }
 
 /// A sentence for every set that lacks runs (INV-8).
@@ -199,8 +223,11 @@ fn by_method(sets: &[RunSet]) -> Vec<&RunSet> {
 
 #[cfg(test)]
 mod tests {
+    use reprise_domain::{Factor, Scalar, Seed};
+
     use super::*;
-    use crate::testing::{gathered, one_query_runs, run, run_set};
+    use crate::sample::{Group, Runs};
+    use crate::testing::{gathered, one_query_runs, run, run_set, trajectory};
 
     #[test]
     fn the_tidy_table_holds_numbers_and_reasons() {
@@ -238,6 +265,47 @@ mod tests {
              1 not finished, 1 finished without a query"
         );
         assert_eq!(table.rows[0].last(), Some(&Cell::text("1")));
+    }
+
+    #[test]
+    fn factors_are_columns_where_there_are_any() {
+        let leveled = |latent, values: &[f64]| {
+            let group = Group {
+                level: vec![Factor {
+                    name: "latent".to_owned(),
+                    value: Scalar::Whole(latent),
+                }],
+                crossed: true,
+                ..Group::new("rl", Dataset::Cifar10)
+            };
+            let mut runs = Runs::default();
+            for (place, test) in values.iter().enumerate() {
+                let trajectory = trajectory(&[(90.0, *test, 1.0)]);
+                let pretrain_seed = Some(Seed(place as u64 + 1));
+                runs.push_on(Seed(1), pretrain_seed, &trajectory).unwrap();
+            }
+            RunSet::of(group, (values.len(), 0), runs).unwrap()
+        };
+        let random = one_query_runs("random", &[93.0]);
+        let sets = [leveled(8, &[93.0, 94.0]), leveled(16, &[95.0]), random];
+        let table = search_table(&sets);
+        let keys: Vec<_> = table.columns.iter().take(4).map(Column::key).collect();
+        assert_eq!(keys, ["method", "latent", "dataset", "planned"]);
+        let head = |row: usize| table.rows[row][..2].to_vec();
+        assert_eq!(head(0), [Cell::text("rl"), Cell::Count(8)]);
+        assert_eq!(head(1), [Cell::text("rl"), Cell::Count(16)]);
+        assert_eq!(head(2), [Cell::text("random"), Cell::missing(NOT_A_FACTOR)]);
+        assert!(
+            table.notes[1].contains("not independent"),
+            "{:?}",
+            table.notes
+        );
+        let overview = search_overview(&sets);
+        assert_eq!(overview.columns[1].name, "latent");
+        assert_eq!(overview.rows[1][1], Cell::Count(16));
+        let plain = search_table(&[one_query_runs("random", &[93.0])]);
+        assert!(plain.columns.iter().all(|column| column.name != "latent"));
+        assert_eq!(plain.notes.len(), 1);
     }
 
     #[test]

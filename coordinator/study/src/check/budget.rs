@@ -13,25 +13,29 @@ use crate::names;
 use crate::path::KeyPath;
 use crate::value::{Count, Name};
 
-/// Checks `search.datasets` and `search.budget` together.
+/// Checks `search.datasets` and `search.budget` together; `source` where it is known.
 pub(super) fn check(
     checker: &Checker<'_>,
     section: &KeyPath,
     names: &[Name<Dataset>],
     form: &BudgetForm,
-    source: &BenchmarkSource,
-) -> Result<Vec<DatasetBudget>, StudyFileError> {
+    source: Option<&BenchmarkSource>,
+) -> Vec<DatasetBudget> {
     let path = section.key("datasets");
     let datasets: Vec<Dataset> = names.iter().map(|name| name.0).collect();
     if datasets.is_empty() {
-        return Err(checker.wrong(&path, "at least one data set"));
+        checker.note(checker.wrong(&path, "at least one data set"));
+        return Vec::new();
     }
-    let answered = benchmark::datasets(source, checker.space);
     for (index, dataset) in datasets.iter().enumerate() {
         let path = path.index(index);
         if datasets[..index].contains(dataset) {
-            return Err(checker.wrong(&path, "every data set once"));
+            checker.note(checker.wrong(&path, "every data set once"));
         }
+        let Some(source) = source else {
+            continue;
+        };
+        let answered = benchmark::datasets(source, checker.space);
         if !answered.contains(dataset) {
             let known: Vec<&str> = answered.iter().map(|dataset| dataset.as_str()).collect();
             let benchmark = benchmark::describe(source, checker.space);
@@ -42,7 +46,7 @@ pub(super) fn check(
                 benchmark,
             };
             let hint = format!("it answers for {}", names::listed(&known, ", "));
-            return Err(checker.at_value(&path, problem).with_hint(hint));
+            checker.note(checker.at_value(&path, problem).with_hint(hint));
         }
     }
     let path = section.key("budget");
@@ -53,15 +57,15 @@ pub(super) fn check(
         if !datasets.contains(&dataset) {
             let dataset = dataset.as_str();
             let key = path.key(dataset);
+            let path = path.clone();
             let problem = Problem::UnusedBudget { path, dataset };
-            return Err(checker
-                .at_key(&key, problem)
-                .with_hint("remove it, or add the data set to `search.datasets`".to_owned()));
+            let hint = "remove it, or add the data set to `search.datasets`".to_owned();
+            checker.note(checker.at_key(&key, problem).with_hint(hint));
         }
     }
     datasets
         .into_iter()
-        .map(|dataset| simulated(checker, &path, form, dataset))
+        .filter_map(|dataset| checker.keep(simulated(checker, &path, form, dataset)))
         .collect()
 }
 
@@ -71,17 +75,17 @@ fn of_queries(
     datasets: &[Dataset],
     form: &BudgetForm,
     queries: Count,
-) -> Result<Vec<DatasetBudget>, StudyFileError> {
+) -> Vec<DatasetBudget> {
     if form.durations().next().is_some() {
         let expected = "either `queries` or a duration for each data set";
-        return Err(checker.wrong(path, expected));
+        checker.note(checker.wrong(path, expected));
     }
-    let queries = checker.whole(&path.key("queries"), Some(queries), 1, search::QUERIES)?;
+    let queries = checker.whole(&path.key("queries"), Some(queries), 1, search::QUERIES);
     let budget = Budget::Queries(queries);
-    Ok(datasets
+    datasets
         .iter()
         .map(|&dataset| DatasetBudget { dataset, budget })
-        .collect())
+        .collect()
 }
 
 fn simulated(

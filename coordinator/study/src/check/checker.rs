@@ -1,7 +1,12 @@
 //! The tools of a check: mistakes at a path, and numbers within bounds.
+//!
+//! A mistake is noted and the check goes on with a value that could stand there, so
+//! that the next mistake is found, too.
+
+use std::cell::RefCell;
 
 use reprise_domain::SpaceName;
-use reprise_domain::bounds::{self, Real, Whole};
+use reprise_domain::bounds::{self, Whole};
 
 use crate::error::{Problem, StudyFileError};
 use crate::path::KeyPath;
@@ -11,13 +16,41 @@ use crate::value::Count;
 
 /// The file that is checked.
 pub(super) struct Checker<'a> {
-    pub(super) source: &'a Source<'a>,
+    source: &'a Source<'a>,
     pub(super) tree: &'a Tree,
     /// The study's space, which decides many defaults.
     pub(super) space: SpaceName,
+    mistakes: RefCell<Vec<StudyFileError>>,
+}
+
+impl<'a> Checker<'a> {
+    /// Without mistakes yet.
+    pub(super) fn new(source: &'a Source<'a>, tree: &'a Tree, space: SpaceName) -> Self {
+        Self {
+            source,
+            tree,
+            space,
+            mistakes: RefCell::default(),
+        }
+    }
+
+    /// The mistakes that were noted.
+    pub(super) fn mistakes(self) -> Vec<StudyFileError> {
+        self.mistakes.into_inner()
+    }
 }
 
 impl Checker<'_> {
+    /// Notes a mistake.
+    pub(super) fn note(&self, mistake: StudyFileError) {
+        self.mistakes.borrow_mut().push(mistake);
+    }
+
+    /// What was checked, or nothing and a mistake noted.
+    pub(super) fn keep<T>(&self, checked: Result<T, StudyFileError>) -> Option<T> {
+        checked.map_err(|mistake| self.note(mistake)).ok()
+    }
+
     /// Where the key of `path` stands.
     pub(super) fn place(&self, path: &KeyPath) -> Place {
         self.source.place(self.tree.span(path))
@@ -44,6 +77,19 @@ impl Checker<'_> {
         self.at_value(path, problem)
     }
 
+    /// A whole number within `bound`.
+    pub(super) fn whole_of(
+        &self,
+        path: &KeyPath,
+        Count(given): Count,
+        bound: Whole,
+    ) -> Result<u32, StudyFileError> {
+        given
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| bound.contains(*number))
+            .ok_or_else(|| self.wrong(path, bound.to_string()))
+    }
+
     /// A whole number within `bound`, or its default.
     pub(super) fn whole(
         &self,
@@ -51,47 +97,27 @@ impl Checker<'_> {
         given: Option<Count>,
         default: u32,
         bound: Whole,
-    ) -> Result<u32, StudyFileError> {
-        let Some(Count(given)) = given else {
-            return Ok(default);
-        };
-        given
-            .and_then(|number| u32::try_from(number).ok())
-            .filter(|number| bound.contains(*number))
-            .ok_or_else(|| self.wrong(path, bound.to_string()))
+    ) -> u32 {
+        let checked = given.map(|given| self.whole_of(path, given, bound));
+        checked
+            .and_then(|checked| self.keep(checked))
+            .unwrap_or(default)
     }
 
-    /// A number within `bound`, or its default.
-    pub(super) fn real(
-        &self,
-        path: &KeyPath,
-        given: Option<f64>,
-        default: f64,
-        bound: Real,
-    ) -> Result<f64, StudyFileError> {
-        match given {
-            Some(number) if !bound.contains(number) => Err(self.wrong(path, bound.to_string())),
-            given => Ok(given.unwrap_or(default)),
-        }
-    }
-
-    /// Refuses a section of more tasks than one sweep may have. The factors are
-    /// counts of things in the file, so their product fits.
-    pub(super) fn bound(&self, path: &KeyPath, factors: &[usize]) -> Result<(), StudyFileError> {
+    /// Notes a section of more tasks than one sweep may have.
+    pub(super) fn bound(&self, path: &KeyPath, tasks: u64) {
         let most = u64::from(bounds::study::TASKS);
-        let tasks = factors.iter().fold(1_u64, |product, &factor| {
-            product.saturating_mul(factor as u64)
-        });
-        if tasks <= most {
-            return Ok(());
+        if tasks > most {
+            let path = path.clone();
+            let place = path.clone();
+            self.note(self.at_key(&place, Problem::TooManyTasks { path, tasks, most }));
         }
-        Err(self.at_key(
-            path,
-            Problem::TooManyTasks {
-                path: path.clone(),
-                tasks,
-                most,
-            },
-        ))
     }
+}
+
+/// How many tasks a sweep over so many things of several kinds has; saturates.
+pub(super) fn tasks(factors: &[usize]) -> u64 {
+    factors.iter().fold(1_u64, |product, &factor| {
+        product.saturating_mul(factor as u64)
+    })
 }

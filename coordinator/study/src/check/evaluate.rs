@@ -4,7 +4,7 @@ use reprise_domain::bounds::Whole;
 use reprise_domain::study::{ArchSelection, EvaluatePlan};
 use reprise_domain::{ArchIndex, Dataset, Recipe, Seconds, SpaceName};
 
-use super::checker::Checker;
+use super::checker::{Checker, tasks};
 use super::{limits, numbers};
 use crate::error::{Problem, StudyFileError};
 use crate::form::{EvaluateForm, TrainedDataset};
@@ -19,26 +19,27 @@ pub(super) fn check(
     checker: &Checker<'_>,
     form: EvaluateForm,
     silence: Option<Seconds>,
-) -> Result<EvaluatePlan, StudyFileError> {
+) -> EvaluatePlan {
     let path = KeyPath::root().key("evaluate");
     if checker.space != SpaceName::Nasbench201 {
         let problem = Problem::OtherSpace {
             path: path.clone(),
             name: "evaluate",
         };
-        return Err(checker.at_key(&path, problem));
+        checker.note(checker.at_key(&path, problem));
     }
     let TrainedDataset::Digits = form.dataset.0;
-    let architectures = architectures(checker, &path.key("architectures"), form.architectures)?;
-    let seeds = numbers::seeds(checker, &path.key("seeds"), form.seeds)?;
+    let architectures = architectures(checker, &path.key("architectures"), form.architectures);
+    let architectures = checker.keep(architectures).unwrap_or(ArchSelection::Unique);
+    let seeds = numbers::seeds(checker, &path.key("seeds"), &form.seeds);
     let count = match &architectures {
         // Which cells are distinct is the planner's to count; this bounds it.
         ArchSelection::All | ArchSelection::Unique => CELLS as usize,
         ArchSelection::FirstUnique(count) => *count as usize,
         ArchSelection::Listed(indices) => indices.len(),
     };
-    checker.bound(&path, &[count, seeds.len()])?;
-    Ok(EvaluatePlan {
+    checker.bound(&path, tasks(&[count, seeds.len()]));
+    EvaluatePlan {
         architectures,
         dataset: Dataset::Digits,
         recipe: form.recipe.map_or(Recipe::DigitsSmall, |name| name.0),
@@ -49,8 +50,8 @@ pub(super) fn check(
             form.time_limit.as_ref(),
             form.silence_limit.as_ref(),
             silence,
-        )?,
-    })
+        ),
+    }
 }
 
 fn architectures(
@@ -65,7 +66,7 @@ fn architectures(
                 least: 1,
                 most: CELLS,
             };
-            let count = checker.whole(&path, Some(count), 1, bound)?;
+            let count = checker.whole_of(&path, count, bound)?;
             return Ok(ArchSelection::FirstUnique(count));
         }
         Architectures::Numbers(numbers) => numbers,
@@ -81,7 +82,7 @@ fn architectures(
             _ => {}
         }
     }
-    let numbers = numbers::check(checker, path, form)?;
+    let numbers = numbers::check(checker, path, &form)?;
     let indices = numbers
         .into_iter()
         .map(|number| {

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reprise_domain::Seconds;
 use reprise_domain::bounds::{program as bounds, study};
 use reprise_domain::program::{Needs, ProgramLimits};
 use reprise_domain::study::{ExperimentPlan, GridFactor, MetricPlan};
+use reprise_domain::{Seconds, SpecProblem};
 
-use super::checker::Checker;
+use super::checker::{Checker, tasks};
 use super::{limits, numbers, size};
 use crate::error::{Problem, StudyFileError};
 use crate::experiment::{ExperimentForm, LimitsForm, NeedsForm, SizeText};
@@ -20,7 +20,7 @@ pub(super) fn check(
     checker: &Checker<'_>,
     forms: Vec<ExperimentForm>,
     silence: Option<Seconds>,
-) -> Result<(Vec<ExperimentPlan>, Vec<FileSource>), StudyFileError> {
+) -> (Vec<ExperimentPlan>, Vec<FileSource>) {
     let section = KeyPath::root().key("experiments");
     let mut plans = Vec::with_capacity(forms.len());
     let mut files = Vec::new();
@@ -30,15 +30,15 @@ pub(super) fn check(
         if let Some(first) = names.insert(form.name.clone(), index) {
             let problem = Problem::DuplicateName {
                 path: path.clone(),
-                name: form.name,
+                name: form.name.clone(),
                 first: section.index(first),
             };
-            return Err(checker.at_value(&path.key("name"), problem));
+            checker.note(checker.at_value(&path.key("name"), problem));
         }
-        files.extend(shipped(checker, &path, index, form.files.as_deref())?);
-        plans.push(entry(checker, &path, form, silence)?);
+        files.extend(shipped(checker, &path, index, form.files.as_deref()));
+        plans.push(entry(checker, &path, form, silence));
     }
-    Ok((plans, files))
+    (plans, files)
 }
 
 fn entry(
@@ -46,7 +46,7 @@ fn entry(
     path: &KeyPath,
     form: ExperimentForm,
     silence: Option<Seconds>,
-) -> Result<ExperimentPlan, StudyFileError> {
+) -> ExperimentPlan {
     let grid = form.grid.map_or_else(Vec::new, |grid| grid.0);
     let metrics = form.metrics.0.into_iter();
     let given = form.limits.unwrap_or_default();
@@ -69,18 +69,18 @@ fn entry(
                 goal: form.goal.map(|goal| goal.0),
             })
             .collect(),
-        needs: needs(checker, &path.key("needs"), &form.needs.unwrap_or_default())?,
-        uses: uses(checker, &limits_path, &given)?,
-        seeds: numbers::seeds(checker, &path.key("seeds"), form.seeds)?,
+        needs: needs(checker, &path.key("needs"), &form.needs.unwrap_or_default()),
+        uses: uses(checker, &limits_path, &given),
+        seeds: numbers::seeds(checker, &path.key("seeds"), &form.seeds),
         limits: limits::check_named(
             checker,
             &limits_path,
             ("time", given.time.as_ref()),
             ("silence", given.silence.as_ref()),
             silence,
-        )?,
+        ),
     };
-    checked(checker, path, &plan)?;
+    checked(checker, path, &plan);
     let (levels, most) = (plan.levels(), study::STAGES);
     if levels > most {
         let path = path.key("grid");
@@ -89,24 +89,27 @@ fn entry(
             found: format!("a grid of {levels} combinations"),
             expected: format!("at most {most}"),
         };
-        return Err(checker.at_key(&path, problem));
+        checker.note(checker.at_key(&path, problem));
+    } else {
+        checker.bound(path, tasks(&[levels, plan.seeds.len()]));
     }
-    checker.bound(path, &[plan.levels(), plan.seeds.len()])?;
-    Ok(plan)
+    plan
 }
 
 /// Asks what every submitted study is asked, and shows the answer in the file.
-fn checked(
+fn checked(checker: &Checker<'_>, path: &KeyPath, plan: &ExperimentPlan) {
+    for problem in plan.check().err().into_iter().flatten() {
+        checker.note(shown(checker, path, plan, problem));
+    }
+}
+
+/// A problem of an experiment at its place in the file.
+fn shown(
     checker: &Checker<'_>,
     path: &KeyPath,
     plan: &ExperimentPlan,
-) -> Result<(), StudyFileError> {
-    let Err(problems) = plan.check() else {
-        return Ok(());
-    };
-    let Some(problem) = problems.into_iter().next() else {
-        return Ok(());
-    };
+    problem: SpecProblem,
+) -> StudyFileError {
     let mut steps = KeyPath::from_serde(&problem.path).within(path);
     // What is a list there is a mapping in the file.
     let factors = path.key("grid");
@@ -120,7 +123,7 @@ fn checked(
         found: problem.found,
         expected: problem.expected,
     };
-    Err(checker.at_value(&steps, wrong))
+    checker.at_value(&steps, wrong)
 }
 
 /// The files of an entry.
@@ -129,7 +132,7 @@ fn shipped(
     path: &KeyPath,
     experiment: usize,
     files: Option<&[String]>,
-) -> Result<Vec<FileSource>, StudyFileError> {
+) -> Vec<FileSource> {
     let section = path.key("files");
     let mut known = BTreeSet::new();
     let mut sources = Vec::new();
@@ -137,12 +140,10 @@ fn shipped(
         let path = section.index(index);
         if !bounds::is_path(file) {
             let hint = "files are shipped with their paths relative to the study file";
-            return Err(checker
-                .wrong(&path, bounds::PATH)
-                .with_hint(hint.to_owned()));
-        }
-        if !known.insert(file) {
-            return Err(checker.wrong(&path, "every file once"));
+            let mistake = checker.wrong(&path, bounds::PATH);
+            checker.note(mistake.with_hint(hint.to_owned()));
+        } else if !known.insert(file) {
+            checker.note(checker.wrong(&path, "every file once"));
         }
         sources.push(FileSource {
             experiment,
@@ -151,51 +152,47 @@ fn shipped(
             path,
         });
     }
-    Ok(sources)
+    sources
 }
 
-fn needs(checker: &Checker<'_>, path: &KeyPath, form: &NeedsForm) -> Result<Needs, StudyFileError> {
+fn needs(checker: &Checker<'_>, path: &KeyPath, form: &NeedsForm) -> Needs {
     let whole =
         |key: &str, given, default, bound| checker.whole(&path.key(key), given, default, bound);
-    Ok(Needs {
-        cores: whole("cores", form.cores, 1, bounds::CORES)?,
+    Needs {
+        cores: whole("cores", form.cores, 1, bounds::CORES),
         memory_bytes: bytes(
             checker,
             path,
             "memory",
             form.memory.as_ref(),
             bounds::MEMORY,
-        )?,
-        gpus: whole("gpus", form.gpus, 0, bounds::GPUS)?,
-    })
+        ),
+        gpus: whole("gpus", form.gpus, 0, bounds::GPUS),
+    }
 }
 
-fn uses(
-    checker: &Checker<'_>,
-    path: &KeyPath,
-    form: &LimitsForm,
-) -> Result<ProgramLimits, StudyFileError> {
-    let open_files = form.open_files.map(|given| {
+fn uses(checker: &Checker<'_>, path: &KeyPath, form: &LimitsForm) -> ProgramLimits {
+    let open_files = form.open_files.and_then(|given| {
         let path = path.key("open-files");
-        checker.whole(&path, Some(given), 0, bounds::OPEN_FILES)
+        checker.keep(checker.whole_of(&path, given, bounds::OPEN_FILES))
     });
-    Ok(ProgramLimits {
+    ProgramLimits {
         output_bytes: bytes(
             checker,
             path,
             "output",
             form.output.as_ref(),
             bounds::OUTPUT,
-        )?,
+        ),
         memory_bytes: bytes(
             checker,
             path,
             "memory",
             form.memory.as_ref(),
             bounds::MEMORY,
-        )?,
-        open_files: open_files.transpose()?,
-    })
+        ),
+        open_files,
+    }
 }
 
 fn bytes(
@@ -204,7 +201,7 @@ fn bytes(
     key: &str,
     text: Option<&SizeText>,
     bound: bounds::Bytes,
-) -> Result<Option<u64>, StudyFileError> {
-    text.map(|text| size::check(checker, &path.key(key), text, bound))
-        .transpose()
+) -> Option<u64> {
+    let checked = text.map(|text| size::check(checker, &path.key(key), text, bound));
+    checked.and_then(|checked| checker.keep(checked))
 }

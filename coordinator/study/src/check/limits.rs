@@ -5,7 +5,6 @@ use reprise_domain::{Limits, Seconds};
 
 use super::checker::Checker;
 use super::duration;
-use crate::error::StudyFileError;
 use crate::path::KeyPath;
 use crate::value::DurationText;
 
@@ -17,7 +16,7 @@ pub(super) fn check(
     time_limit: Option<&DurationText>,
     silence_limit: Option<&DurationText>,
     silence: Option<Seconds>,
-) -> Result<Limits, StudyFileError> {
+) -> Limits {
     let time = ("time-limit", time_limit);
     check_named(
         checker,
@@ -35,15 +34,15 @@ pub(super) fn check_named(
     time: (&str, Option<&DurationText>),
     own: (&str, Option<&DurationText>),
     silence: Option<Seconds>,
-) -> Result<Limits, StudyFileError> {
+) -> Limits {
     let duration = |(key, text): (&str, Option<&DurationText>), bound| {
-        text.map(|text| duration::check(checker, &path.key(key), text, bound))
-            .transpose()
+        let checked = text.map(|text| duration::check(checker, &path.key(key), text, bound));
+        checked.and_then(|checked| checker.keep(checked))
     };
-    let time = duration(time, study::TIME_LIMIT)?;
-    let own = duration(own, study::SILENCE_LIMIT)?;
-    Ok(Limits {
+    let time = duration(time, study::TIME_LIMIT);
+    let own = duration(own, study::SILENCE_LIMIT);
+    Limits {
         time,
         silence: own.or(silence),
-    })
+    }
 }

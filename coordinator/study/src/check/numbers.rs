@@ -12,14 +12,11 @@ use crate::value::Numbers;
 
 const EXPECTED: &str = "whole numbers such as `1..20` (20 included), `3` or `[1, 4, 9]`";
 
-/// Checks the seeds of a section.
-pub(super) fn seeds(
-    checker: &Checker<'_>,
-    path: &KeyPath,
-    form: Numbers,
-) -> Result<Seeds, StudyFileError> {
-    let numbers = check(checker, path, form)?;
-    Ok(Seeds(numbers.into_iter().map(Seed).collect()))
+/// The seeds of a section; one of them where they are wrong.
+pub(super) fn seeds(checker: &Checker<'_>, path: &KeyPath, form: &Numbers) -> Seeds {
+    let numbers = checker.keep(check(checker, path, form));
+    let numbers = numbers.unwrap_or_else(|| vec![1]);
+    Seeds(numbers.into_iter().map(Seed).collect())
 }
 
 /// The numbers in the order given: at least one, each once, at most
@@ -27,13 +24,13 @@ pub(super) fn seeds(
 pub(super) fn check(
     checker: &Checker<'_>,
     path: &KeyPath,
-    form: Numbers,
+    form: &Numbers,
 ) -> Result<Vec<u64>, StudyFileError> {
     let numbers = match form {
-        Numbers::One(number) => vec![number],
-        Numbers::List(numbers) => numbers,
-        Numbers::Text(text) => read(&text).map_err(|mistake| {
-            let guess = guess(&text).map(|guess| format!("did you mean `{guess}`?"));
+        Numbers::One(number) => vec![*number],
+        Numbers::List(numbers) => numbers.clone(),
+        Numbers::Text(text) => read(text).map_err(|mistake| {
+            let guess = guess(text).map(|guess| format!("did you mean `{guess}`?"));
             checker.wrong(path, mistake).with_hint(guess)
         })?,
     };

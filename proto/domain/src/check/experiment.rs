@@ -6,8 +6,8 @@ use super::{Checker, SpecProblem, shown};
 use crate::bounds::program as bounds;
 use crate::bounds::search;
 use crate::program::{
-    Needs, ProgramLimits, ProgramSpec, SEED, SEED_NAMES, Scalar, ShippedFile, TemplateError,
-    placeholders,
+    Factor, Needs, ProgramLimits, ProgramSpec, SEED, SEED_NAMES, Scalar, ShippedFile,
+    TemplateError, placeholders,
 };
 use crate::study::ExperimentPlan;
 
@@ -113,6 +113,21 @@ fn parameter(checker: &mut Checker, name: &str) {
         let expected = "another name: the seed is in `seeds`";
         checker.wrong("name", shown(name), expected);
     }
+}
+
+/// One value of each of some factors.
+pub(super) fn level(checker: &mut Checker, level: &[Factor]) {
+    if level.len() > bounds::PARAMETERS {
+        let found = format!("a level of {} factors", level.len());
+        return checker.wrong("level", found, most(bounds::PARAMETERS));
+    }
+    for (index, factor) in level.iter().enumerate() {
+        checker.within(format_args!("level[{index}]"), |checker| {
+            parameter(checker, &factor.name);
+            scalar(checker, &factor.value);
+        });
+    }
+    names_once(checker, "level", level.iter().map(|factor| &factor.name));
 }
 
 fn scalar(checker: &mut Checker, value: &Scalar) {

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::experiment::level;
 use super::{Checker, SpecProblem, shown};
 use crate::benchmark::BenchmarkRef;
-use crate::bounds::{Whole, noop, search, study};
+use crate::bounds::{Whole, noop, search as search_bounds, study};
 use crate::limits::Limits;
 use crate::space::{ArchIndex, Dataset, SpaceName};
 use crate::study::{
-    ArchSelection, EvaluatePlan, MethodPlan, NoopPlan, OnFailure, PretrainPlan, SearchPlan, Seeds,
-    StudySpec,
+    ArchSelection, EvaluatePlan, MethodPlan, NoopPlan, OnFailure, Pairing, PretrainPlan,
+    SearchPlan, Seeds, StudySpec,
 };
-use crate::task::{MethodSpec, ModelName, PretrainSpec};
+use crate::task::{MethodSpec, PretrainSpec};
 use crate::units::Seed;
 
 impl StudySpec {
@@ -45,20 +46,32 @@ impl StudySpec {
             });
             tasks = tasks.saturating_add(plan.seeds.len() as u64);
         }
-        let models = self.pretrain.iter().map(|plan| plan.model);
-        if let Some((first, second)) = repeated(models) {
+        let mut stages = self.pretrain.len();
+        let titles = self.pretrain.iter().map(PretrainPlan::title);
+        if let Some((first, second)) = repeated(titles) {
             checker.wrong(
-                format_args!("pretrain[{second}].model"),
+                format_args!("pretrain[{second}].name"),
                 format!("that of `pretrain[{first}]` again"),
-                "one entry for each model",
+                "every entry with a name or a level of its own",
             );
         }
-        let mut stages = self.pretrain.len();
         if let Some(plan) = &self.search {
-            checker.within("search", |checker| self.search(checker, plan, space));
             let rows = plan.datasets.len().saturating_mul(plan.methods.len());
             stages = stages.saturating_add(rows);
-            tasks = tasks.saturating_add(product(&[rows, plan.seeds.len()]));
+            let embeddings = self.pretrain.iter();
+            let embeddings = embeddings.map(|plan| (plan.title(), plan.seeds.len()));
+            let embeddings: Embeddings = embeddings.collect();
+            checker.within("search", |checker| {
+                search(checker, plan, &embeddings, space);
+            });
+            for method in &plan.methods {
+                let count = match (&plan.pairing, &method.encoding) {
+                    (Pairing::Crossed, Some(title)) => embeddings.get(title).copied().unwrap_or(0),
+                    _ => 1,
+                };
+                let factors = [plan.datasets.len(), plan.seeds.len(), count];
+                tasks = tasks.saturating_add(product(&factors));
+            }
         }
         if let Some(plan) = &self.evaluate {
             checker.within("evaluate", |checker| evaluate(checker, plan, space));
@@ -121,6 +134,14 @@ impl StudySpec {
     }
 
     fn pretrain(&self, checker: &mut Checker, plan: &PretrainPlan, space: SpaceName) {
+        if let Some(name) = plan
+            .name
+            .as_ref()
+            .filter(|name| !search_bounds::is_label(name))
+        {
+            checker.wrong("name", shown(name), search_bounds::LABEL);
+        }
+        level(checker, &plan.level);
         seeds(checker, &plan.seeds);
         limits(checker, plan.limits);
         let task = PretrainSpec {
@@ -132,72 +153,72 @@ impl StudySpec {
             learning_rate: plan.learning_rate,
             clip: plan.clip,
             latent_points: plan.latent_points,
-            quirks: self.quirks.pretrain,
+            quirks: plan.quirks.unwrap_or(self.quirks.pretrain),
             seed: Seed(1),
         };
         task.check_with(checker);
     }
+}
 
-    fn search(&self, checker: &mut Checker, plan: &SearchPlan, space: SpaceName) {
-        seeds(checker, &plan.seeds);
-        datasets(checker, plan, space);
-        if plan.methods.is_empty() {
-            checker.wrong("methods", "empty", "at least one method");
-        }
-        for (index, method) in plan.methods.iter().enumerate() {
-            checker.within(format_args!("methods[{index}]"), |checker| {
-                self.method(checker, method);
-            });
-        }
-        let labels = plan.methods.iter().map(|method| &method.label);
-        if let Some((first, second)) = repeated(labels) {
-            checker.wrong(
-                format_args!("methods[{second}].label"),
-                format!("that of `methods[{first}]` again"),
-                "every label once",
-            );
-        }
-        if let Some((first, second)) = plan.equal_methods() {
-            checker.wrong(
-                format_args!("methods[{second}]"),
-                format!("equal to `methods[{first}]` but for the label"),
-                "methods that differ in a setting or in the encoding",
-            );
-        }
+/// How many embeddings there are of each pretraining entry, by its title.
+type Embeddings = BTreeMap<String, usize>;
+
+fn search(checker: &mut Checker, plan: &SearchPlan, embeddings: &Embeddings, space: SpaceName) {
+    seeds(checker, &plan.seeds);
+    datasets(checker, plan, space);
+    if plan.methods.is_empty() {
+        checker.wrong("methods", "empty", "at least one method");
     }
-
-    fn method(&self, checker: &mut Checker, plan: &MethodPlan) {
-        limits(checker, plan.limits);
-        if !search::is_label(&plan.label) {
-            checker.wrong("label", shown(&plan.label), search::LABEL);
-        }
-        plan.method.check_with(checker);
-        let takes_embedding = matches!(
-            plan.method,
-            MethodSpec::Reinforce { .. } | MethodSpec::Dngo { .. }
+    for (index, method) in plan.methods.iter().enumerate() {
+        checker.within(format_args!("methods[{index}]"), |checker| {
+            self::method(checker, method, embeddings);
+        });
+    }
+    let labels = plan.methods.iter().map(MethodPlan::title);
+    if let Some((first, second)) = repeated(labels) {
+        checker.wrong(
+            format_args!("methods[{second}].label"),
+            format!("that of `methods[{first}]` again"),
+            "every label once",
         );
-        match plan.encoding {
-            None if takes_embedding => {
-                let expected = format!("the embedding that `{}` searches", plan.method.name());
-                checker.wrong("encoding", "missing", expected);
-            }
-            Some(model) if !takes_embedding => {
-                let expected = format!(
-                    "none: `{}` does not look at an embedding",
-                    plan.method.name()
-                );
-                checker.wrong("encoding", format!("`{model}`"), expected);
-            }
-            Some(model) if !self.pretrains(model) => {
-                let expected = "a model that the study pretrains";
-                checker.wrong("encoding", format!("`{model}`"), expected);
-            }
-            _ => {}
-        }
     }
+    if let Some((first, second)) = plan.equal_methods() {
+        checker.wrong(
+            format_args!("methods[{second}]"),
+            format!("equal to `methods[{first}]` but for the label"),
+            "methods that differ in a setting or in the encoding",
+        );
+    }
+}
 
-    fn pretrains(&self, model: ModelName) -> bool {
-        self.pretrain.iter().any(|plan| plan.model == model)
+fn method(checker: &mut Checker, plan: &MethodPlan, embeddings: &Embeddings) {
+    limits(checker, plan.limits);
+    level(checker, &plan.level);
+    if !search_bounds::is_label(&plan.label) {
+        checker.wrong("label", shown(&plan.label), search_bounds::LABEL);
+    }
+    plan.method.check_with(checker);
+    let takes_embedding = matches!(
+        plan.method,
+        MethodSpec::Reinforce { .. } | MethodSpec::Dngo { .. }
+    );
+    match &plan.encoding {
+        None if takes_embedding => {
+            let expected = format!("the embedding that `{}` searches", plan.method.name());
+            checker.wrong("encoding", "missing", expected);
+        }
+        Some(title) if !takes_embedding => {
+            let expected = format!(
+                "none: `{}` does not look at an embedding",
+                plan.method.name()
+            );
+            checker.wrong("encoding", shown(title), expected);
+        }
+        Some(title) if !embeddings.contains_key(title) => {
+            let expected = "the name of a `pretrain` entry with its level";
+            checker.wrong("encoding", shown(title), expected);
+        }
+        _ => {}
     }
 }
 
@@ -205,7 +226,9 @@ impl MethodPlan {
     /// Whether the trials of both are the same tasks: they differ in nothing but the
     /// label and the limits.
     pub fn runs_as(&self, other: &Self) -> bool {
-        self.method == other.method && self.encoding == other.encoding
+        self.method == other.method
+            && self.encoding == other.encoding
+            && self.quirks == other.quirks
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::ids::Digest;
+use crate::program::{Factor, Scalar};
 use crate::protocol::{Protocol, Quirks};
-use crate::study::{DatasetBudget, RetryPolicy};
-use crate::task::{Budget, ModelSizes, Recipe};
+use crate::study::{DatasetBudget, Pairing, RetryPolicy};
+use crate::task::{Budget, ModelName, ModelSizes, Recipe};
 use crate::units::Seconds;
 
 fn seconds(seconds: f64) -> Seconds {
@@ -14,8 +15,10 @@ fn seconds(seconds: f64) -> Seconds {
 fn method(label: &str, method: MethodSpec, encoding: Option<ModelName>) -> MethodPlan {
     MethodPlan {
         label: label.to_owned(),
+        level: Vec::new(),
         method,
-        encoding,
+        encoding: encoding.map(|model| model.to_string()),
+        quirks: None,
         limits: Limits::NONE,
     }
 }
@@ -60,6 +63,8 @@ fn good() -> StudySpec {
         protocol: Protocol::Reference,
         quirks: Quirks::of(Protocol::Reference),
         pretrain: vec![PretrainPlan {
+            name: None,
+            level: Vec::new(),
             model,
             sizes: ModelSizes::default(),
             epochs: 10,
@@ -67,6 +72,7 @@ fn good() -> StudySpec {
             learning_rate: 1e-3,
             clip: 5.0,
             latent_points: 10_000,
+            quirks: None,
             seeds: Seeds::range(1, 3),
             limits: Limits::NONE,
         }],
@@ -86,6 +92,7 @@ fn good() -> StudySpec {
             },
             methods,
             seeds: Seeds::range(1, 500),
+            pairing: Pairing::InTurn,
         }),
         evaluate: Some(EvaluatePlan {
             architectures: ArchSelection::Unique,
@@ -222,7 +229,7 @@ fn methods_have_settings_in_bounds_and_labels_that_print() {
         assert!(said.starts_with("`search.methods[0].label` is `"), "{said}");
         assert!(!said.contains(char::is_control), "{said}");
     }
-    let said = said(|spec| search(spec).methods[0].encoding = Some(ModelName::Arch2vec));
+    let said = said(|spec| search(spec).methods[0].encoding = Some("arch2vec".to_owned()));
     assert!(said.contains("does not look at an embedding"), "{said}");
 }
 
@@ -243,10 +250,32 @@ fn sections_agree_with_each_other() {
     let label = said(|spec| search(spec).methods[1].label = "random".to_owned());
     assert!(label.contains("every label once"), "{label}");
     let model = said(|spec| spec.pretrain.push(spec.pretrain[0].clone()));
-    assert!(model.contains("one entry for each model"), "{model}");
+    assert!(model.contains("a name or a level of its own"), "{model}");
+    let named = said(|spec| {
+        spec.pretrain.push(spec.pretrain[0].clone());
+        spec.pretrain[1].name = Some(" wide".to_owned());
+    });
+    assert!(
+        named.starts_with("`pretrain[1].name` is ` wide`"),
+        "{named}"
+    );
+    let factor = |name: &str, value| Factor {
+        name: name.to_owned(),
+        value,
+    };
+    let level = said(|spec| {
+        let level = [1, 2].map(|value| factor("latent", Scalar::Whole(value)));
+        spec.pretrain[0].level = level.to_vec();
+    });
+    assert!(level.contains("a list with `latent` twice"), "{level}");
+    let level = said(|spec| {
+        let many = (0..33).map(|place| factor(&format!("f{place}"), Scalar::Whole(1)));
+        search(spec).methods[0].level = many.collect();
+    });
+    assert!(level.contains("a level of 33 factors"), "{level}");
     let missing = said(|spec| spec.pretrain.clear());
     assert!(
-        missing.contains("a model that the study pretrains"),
+        missing.contains("the name of a `pretrain` entry"),
         "{missing}"
     );
     let twice = said(|spec| search(spec).datasets[1].dataset = Dataset::Cifar10);
@@ -266,6 +295,15 @@ fn sections_agree_with_each_other() {
 fn a_study_is_bounded_as_a_whole() {
     let many = said(|spec| search(spec).seeds = Seeds::range(1, 130_000));
     assert!(many.starts_with("`study` is a plan of 1086879"), "{many}");
+    // Two methods of four read an embedding, on two data sets.
+    let crossed = said(|spec| {
+        search(spec).pairing = Pairing::Crossed;
+        search(spec).seeds = Seeds::range(1, 65_000);
+    });
+    assert!(
+        crossed.contains(" tasks, expected at most 1000000"),
+        "{crossed}"
+    );
     let nothing = said(|spec| {
         spec.pretrain.clear();
         (spec.search, spec.evaluate, spec.noop) = (None, None, None);

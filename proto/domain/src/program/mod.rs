@@ -147,6 +147,16 @@ pub struct Factor {
     pub value: Scalar,
 }
 
+/// A label followed by a level, for people: `port latent=8`.
+pub fn titled(label: &str, level: &[Factor]) -> String {
+    let mut title = label.to_owned();
+    for Factor { name, value } in level {
+        // Memory takes what it is given.
+        let _ = write!(title, " {name}={value}");
+    }
+    title
+}
+
 /// Which values of a metric are better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

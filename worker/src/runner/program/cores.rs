@@ -32,6 +32,11 @@ impl Cores {
         }
     }
 
+    /// How many are taken.
+    pub(super) fn in_use(&self) -> usize {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) as usize
+    }
+
     /// Takes so many cores, all of them where there are fewer; nothing where the task
     /// was cancelled meanwhile.
     pub(super) fn take(&self, count: u32, cancel: &Cancel) -> Option<Taken<'_>> {

@@ -52,6 +52,11 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
+    /// Cores that programs have.
+    pub(super) fn cores_in_use(&self) -> usize {
+        self.cores.in_use()
+    }
+
     /// Takes a directory for the attempts, after whatever an earlier process of this
     /// worker left there has been ended and removed.
     pub(crate) fn open(directory: &Path, settings: ProgramSettings) -> io::Result<Self> {

@@ -119,6 +119,7 @@ impl State {
                 attempt,
                 result,
                 seconds,
+                ..
             } => self.finish_task(*attempt, By::Archive, *result, *seconds, at, effects),
             Event::Failed {
                 attempt,

@@ -39,7 +39,10 @@ impl State {
         let reported = (by == By::Worker).then_some(attempt);
         let lease = reported.and_then(|attempt| task.lease(attempt.number));
         let class = self.tasks.class(ix);
-        Mean::observe(&mut self.classes.row_mut(class).mean, seconds);
+        // What an archive says was measured on other machines.
+        if by == By::Worker {
+            Mean::observe(&mut self.classes.row_mut(class).mean, seconds);
+        }
         if let Some(worker) = lease.and_then(|lease| self.workers.get_mut(&lease.worker)) {
             worker.rates.observe(class, seconds);
             if self.dependents.contains_key(&ix) {
@@ -52,7 +55,10 @@ impl State {
         task.attempts = task.attempts.max(attempt.number);
         task.change(|extra| (extra.avoid, extra.before) = (None, None));
         self.set(ix, TaskState::Finished { result, seconds }, at);
-        self.plan_audit(ix, lease.map(|lease| lease.worker), at);
+        // Nobody knows on what kind of device an archived result was made.
+        if by == By::Worker || !self.tasks.spec(ix).depends_on_device() {
+            self.plan_audit(ix, lease.map(|lease| lease.worker), at);
+        }
         self.release_dependents(ix, at);
         Some(())
     }

@@ -120,10 +120,13 @@ pub(super) fn thaw_task(state: &mut State, frozen: &FrozenTask) -> Result<(), Sn
         extra.before = frozen.before.map(Digest::from_bytes);
     });
     for &(study, position, stage) in &frozen.interests {
-        let owner = state.studies.get_mut(study as usize);
-        let owner = owner
-            .filter(|owner| (stage as usize) < owner.stages.len())
-            .ok_or_else(|| damaged("a task of an unknown study or stage"))?;
+        let owner = state.studies.get(study as usize);
+        if owner.is_none_or(|owner| stage as usize >= owner.stages.len()) {
+            return Err(damaged("a task of an unknown study or stage"));
+        }
+        state.date_stage(StudyIx(study), stage, ix);
+        let owner = &mut state.studies[study as usize];
+        let task = &mut state.tasks[ix];
         let place = owner.tasks.get_mut(position as usize);
         *place.ok_or_else(|| damaged("a task beyond the end of its study"))? = ix;
         owner.enter(stage, position, task);
@@ -189,11 +192,11 @@ fn thaw_lease(state: &mut State, ix: TaskIx, frozen: FrozenLease) -> Result<Leas
 
 /// What can only be set when all tasks are there.
 pub(super) fn finish(state: &mut State, head: &Head) -> Result<(), SnapshotError> {
-    if state.classes.rows().len() != head.classes.len() {
-        return Err(damaged("it has other classes of tasks"));
-    }
     state.tasks.free_deleted();
-    state.classes.set_means(&head.classes);
+    // An earlier release may have told other classes apart. Durations are only expected.
+    if state.classes.rows().len() == head.classes.len() {
+        state.classes.set_means(&head.classes);
+    }
     state.leases = head.leases;
     state.restores = Restores::of_count(head.restores);
     state.fair.set_clock(head.fair_clock);

@@ -145,6 +145,17 @@ async fn of_journal(journal: &Path) -> anyhow::Result<Known> {
 /// The finished tasks of all studies of a coordinator.
 async fn of_coordinator(mut client: Client) -> anyhow::Result<Known> {
     let mut known = Known::default();
+    let mut token = None;
+    loop {
+        let page = client.workers(token).await?;
+        for worker in &page.entries {
+            known.add_device(&worker.device);
+        }
+        token = page.next;
+        if token.is_none() {
+            break;
+        }
+    }
     let finished = TaskFilter {
         states: vec![TaskStateKind::Finished],
         ..TaskFilter::default()
@@ -171,7 +182,10 @@ async fn of_coordinator(mut client: Client) -> anyhow::Result<Known> {
             };
             let spec = client.task(&first.to_string()).await?.spec;
             // The mean is over those that were finished when the status was asked for.
-            let counted = stage.tasks.finished.max(1) as f64;
+            if stage.tasks.finished == 0 {
+                continue;
+            }
+            let counted = stage.tasks.finished as f64;
             let each = stage.tasks.finished_slot_seconds.get() / counted;
             let seconds = each * keys.len() as f64;
             known.add_kind(keys, &spec, seconds);

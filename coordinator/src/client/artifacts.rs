@@ -166,6 +166,7 @@ mod tests {
             stage,
             stage_index: 0,
             seed: 3,
+            pretrain_seed: None,
             state: TaskState::Finished,
             attempts: 1,
         }
@@ -187,6 +188,8 @@ mod tests {
         let pretrain = task(Stage::Pretrain {
             entry: 0,
             model: ModelName::Arch2vec,
+            label: None,
+            level: Vec::new(),
         });
         let result = TaskResult::Pretrain(PretrainResult {
             epochs: Vec::new(),

@@ -10,6 +10,9 @@ use reprise_domain::{ArchIndex, Digest, EncodingName, Seed, TaskKey, TaskSpec};
 pub struct Known {
     finished: HashSet<TaskKey>,
     kinds: HashMap<String, Measured>,
+    /// Whether some may have been finished on graphics cards, where the seeds of a pack
+    /// are measured together.
+    cards: bool,
 }
 
 /// How long the tasks of a kind took.
@@ -25,6 +28,9 @@ impl Known {
     /// The finished tasks of a state.
     pub fn of_state(core: &Core) -> Self {
         let mut known = Self::default();
+        for worker in core.worker_page(None, usize::MAX) {
+            known.add_device(&worker.capability.device.to_string());
+        }
         for name in core.studies() {
             for task in core.study_tasks(name).into_iter().flatten() {
                 if let TaskPhase::Finished { seconds, .. } = task.phase {
@@ -33,6 +39,11 @@ impl Known {
             }
         }
         known
+    }
+
+    /// Adds a device on which some may have been finished, as a `Device` is shown.
+    pub fn add_device(&mut self, device: &str) {
+        self.cards |= device.contains("(cuda:");
     }
 
     /// Adds a finished task that held its slot for so long; nothing if it is there.
@@ -59,8 +70,11 @@ impl Known {
     }
 
     /// How long tasks took that differ from `spec` in their seeds, inputs and
-    /// architectures only.
+    /// architectures only. Pretrainings say nothing where there are graphics cards.
     pub fn measured(&self, spec: &TaskSpec) -> Option<Measured> {
+        if self.cards && matches!(spec, TaskSpec::Pretrain(_)) {
+            return None;
+        }
         let measured = self.kinds.get(&kind(spec)).copied();
         measured.filter(|measured| measured.tasks > 0)
     }
@@ -85,4 +99,23 @@ fn kind(spec: &TaskSpec) -> String {
         TaskSpec::Program(spec) => spec.seed = Seed(0),
     }
     serde_json::to_string(&spec).expect("domain types serialise without errors")
+}
+
+#[cfg(test)]
+mod tests {
+    use reprise_domain::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_card_is_known_by_how_it_is_shown() {
+        let cards = |device: Device| {
+            let mut known = Known::default();
+            known.add_device(&device.to_string());
+            known.cards
+        };
+        let model = "H100".to_owned();
+        assert!(cards(Device::Cuda { index: 0, model }));
+        assert!(!cards(Device::default()));
+    }
 }

@@ -93,6 +93,7 @@ mod tests {
                 stage: Stage::Noop,
                 stage_index: 0,
                 seed: 1,
+                pretrain_seed: None,
                 state: TaskState::Finished,
                 attempts: 1,
             },

@@ -8,6 +8,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float64Type, TimestampMillisecondType, UInt64Type};
 use arrow_array::{Array as _, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
+use reprise_core::plan::Plan;
 use reprise_domain::measure::ArtifactRef;
 use reprise_domain::program::ProgramResult;
 use reprise_domain::record::{Outcome, Task, TaskState};
@@ -105,6 +106,13 @@ fn result(spec: &TaskSpec) -> TaskResult {
     }
 }
 
+/// The seed of the pretraining whose embedding a task searches.
+fn pretrain_seed(plan: &Plan, spec: &TaskSpec) -> Option<u64> {
+    let input = *spec.inputs().first()?;
+    let read = plan.tasks().find(|task| task.key == input)?;
+    Some(read.spec.seed().0)
+}
+
 /// Every run finished but those of `failed` numbers. The first one tells what all are
 /// made with.
 fn records(spec: &StudySpec, failed: &[usize]) -> Vec<TaskRecord> {
@@ -125,6 +133,7 @@ fn records(spec: &StudySpec, failed: &[usize]) -> Vec<TaskRecord> {
                 stage: planned.stage,
                 stage_index: 0,
                 seed: planned.spec.seed().0,
+                pretrain_seed: pretrain_seed(&plan, &planned.spec),
                 state: match is_failed {
                     true => TaskState::Failed { failure },
                     false => TaskState::Finished,

@@ -54,6 +54,9 @@ struct SetView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     factors: Option<LevelView<'a>>,
     dataset: &'a str,
+    /// Whether runs share seeds and embeddings, so that they are not independent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    crossed: bool,
     planned: usize,
     finished: usize,
     failed: usize,
@@ -70,6 +73,7 @@ impl<'a> SetView<'a> {
             method: set.method(),
             factors: tells.factors.then(|| LevelView(set.level())),
             dataset: set.dataset().as_str(),
+            crossed: set.is_crossed(),
             planned: set.planned(),
             finished: set.finished(),
             failed: set.failed(),

@@ -155,14 +155,12 @@ impl Reading {
             let mut records = Vec::with_capacity(page.len());
             for (entry, stored) in page {
                 // A million results may name one worker: it is described once.
-                let named = stored.as_ref().filter(|stored| {
-                    let provenance = stored.provenance;
-                    provenance.is_some_and(|named| told.insert(named))
-                });
-                let made_with = match named {
-                    Some(stored) => reading.made_by(stored).await,
-                    None => None,
+                let named = stored.as_ref().and_then(|stored| stored.provenance);
+                let made_with = match (&stored, named.filter(|named| !told.contains(named))) {
+                    (Some(stored), Some(_)) => reading.made_by(stored).await,
+                    _ => None,
                 };
+                told.extend(named.filter(|_| made_with.is_some()));
                 records.push(TaskRecord {
                     outcome: stored.map(outcome),
                     task: entry.task,

@@ -52,15 +52,19 @@ impl Files {
     }
 
     fn fresh(&self, name: &str) -> PathBuf {
-        self.directory.join(format!(".{name}.new"))
+        // Two exports into one directory do not write into each other's files.
+        let process = std::process::id();
+        self.directory.join(format!(".{name}.{process}.new"))
     }
 
     /// Puts all of them in their places.
     pub fn put_in_place(mut self) -> anyhow::Result<()> {
-        for name in std::mem::take(&mut self.written) {
+        // One that is in its place is not removed when another one cannot follow.
+        while let Some(name) = self.written.last().copied() {
             let path = self.directory.join(name);
             fs::rename(self.fresh(name), &path)
                 .with_context(|| format!("write `{}`", path.display()))?;
+            self.written.pop();
         }
         Ok(())
     }

@@ -34,6 +34,12 @@ pub enum NpzError {
         /// The tensor.
         name: String,
     },
+    /// A tensor's name would be a path out of the directory that it is unpacked into.
+    #[error("tensor `{name}` has a name that cannot be a file's")]
+    Name {
+        /// The tensor.
+        name: String,
+    },
     /// The archive could not be made.
     #[error("cannot make the archive")]
     Archive(#[from] ZipError),
@@ -56,6 +62,10 @@ pub fn from_safetensors(bytes: &[u8]) -> Result<Vec<u8>, NpzError> {
         .compression_method(CompressionMethod::Stored)
         .unix_permissions(0o644);
     for (name, tensor) in tensors {
+        let is_inside = |part: &str| !matches!(part, "" | "." | "..");
+        if name.contains('\\') || !name.split('/').all(is_inside) {
+            return Err(NpzError::Name { name });
+        }
         let header = header(&name, tensor.dtype(), tensor.shape())?;
         archive.start_file(format!("{name}.npy"), options)?;
         archive.write_all(&header)?;
@@ -173,6 +183,17 @@ mod tests {
         );
         check(&mut archive, "a.count.npy", &described("<i8", "()"), &count);
         check(&mut archive, "row.npy", &described("<f4", "(3,)"), &numbers);
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_refused() {
+        for name in ["../a", "/a", "a/../b", "a//b", "..", "", "a\\b"] {
+            let bytes = file(&[(name, Dtype::U8, &[1], &[7])]);
+            let refused = from_safetensors(&bytes);
+            assert!(matches!(refused, Err(NpzError::Name { .. })), "{name}");
+        }
+        let inside = file(&[("layers/0.weight", Dtype::U8, &[1], &[7])]);
+        assert!(from_safetensors(&inside).is_ok());
     }
 
     #[test]

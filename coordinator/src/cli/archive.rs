@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use reprise_domain::record::{ArchivedResult, Unarchived};
 use reprise_domain::status::{Control, StudyState};
 use reprise_domain::{StudyName, TaskKey};
-use reprise_proto::status::ErrorCode;
+use reprise_proto::status::{ApiError, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::eprint_block;
@@ -135,7 +135,15 @@ pub(super) async fn unarchive(args: UnarchiveArgs) -> anyhow::Result<ExitCode> {
         Err(error) if error.code == ErrorCode::NotFound => false,
         Err(error) => return Err(error.into()),
     };
-    client.submit(&archive.spec, false).await?;
+    let submitted = client.submit(&archive.spec, false).await;
+    submitted.map_err(|error| match error.code {
+        // The hint of a submission is of options that there are not here.
+        ErrorCode::SpecChanged => ApiError::new(error.code, &error.message).hint(format_args!(
+            "delete it first with `reprise delete {study}`, or bring the archive back to \
+             another coordinator"
+        )),
+        _ => error,
+    })?;
     // Workers would begin what the archive has.
     client.control(&study, Control::Pause).await?;
     let brought = tokio::select! {

@@ -105,6 +105,14 @@ fn table(files: &[NamedFile]) -> Table {
 }
 
 async fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
+    // A device or a link would be replaced by a file.
+    let is_replaceable = fs::symlink_metadata(&args.out).map_or(true, |found| found.is_file());
+    ensure_input(is_replaceable, || {
+        format!(
+            "`{}` is there and not a regular file: name another place with `--out`",
+            args.out.display()
+        )
+    })?;
     let mut client = args.remote.client().await?;
     let digest = match args.name.parse::<Digest>() {
         Ok(digest) => digest,

@@ -33,7 +33,8 @@ pub(super) struct PlanArgs {
     /// directory.
     #[arg(long, default_value = ".reprise")]
     state: PathBuf,
-    /// Ask this coordinator what is finished instead.
+    /// Ask this coordinator what is finished instead. `REPRISE_COORDINATOR` does not count
+    /// here: a plan is of this machine's own state where nothing else is said.
     #[arg(long, value_name = "URL")]
     coordinator: Option<String>,
     /// The credential to show it, where its address begins with `https`.
@@ -41,8 +42,7 @@ pub(super) struct PlanArgs {
         long,
         env = "REPRISE_CREDENTIAL",
         hide_env_values = true,
-        value_name = "FILE",
-        requires = "coordinator"
+        value_name = "FILE"
     )]
     credential: Option<PathBuf>,
     /// Price of an hour of one core, in any currency.

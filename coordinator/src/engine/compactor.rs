@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::background;
 use crate::store::load::{LoadError, load};
-use crate::store::{Snapshot, Store};
+use crate::store::{Pace, Snapshot, Store};
 
 /// The compactor as the engine has it; it ends with this value.
 #[derive(Debug)]
@@ -102,8 +102,10 @@ async fn compact(
     let (through, state) = read.await?;
     let bytes = state.len() as u64;
     snapshot.store(bytes, Ordering::Relaxed);
-    store.keep_snapshot(&Snapshot { through, state }).await?;
-    let removed = store.compact().await?;
+    store
+        .keep_snapshot(&Snapshot { through, state }, Pace::Beside)
+        .await?;
+    let removed = store.compact(Pace::Beside).await?;
     tracing::info!(
         through,
         bytes,

@@ -13,7 +13,7 @@ use super::compactor::Compactor;
 use super::service::{Config, EngineError, now};
 use super::told::Teller;
 use crate::store::load::{Loaded, load};
-use crate::store::{Reader, Sequence, Snapshot, Store, StoreError};
+use crate::store::{Pace, Reader, Sequence, Snapshot, Store, StoreError};
 
 /// Records of before the start whose events are told to those who ask for the newest
 /// ones: reading them takes some tens of milliseconds.
@@ -133,7 +133,10 @@ async fn keep(core: &Core, through: Sequence, store: &dyn Store) {
     let started = Instant::now();
     let state = core.snapshot();
     let bytes = state.len();
-    match store.keep_snapshot(&Snapshot { through, state }).await {
+    match store
+        .keep_snapshot(&Snapshot { through, state }, Pace::AtOnce)
+        .await
+    {
         Ok(()) => tracing::info!(
             through,
             bytes,

@@ -38,6 +38,8 @@ impl Known {
                 }
             }
         }
+        // Those that no study has any more are taken up by one that plans them.
+        known.finished.extend(core.finished().map(|(key, _)| key));
         known
     }
 

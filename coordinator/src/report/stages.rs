@@ -135,8 +135,14 @@ impl Members {
                 blocked,
                 runs,
             } => {
-                let mut searches = spec.search.iter();
-                let crossed = searches.any(|search| search.pairing == Pairing::Crossed);
+                let crossed = spec.search.as_ref().is_some_and(|search| {
+                    let mut methods = search.methods.iter();
+                    let embedded = methods.any(|plan| {
+                        (&plan.label, &plan.level) == (&group.method, &group.level)
+                            && plan.encoding.is_some()
+                    });
+                    search.pairing == Pairing::Crossed && embedded
+                });
                 let group = Group { crossed, ..group };
                 let set = RunSet::of(group, (planned, failed), runs)?;
                 report.sets.push(set.with_blocked(blocked));

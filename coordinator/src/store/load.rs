@@ -3,7 +3,7 @@
 
 use reprise_core::lifecycle::{Core, Misfit, Settings};
 
-use super::{Reader, Sequence, Snapshot, Store, StoreError};
+use super::{Pace, Reader, Sequence, Snapshot, Store, StoreError};
 
 /// Why a store gives no state.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +94,8 @@ pub(crate) async fn shorten(store: &dyn Store) -> Result<u64, LoadError> {
         through: loaded.through,
         state: loaded.core.snapshot(),
     };
-    store.keep_snapshot(&snapshot).await?;
-    let removed = store.compact().await?;
+    store.keep_snapshot(&snapshot, Pace::AtOnce).await?;
+    let removed = store.compact(Pace::AtOnce).await?;
     store.reclaim().await?;
     Ok(removed)
 }

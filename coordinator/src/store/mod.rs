@@ -39,6 +39,7 @@ pub mod sqlite;
 mod suite;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use reprise_core::Timestamp;
@@ -102,6 +103,28 @@ pub struct Replayed {
 /// Largest piece of a snapshot in one row and one transaction, in bytes.
 const SNAPSHOT_CHUNK: usize = 1 << 20;
 
+/// How long upkeep beside commits rests after each step, in times of the step.
+const RESTS: u32 = 3;
+
+/// Whether upkeep leaves the disk to commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// One step follows another: nobody else uses the store.
+    AtOnce,
+    /// Rests come between the steps. A step that flushes a megabyte delays the next
+    /// commit, and steps without rests delay all of them.
+    Beside,
+}
+
+impl Pace {
+    /// Rests after a step.
+    async fn rest(self, begun: Instant) {
+        if self == Self::Beside {
+            tokio::time::sleep(begun.elapsed() * RESTS).await;
+        }
+    }
+}
+
 /// Receives the journal's records during a replay.
 pub type Visitor<'a> = dyn FnMut(Sequence, Timestamp, Vec<Event>) + Send + 'a;
 
@@ -158,30 +181,44 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Keeps a snapshot instead of the one before. In many short transactions, so
     /// that commits get their turn between them; not at the same time by two callers.
-    async fn keep_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+    async fn keep_snapshot(&self, snapshot: &Snapshot, pace: Pace) -> Result<(), StoreError> {
         // Left behind by a process that ended in the middle of this.
-        while self.sweep_chunks().await? > 0 {}
+        self.sweep_all_chunks(pace).await?;
         let generation = self.begin_snapshot().await?;
         let mut chunks = 0;
         for state in snapshot.state.chunks(SNAPSHOT_CHUNK) {
+            let begun = Instant::now();
             self.put_chunk(generation, chunks, state).await?;
+            pace.rest(begun).await;
             chunks += 1;
         }
         self.end_snapshot(generation, snapshot.through, chunks)
             .await?;
-        while self.sweep_chunks().await? > 0 {}
-        Ok(())
+        self.sweep_all_chunks(pace).await
+    }
+
+    /// Removes all chunks that are not of the newest snapshot.
+    async fn sweep_all_chunks(&self, pace: Pace) -> Result<(), StoreError> {
+        loop {
+            let begun = Instant::now();
+            if self.sweep_chunks().await? == 0 {
+                return Ok(());
+            }
+            pace.rest(begun).await;
+        }
     }
 
     /// Removes the records that the newest snapshot covers, except the newest
     /// record, by which the numbers go on; returns how many it removed.
-    async fn compact(&self) -> Result<u64, StoreError> {
+    async fn compact(&self, pace: Pace) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
+            let begun = Instant::now();
             match self.sweep_records().await? {
                 0 => return Ok(removed),
                 more => removed += more,
             }
+            pace.rest(begun).await;
         }
     }
 }

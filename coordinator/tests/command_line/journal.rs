@@ -8,7 +8,7 @@ use reprise_coordinator::client::Client;
 use reprise_coordinator::instance::{Config, Instance, InstanceError};
 use reprise_coordinator::store::postgres::PostgresStore;
 use reprise_coordinator::store::sqlite::SqliteStore;
-use reprise_coordinator::store::{Batch, Snapshot, Store, StoredResult};
+use reprise_coordinator::store::{Batch, Pace, Snapshot, Store, StoredResult};
 use reprise_core::Timestamp;
 use reprise_core::lifecycle::{Action, Actor, AttemptEnd, Core, Event, Input, Settings, Step};
 use reprise_core::plan::{plan, study_digest};
@@ -108,10 +108,13 @@ impl Home {
         let store = SqliteStore::open(&home.journal()).await?;
         let core = fill(&store).await?;
         store
-            .keep_snapshot(&Snapshot {
-                through: store.reader().newest().await?,
-                state: core.snapshot(),
-            })
+            .keep_snapshot(
+                &Snapshot {
+                    through: store.reader().newest().await?,
+                    state: core.snapshot(),
+                },
+                Pace::AtOnce,
+            )
             .await?;
         store.close().await?;
         // Whole without its log.

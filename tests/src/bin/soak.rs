@@ -28,7 +28,7 @@ struct Args {
     slots: u32,
     /// How long a slot holds a task, in milliseconds. With 0 the coordinator is
     /// flooded, and what is measured is its rate, not its latency.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     hold_ms: u64,
     /// Workers of one slot with tasks of a second.
     #[arg(long, default_value_t = 10_000)]

@@ -255,7 +255,7 @@ fn a_run_has_a_row_with_what_it_found_and_where_it_was_made() {
         ],
     );
     // The embedding that the other trial is to search was never made.
-    check(3, &[("pretrain_seed", ""), ("embedding", "")]);
+    check(3, &[("pretrain_seed", "5"), ("embedding", "")]);
     check(4, &[("method", "random"), ("pretrain_seed", "")]);
     check(
         6,

@@ -9,7 +9,7 @@ use reprise_data::digest;
 use reprise_domain::{Digest, TaskKey, TaskResult, Usage, WorkerId};
 
 use super::{
-    Batch, RowProblem, SNAPSHOT_CHUNK, Sequence, Snapshot, Store, StoreError, StoredResult,
+    Batch, Pace, RowProblem, SNAPSHOT_CHUNK, Sequence, Snapshot, Store, StoreError, StoredResult,
 };
 
 /// The database behind a store.
@@ -139,7 +139,11 @@ async fn snapshots(bench: &impl Bench) {
     let store = bench.open().await.unwrap();
     let reader = store.reader();
     assert_eq!(reader.snapshot().await.unwrap(), None);
-    assert_eq!(store.compact().await.unwrap(), 0, "nothing is covered yet");
+    assert_eq!(
+        store.compact(Pace::Beside).await.unwrap(),
+        0,
+        "nothing is covered yet"
+    );
     assert!(!reader.is_compacted().await.unwrap());
     let covered = reader.newest().await.unwrap();
     let large = Snapshot {
@@ -148,13 +152,13 @@ async fn snapshots(bench: &impl Bench) {
             .map(|byte| byte as u8)
             .collect(),
     };
-    store.keep_snapshot(&large).await.unwrap();
+    store.keep_snapshot(&large, Pace::Beside).await.unwrap();
     assert_eq!(reader.snapshot().await.unwrap(), Some(large));
     let small = Snapshot {
         through: covered,
         state: vec![7],
     };
-    store.keep_snapshot(&small).await.unwrap();
+    store.keep_snapshot(&small, Pace::Beside).await.unwrap();
     for _ in 0..100 {
         store.commit(&batch()).await.unwrap();
     }
@@ -167,11 +171,11 @@ async fn snapshots(bench: &impl Bench) {
         through: covered - 1,
         state: vec![6],
     };
-    store.keep_snapshot(&older).await.unwrap();
+    store.keep_snapshot(&older, Pace::Beside).await.unwrap();
     assert_eq!(reader.snapshot().await.unwrap(), Some(small));
     let beyond = vec![(Timestamp(30), vec![event(4)]); 100];
     assert_eq!(replayed_after(&store, covered).await, beyond);
-    assert_eq!(store.compact().await.unwrap(), covered as u64);
+    assert_eq!(store.compact(Pace::Beside).await.unwrap(), covered as u64);
     assert!(reader.is_compacted().await.unwrap());
     assert_eq!(replayed_after(&store, covered).await, beyond);
     assert_eq!(stored(&store, key(1)).await, result("a"));
@@ -181,9 +185,9 @@ async fn snapshots(bench: &impl Bench) {
         through: newest,
         state: vec![8],
     };
-    store.keep_snapshot(&all).await.unwrap();
+    store.keep_snapshot(&all, Pace::Beside).await.unwrap();
     assert_eq!(
-        store.compact().await.unwrap(),
+        store.compact(Pace::Beside).await.unwrap(),
         99,
         "the newest record stays"
     );
@@ -207,7 +211,7 @@ async fn snapshot_in_the_making(bench: &impl Bench) {
         through: reader.newest().await.unwrap(),
         state: b"whole".to_vec(),
     };
-    store.keep_snapshot(&whole).await.unwrap();
+    store.keep_snapshot(&whole, Pace::Beside).await.unwrap();
     assert_eq!(reader.snapshot().await.unwrap(), Some(whole));
     assert_eq!(
         store.sweep_chunks().await.unwrap(),

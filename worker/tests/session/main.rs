@@ -179,7 +179,12 @@ async fn an_input_that_the_coordinator_has_lost_is_reported_as_lost() -> anyhow:
         anyhow::bail!("nothing is there to search: {outcome:?}")
     };
     assert_eq!(failure.class, FailureClass::InputLost);
-    assert!(failure.message.contains(&digest.to_string()), "{failure:?}");
+    assert!(
+        failure.message.contains("submit the study again"),
+        "{failure:?}"
+    );
+    let names_it = |line: &String| line.contains(&digest.to_string());
+    assert!(failure.log.iter().any(names_it), "{failure:?}");
     Ok(())
 }
 

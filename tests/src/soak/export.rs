@@ -84,8 +84,8 @@ search:
     } else {
         tempfile::tempdir_in(home)?
     };
-    let mut ask = fleet.ask(&["export", "trials", "--out"]);
-    ask.arg(out.path());
+    let place = out.path().display().to_string();
+    let ask = fleet.ask(&["export", "trials", "--out", &place]);
     let mut command = at_low_priority(&ask);
     let exported = Instant::now();
     let mut child = command

@@ -81,7 +81,7 @@ fn a_generated_client_submits_watches_and_reads_results() {
     fleet
         .submit("version: 1\nname: first\nspace: nasbench201\nnoop: {tasks: 3}\n")
         .unwrap();
-    fleet.finish("first", Duration::from_secs(60)).unwrap();
+    fleet.finish("first", Duration::from_mins(1)).unwrap();
     let mut client = Command::new(&python);
     client
         .arg(root().join("tests/python/client.py"))

@@ -309,14 +309,13 @@ fn put(whole: &Path, name: &Path) -> anyhow::Result<()> {
 }
 
 async fn check_place(place: &Place) -> anyhow::Result<ExitCode> {
-    let (reader, written): (Box<dyn Reader>, _) = match &place.database {
-        Some(url) => (Box::new(PostgresReader::open(url).await?), None),
-        None => {
-            let journal = journal_in(&place.state)?;
-            // Before the records: a coordinator may be writing.
-            let written = sqlite::written(&journal);
-            (Box::new(SqliteReader::open(&journal).await?), written)
-        }
+    let (reader, written): (Box<dyn Reader>, _) = if let Some(url) = &place.database {
+        (Box::new(PostgresReader::open(url).await?), None)
+    } else {
+        let journal = journal_in(&place.state)?;
+        // Before the records: a coordinator may be writing.
+        let written = sqlite::written(&journal);
+        (Box::new(SqliteReader::open(&journal).await?), written)
     };
     let findings = with_lack(check(reader.as_ref()).await?, written);
     for fault in &findings.faults {

@@ -169,9 +169,7 @@ impl Handle {
         let needs_plan = self.look(move |core| core.needs_plan(&name, digest));
         let spec = Box::new(spec);
         // A plan may have a million tasks: it is not made in the engine's loop.
-        let (spec, plan) = if !needs_plan.await? {
-            (spec, None)
-        } else {
+        let (spec, plan) = if needs_plan.await? {
             let planned = background::run(move || {
                 let plan = planned(&spec);
                 (spec, plan)
@@ -180,6 +178,8 @@ impl Handle {
                 (spec, Ok(plan)) => (spec, Some(plan)),
                 (_, Err(error)) => return Ok(Err(error.into())),
             }
+        } else {
+            (spec, None)
         };
         self.ask(|reply| Request::Submit {
             spec,

@@ -95,8 +95,13 @@ impl Outlook {
             {
                 stages.push((Gathered::of(&task), begun(&task)));
             }
-            if let Some((gathered, outlook)) = stages.last_mut() {
-                gathered.add(&task, known, outlook);
+            if let Some((_, outlook)) = stages.last_mut() {
+                outlook.tasks += 1;
+                if known.is_finished(task.key) {
+                    outlook.cached += 1;
+                } else {
+                    outlook.left += 1;
+                }
             }
         }
         let stages: Vec<_> = stages
@@ -140,15 +145,6 @@ impl Gathered {
     fn of(task: &PlannedTask) -> Self {
         Self {
             example: task.spec.clone(),
-        }
-    }
-
-    fn add(&self, task: &PlannedTask, known: &Known, outlook: &mut StageOutlook) {
-        outlook.tasks += 1;
-        if known.is_finished(task.key) {
-            outlook.cached += 1;
-        } else {
-            outlook.left += 1;
         }
     }
 

@@ -37,7 +37,13 @@ pub struct Site {
     state_disk: Disk,
     worker_disks: Vec<Disk>,
     home: PathBuf,
+    /// How often a backup was put back.
+    rolled_back: usize,
 }
+
+/// Backups that are put back in a round: each costs what was done since it was made, and
+/// faults come faster than the study can do it again and again.
+const MOST_ROLLED_BACK: usize = 2;
 
 /// What has to be done for a fault to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +116,7 @@ impl Site {
             state_disk,
             worker_disks,
             home: home.to_owned(),
+            rolled_back: 0,
         })
     }
 
@@ -152,11 +159,16 @@ impl Site {
                 self.proxies[number].swallow(Some(end));
                 hit(self.proxies[number].open(), Some(Mending::Rejoin(number)))
             }
+            // A study that is put back for ever never ends.
+            Kind::BackupRestored if self.rolled_back >= MOST_ROLLED_BACK => Ok(None),
             Kind::BackupRestored => {
                 let state = self.home.join("state");
                 match vault::roll_back(&mut self.fleet, &state, &self.home)? {
                     None => Ok(None),
-                    Some(forgotten) => hit(forgotten, None),
+                    Some(forgotten) => {
+                        self.rolled_back += 1;
+                        hit(forgotten, None)
+                    }
                 }
             }
             Kind::ArtifactRemoved | Kind::ArtifactRotten => {

@@ -38,7 +38,7 @@ const MOST_FILES: usize = 16;
 const MOST_MACHINES: usize = 10_000;
 
 /// How long a client may send nothing.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 
 /// The last moment of the year 9999, in milliseconds since the Unix epoch: no time that
 /// is told to people is later.

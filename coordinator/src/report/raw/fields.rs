@@ -241,7 +241,7 @@ const VALIDATION: Field = Field::new(
     Kind::Real,
     |row| {
         if let Some(TaskResult::Evaluate(result)) = row.result() {
-            return percent(&result.validation);
+            return percent(result.validation);
         }
         at_incumbent(row, |queries| &queries.reported_validation)
     },
@@ -254,7 +254,7 @@ const TEST: Field = Field::new(
     Kind::Real,
     |row| {
         if let Some(TaskResult::Evaluate(result)) = row.result() {
-            return percent(&result.test);
+            return percent(result.test);
         }
         at_incumbent(row, |queries| &queries.test)
     },
@@ -321,7 +321,7 @@ pub(super) fn seconds<'a>(seconds: Seconds) -> Value<'a> {
     Value::real(seconds.get())
 }
 
-pub(super) fn percent<'a>(accuracy: &Accuracy) -> Value<'a> {
+pub(super) fn percent<'a>(accuracy: Accuracy) -> Value<'a> {
     Value::real(accuracy.percent())
 }
 
@@ -329,5 +329,5 @@ fn at_incumbent<'a>(row: &Row<'_>, of: fn(&Trajectory) -> &[Accuracy]) -> Value<
     let accuracy = row
         .trajectory()
         .and_then(|queries| of(queries).get(row.incumbent?));
-    Value::known(accuracy, percent)
+    Value::known(accuracy.copied(), percent)
 }

@@ -177,7 +177,7 @@ fn at_query<'a>(row: &Row<'_>, of: fn(&Trajectory) -> &[Accuracy]) -> Value<'a> 
     let accuracy = row
         .trajectory()
         .and_then(|queries| of(queries).get(row.place));
-    Value::known(accuracy, percent)
+    Value::known(accuracy.copied(), percent)
 }
 
 fn measure<'a>(row: &Row<'_>, of: fn(&EpochMeasures) -> f64) -> Value<'a> {

@@ -134,9 +134,10 @@ fn records(spec: &StudySpec, failed: &[usize]) -> Vec<TaskRecord> {
                 stage_index: 0,
                 seed: planned.spec.seed().0,
                 pretrain_seed: pretrain_seed(&plan, &planned.spec),
-                state: match is_failed {
-                    true => TaskState::Failed { failure },
-                    false => TaskState::Finished,
+                state: if is_failed {
+                    TaskState::Failed { failure }
+                } else {
+                    TaskState::Finished
                 },
                 attempts: 1,
             },

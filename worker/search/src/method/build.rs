@@ -356,7 +356,7 @@ mod tests {
             let long = spec(method, Protocol::Reference, 3);
             let short = SearchSpec {
                 budget: Budget::Queries(11),
-                ..long.clone()
+                ..long
             };
             assert_eq!(trial(&long)[..11], trial(&short));
         }

@@ -88,7 +88,9 @@ mod tests {
             (niceness(), started.join().unwrap())
         })
         .await;
-        assert_eq!((there, inherited), (here + NICENESS, here + NICENESS));
+        // 19 is as far as it goes.
+        let expected = (here + NICENESS).min(19);
+        assert_eq!((there, inherited), (expected, expected));
         assert_eq!(niceness(), here, "the caller keeps its own");
     }
 

@@ -86,14 +86,15 @@ pub struct Outlook {
 impl Outlook {
     /// What `plan` takes where `known` is finished.
     pub fn of(plan: &Plan, known: &Known) -> Self {
-        let mut stages: Vec<(Gathered, StageOutlook)> = Vec::new();
+        // Each with its first task, which the others are like.
+        let mut stages: Vec<(TaskSpec, StageOutlook)> = Vec::new();
         for task in plan.tasks() {
             // Tasks of a stage follow each other.
             if stages
                 .last()
                 .is_none_or(|(_, last)| last.stage != task.stage)
             {
-                stages.push((Gathered::of(&task), begun(&task)));
+                stages.push((task.spec.clone(), begun(&task)));
             }
             if let Some((_, outlook)) = stages.last_mut() {
                 outlook.tasks += 1;
@@ -106,7 +107,7 @@ impl Outlook {
         }
         let stages: Vec<_> = stages
             .into_iter()
-            .map(|(gathered, outlook)| gathered.finish(outlook, known))
+            .map(|(example, outlook)| finished(&example, outlook, known))
             .collect();
         let sum = |of: fn(&StageOutlook) -> u64| stages.iter().map(of).sum();
         let hours = stages.iter().filter_map(|stage| stage.core_hours);
@@ -136,48 +137,36 @@ fn begun(task: &PlannedTask) -> StageOutlook {
     }
 }
 
-/// The first task of a stage, which the others are like.
-struct Gathered {
-    example: TaskSpec,
-}
-
-impl Gathered {
-    fn of(task: &PlannedTask) -> Self {
-        Self {
-            example: task.spec.clone(),
-        }
-    }
-
-    fn finish(self, outlook: StageOutlook, known: &Known) -> StageOutlook {
-        let left = outlook.left as f64;
-        let needs = match &self.example {
-            TaskSpec::Program(spec) => (f64::from(spec.needs.cores), spec.needs.gpus),
-            _ => (1.0, 0),
-        };
-        if outlook.left == 0 {
-            return StageOutlook {
-                source: Source::Cached,
-                core_hours: Some(0.0),
-                ..outlook
-            };
-        }
-        if let Some(measured) = known.measured(&self.example) {
-            let hours = left * measured.seconds / measured.tasks as f64 / HOUR;
-            return StageOutlook {
-                source: Source::Measured,
-                measured_tasks: measured.tasks,
-                core_hours: Some(hours * needs.0),
-                gpu_hours: (needs.1 > 0).then(|| hours * f64::from(needs.1)),
-                ..outlook
-            };
-        }
-        let core = rates::core_seconds(&self.example);
-        StageOutlook {
-            source: core.map_or(Source::None, |_| Source::Rates),
-            core_hours: core.map(|seconds| left * seconds / HOUR),
-            gpu_hours: rates::card_seconds(&self.example, outlook.left).map(|all| all / HOUR),
+/// A stage with its hours, by what tasks like `example` take.
+fn finished(example: &TaskSpec, outlook: StageOutlook, known: &Known) -> StageOutlook {
+    let left = outlook.left as f64;
+    let needs = match example {
+        TaskSpec::Program(spec) => (f64::from(spec.needs.cores), spec.needs.gpus),
+        _ => (1.0, 0),
+    };
+    if outlook.left == 0 {
+        return StageOutlook {
+            source: Source::Cached,
+            core_hours: Some(0.0),
             ..outlook
-        }
+        };
+    }
+    if let Some(measured) = known.measured(example) {
+        let hours = left * measured.seconds / measured.tasks as f64 / HOUR;
+        return StageOutlook {
+            source: Source::Measured,
+            measured_tasks: measured.tasks,
+            core_hours: Some(hours * needs.0),
+            gpu_hours: (needs.1 > 0).then(|| hours * f64::from(needs.1)),
+            ..outlook
+        };
+    }
+    let core = rates::core_seconds(example);
+    StageOutlook {
+        source: core.map_or(Source::None, |_| Source::Rates),
+        core_hours: core.map(|seconds| left * seconds / HOUR),
+        gpu_hours: rates::card_seconds(example, outlook.left).map(|all| all / HOUR),
+        ..outlook
     }
 }
 

@@ -38,11 +38,7 @@ impl Core {
     /// # Errors
     /// Why not.
     pub fn may_act(&self, study: &StudyName, by: &Actor) -> Result<(), Refusal> {
-        let ix = self.state.find_study(study);
-        let ix = ix.ok_or_else(|| Refusal::UnknownStudy {
-            study: study.clone(),
-        })?;
-        self.state.allow(ix, by)
+        self.state.study_for(study, by).map(drop)
     }
 
     /// Whether somebody may act on a study that there is.
@@ -54,6 +50,16 @@ impl Core {
 }
 
 impl State {
+    /// A study that somebody may act on.
+    fn study_for(&self, study: &StudyName, by: &Actor) -> Result<StudyIx, Refusal> {
+        let ix = self.find_study(study);
+        let ix = ix.ok_or_else(|| Refusal::UnknownStudy {
+            study: study.clone(),
+        })?;
+        self.allow(ix, by)?;
+        Ok(ix)
+    }
+
     /// Refuses an actor who has no say in a study.
     pub(super) fn allow(&self, study: StudyIx, by: &Actor) -> Result<(), Refusal> {
         let study = self.study(study);
@@ -74,7 +80,7 @@ impl Turn<'_> {
         control: StudyControl,
         by: &Actor,
     ) -> Result<(), Refusal> {
-        let ix = self.study_for(&study, by)?;
+        let ix = self.state.study_for(&study, by)?;
         let known = self.state.study(ix);
         let (now, is_over) = (known.control, known.has_ended());
         match control {
@@ -102,7 +108,7 @@ impl Turn<'_> {
         mut tasks: Vec<TaskKey>,
         by: &Actor,
     ) -> Result<(), Refusal> {
-        let ix = self.study_for(study, by)?;
+        let ix = self.state.study_for(study, by)?;
         if tasks.is_empty() {
             let known = self.state.study(ix);
             let given_up = known.given_up.iter();
@@ -143,7 +149,7 @@ impl Turn<'_> {
         tasks: Vec<TaskKey>,
         by: &Actor,
     ) -> Result<(), Refusal> {
-        let ix = self.study_for(study, by)?;
+        let ix = self.state.study_for(study, by)?;
         self.check_tasks(ix, &tasks, Phase::Finished, "finished")?;
         let earlier = |key: &&TaskKey| {
             let ix = self.state.find(**key);
@@ -171,7 +177,7 @@ impl Turn<'_> {
         seconds: Seconds,
         by: &Actor,
     ) -> Result<(), Refusal> {
-        let study = self.study_for(study, by)?;
+        let study = self.state.study_for(study, by)?;
         let ix = self.planned(study, attempt.task)?;
         if !is_plausible_in_archive(attempt.number) {
             return Err(Refusal::AttemptNumber { attempt });
@@ -190,15 +196,6 @@ impl Turn<'_> {
             self.act(Action::RecordResult { attempt });
         }
         Ok(())
-    }
-
-    fn study_for(&self, study: &StudyName, by: &Actor) -> Result<StudyIx, Refusal> {
-        let ix = self.state.find_study(study);
-        let ix = ix.ok_or_else(|| Refusal::UnknownStudy {
-            study: study.clone(),
-        })?;
-        self.state.allow(ix, by)?;
-        Ok(ix)
     }
 
     /// A task of a study's plan.
